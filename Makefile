@@ -1,0 +1,40 @@
+# crossbook: `make demo` and `make test` are the two commands; the rest is for those who change it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test check bench lock clean
+.DEFAULT_GOAL := demo
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crossbook needs Python >= 3.11; name one with: make PYTHON=python3.13"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
+		|| { echo "could not install: the Python package index is out of reach (or a hash differs); check the network or PIP_INDEX_URL and run make again"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install
+	@$(BIN)/crossbook demo $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest tests --ignore=tests/bench $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/contract
+
+bench: install
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -q pyproject.toml tests/requirements-build.in -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .crossbook build *.egg-info

@@ -1,0 +1,378 @@
+"""Kafka, as every stage uses it: a plain producer with a bounded buffer, a transactional one, and assigned consumers.
+
+The settings are those that a prototype on a real broker needed: `poll` before `consume` (consume alone waits its whole time-out
+unless n records arrive), a 2 ms retry back-off on transactions (100 ms by default is the price of CONCURRENT_TRANSACTIONS), and
+a linger of 1 ms. Errors of the client library leave this module as `crossbook.runtime.errors`.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
+
+from crossbook.runtime.errors import BrokerAwayError, BufferFullError, FencedError, LogError, StageError
+from crossbook.runtime.settings import KafkaSettings
+from schemas.codec import Codec
+from schemas.records import Record
+from schemas.topics import TOPICS, Spread
+
+TRANSACTION_TIMEOUT_MS = 10_000
+#: How long one call to the broker may take before it is reported as away; calls are repeated where that is safe.
+CALL_TIMEOUT_S = 10.0
+_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING,
+}
+
+
+class Outgoing(NamedTuple):
+    """An encoded record on its way to a topic partition."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+
+
+def client_config(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """Settings that every client shares."""
+    return {
+        "bootstrap.servers": kafka.bootstrap,
+        "client.id": f"{kafka.prefix}{client_id}",
+        "broker.address.family": "v4",
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+        "log_level": 3,
+    }
+
+
+class RecordProducer:
+    """Plain idempotent producer that never blocks: what does not fit its buffer is refused.
+
+    Delivery is confirmed in the background; a record that the broker refused for good makes the next call raise.
+    """
+
+    def __init__(self, kafka: KafkaSettings, codec: Codec, client_id: str, *, linger_ms: int = 1) -> None:
+        self._codec = codec
+        self._prefix = kafka.prefix
+        self._failure: KafkaError | None = None
+        self.delivered = 0
+        self._producer = Producer(
+            client_config(kafka, client_id)
+            | {
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "linger.ms": linger_ms,
+                "partitioner": "murmur2_random",
+                "queue.buffering.max.messages": kafka.buffer_records,
+                "queue.buffering.max.kbytes": 262_144,
+                "message.timeout.ms": 0,  # as long as the buffer holds it; the bound is the buffer
+            }
+        )
+
+    def send(self, topic: str, record: Record, *, key: str | None = None, partition: int = -1) -> None:
+        """Queue a record for a topic (named without the prefix); partition -1 is chosen by the key.
+
+        Raises:
+            BufferFullError: the buffer is full; nothing was queued.
+            StageError: an earlier record was refused by the broker.
+        """
+        self.send_bytes(topic, self._codec.encode(record), key=key, partition=partition)
+
+    def send_bytes(self, topic: str, value: bytes, *, key: str | None = None, partition: int = -1) -> None:
+        """Queue an encoded record; see `send`."""
+        if self._failure is not None:
+            raise StageError(f"the broker refused a record for {topic}: {self._failure}")
+        try:
+            self._producer.produce(
+                self._prefix + topic,
+                value,
+                key=None if key is None else key.encode(),
+                partition=partition,
+                on_delivery=self._on_delivery,
+            )
+        except BufferError as error:
+            raise BufferFullError(f"{len(self._producer)} records wait for the broker; the buffer is full") from error
+
+    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+        if error is None:
+            self.delivered += 1
+        else:
+            self._failure = error
+
+    def poll(self, timeout_s: float = 0.0) -> None:
+        """Serve delivery reports; call it regularly."""
+        self._producer.poll(timeout_s)
+
+    @property
+    def waiting(self) -> int:
+        """Records not yet confirmed."""
+        return len(self._producer)
+
+    def flush(self, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """Wait until everything is confirmed.
+
+        Raises:
+            BrokerAwayError: records still wait after the time-out.
+            StageError: the broker refused a record.
+        """
+        left = self._producer.flush(timeout_s)
+        if self._failure is not None:
+            raise StageError(f"the broker refused a record: {self._failure}")
+        if left:
+            raise BrokerAwayError(f"{left} records were not taken by the broker within {timeout_s:g} s; is it up?")
+
+
+class TransactionalProducer:
+    """Writes batches of outputs together with the input offsets that they stand for, all or nothing.
+
+    `begin` comes from `commit` itself; a batch that fails is aborted and raises, and the stage restarts from its log.
+    """
+
+    def __init__(self, kafka: KafkaSettings, name: str) -> None:
+        self.transactional_id = f"{kafka.prefix}{name}"
+        self._producer = Producer(
+            client_config(kafka, name)
+            | {
+                "transactional.id": self.transactional_id,
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "retry.backoff.ms": 2,
+                "retry.backoff.max.ms": 50,
+                "compression.type": "lz4",
+                "linger.ms": 0,
+            }
+        )
+
+    def init(self, deadline_s: float = 60.0) -> None:
+        """Fence every earlier instance and finish or abort what it left. Call it before any position is read.
+
+        Raises:
+            BrokerAwayError: the broker did not answer by the deadline.
+            FencedError: a later instance exists.
+        """
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                self._producer.init_transactions(CALL_TIMEOUT_S)
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > end:
+                    raise _translate(error, self.transactional_id) from error
+            else:
+                return
+
+    def commit(self, outputs: Iterable[Outgoing], offsets: Sequence[TopicPartition], consumer: Consumer) -> None:
+        """Write outputs and input offsets in one transaction and wait until it is committed.
+
+        Raises:
+            FencedError: a later instance took over; stop at once.
+            BrokerAwayError: the outcome is not known; restart from the log.
+            StageError: the transaction was aborted; restart from the log.
+        """
+        try:
+            self._producer.begin_transaction()
+            for topic, partition, key, value in outputs:
+                self._produce(topic, partition, key, value)
+            if offsets:
+                self._retry(
+                    lambda: self._producer.send_offsets_to_transaction(
+                        list(offsets), consumer.consumer_group_metadata(), CALL_TIMEOUT_S
+                    )
+                )
+            self._retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
+        except KafkaException as error:
+            if error.args[0].txn_requires_abort():
+                self._abort()
+            raise _translate(error, self.transactional_id) from error
+
+    def _produce(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key=key, partition=partition)
+            except BufferError:
+                self._producer.poll(0.01)
+            else:
+                return
+
+    def _retry(self, call: Any) -> None:
+        end = time.monotonic() + 2 * TRANSACTION_TIMEOUT_MS / 1000
+        while True:
+            try:
+                call()
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > end:
+                    raise
+            else:
+                return
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction(CALL_TIMEOUT_S)
+        except KafkaException:
+            return  # the broker aborts it by its time-out; the caller's error is the one that matters
+
+
+def _translate(error: KafkaException, who: str) -> StageError:
+    kafka_error: KafkaError = error.args[0]
+    if kafka_error.code() in _FENCED:
+        return FencedError(f"{who}: another instance took over ({kafka_error.str()})")
+    if kafka_error.retriable() or kafka_error.code() in {KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}:
+        return BrokerAwayError(f"{who}: the broker does not answer ({kafka_error.str()})")
+    return StageError(f"{who}: {kafka_error.str()}")
+
+
+def open_consumer(
+    kafka: KafkaSettings, group: str, *, read_committed: bool = True, fetch_wait_ms: int = 50, fetch_min_bytes: int = 1
+) -> Consumer:
+    """Build a consumer whose partitions are assigned by hand and whose offsets are stored by transactions or `commit`.
+
+    The group's name gets the prefix. Nothing is assigned yet.
+    """
+    return Consumer(
+        client_config(kafka, group)
+        | {
+            "group.id": f"{kafka.prefix}{group}",
+            "isolation.level": "read_committed" if read_committed else "read_uncommitted",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": fetch_wait_ms,
+            "fetch.min.bytes": fetch_min_bytes,
+            "queued.min.messages": 20_000,
+            "enable.partition.eof": False,
+        }
+    )
+
+
+def poll_batch(consumer: Consumer, limit: int, timeout_s: float) -> list[Message]:
+    """Return up to `limit` records: the first as soon as it is there, the rest only if they are there already.
+
+    Raises:
+        LogError: a topic or partition is gone.
+        StageError: another error of the broker that does not pass by itself.
+    """
+    first = consumer.poll(timeout_s)
+    if first is None:
+        return []
+    batch = [first, *consumer.consume(limit - 1, 0)] if limit > 1 else [first]
+    good: list[Message] = []
+    for message in batch:
+        error = message.error()
+        if error is None:
+            good.append(message)
+        elif error.code() in {
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+            KafkaError._UNKNOWN_PARTITION,
+            KafkaError._UNKNOWN_TOPIC,
+        }:
+            raise LogError(f"{message.topic()} does not exist; create the topics with: crossbook topics --create")
+        elif not error.retriable() and error.code() not in {
+            KafkaError._TRANSPORT,
+            KafkaError._ALL_BROKERS_DOWN,
+            KafkaError._TIMED_OUT,
+        }:
+            raise StageError(f"{message.topic()}: {error.str()}")
+    return good
+
+
+def committed_offsets(consumer: Consumer, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
+    """Read the group's stored offsets; partitions without one start at the beginning.
+
+    Raises:
+        BrokerAwayError: the broker does not answer.
+    """
+    end = time.monotonic() + 60
+    while True:
+        try:
+            found = consumer.committed(list(partitions), CALL_TIMEOUT_S)
+        except KafkaException as error:
+            if time.monotonic() > end:
+                raise _translate(error, "committed offsets") from error
+            continue
+        return {(tp.topic, tp.partition): (tp.offset if tp.offset >= 0 else OFFSET_BEGINNING) for tp in found}
+
+
+def offset_range(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """First offset kept and the end: after the last record, or the last stable offset when reading committed.
+
+    Raises:
+        BrokerAwayError: the broker does not answer.
+    """
+    end = time.monotonic() + 60
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S)
+        except KafkaException as error:
+            if time.monotonic() > end or not error.args[0].retriable():
+                raise _translate(error, topic) from error
+            time.sleep(0.05)
+        else:
+            return low, high
+
+
+def admin_client(kafka: KafkaSettings) -> AdminClient:
+    """Open an administrative client."""
+    return AdminClient(client_config(kafka, "admin"))
+
+
+def wait_for_broker(kafka: KafkaSettings, deadline_s: float) -> None:
+    """Wait until the broker answers.
+
+    Raises:
+        BrokerAwayError: it did not by the deadline.
+    """
+    admin = admin_client(kafka)
+    end = time.monotonic() + deadline_s
+    while True:
+        try:
+            admin.list_topics(timeout=2)
+        except KafkaException as error:
+            if time.monotonic() > end:
+                raise BrokerAwayError(
+                    f"no Kafka broker answers at {kafka.bootstrap}; start one with `crossbook up` or set CROSSBOOK_KAFKA__BOOTSTRAP"
+                ) from error
+        else:
+            return
+
+
+def create_topics(kafka: KafkaSettings) -> list[str]:
+    """Create the declared topics that do not exist yet; return the names of those created.
+
+    Raises:
+        LogError: a topic exists with another number of partitions than the settings say.
+        BrokerAwayError: the broker does not answer.
+    """
+    admin = admin_client(kafka)
+    try:
+        existing = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise _translate(error, "topics") from error
+    missing: list[NewTopic] = []
+    for topic in TOPICS.values():
+        name = topic.full_name(kafka.prefix)
+        count = kafka.partitions if topic.spread is Spread.BY_GROUP else 1
+        found = existing.get(name)
+        if found is None:
+            missing.append(NewTopic(name, num_partitions=count, replication_factor=-1, config=topic.config()))
+        elif len(found.partitions) != count:
+            raise LogError(
+                f"topic {name} has {len(found.partitions)} partitions, the settings say {count}; "
+                "partitions are fixed for a prefix: choose another prefix"
+            )
+    for name, future in admin.create_topics(missing).items() if missing else ():
+        try:
+            future.result(CALL_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _translate(error, name) from error
+    return [topic.topic for topic in missing]

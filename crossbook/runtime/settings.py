@@ -1,0 +1,269 @@
+"""Settings of all stages: `crossbook.toml`, overridden by `CROSSBOOK_*` in the environment.
+
+Nested names are joined by two underscores (`CROSSBOOK_DECIDE__MIN_EDGE_MICROS=0`). The file is `crossbook.toml` in the working
+directory, or the one that `CROSSBOOK_CONFIG` names. An unknown key is an error: a misspelt limit must not be a limit ignored.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from crossbook.runtime.errors import SettingsError
+
+CONFIG_VARIABLE = "CROSSBOOK_CONFIG"
+DEFAULT_CONFIG = "crossbook.toml"
+
+
+class Section(BaseModel):
+    """Base of a settings section: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Section):
+    """The broker, by address."""
+
+    bootstrap: str = Field("127.0.0.1:9092", description="host:port list of the Kafka brokers")
+    prefix: str = Field(
+        "crossbook.", description="prefix of topics, transactional ids, groups and ClickHouse databases"
+    )
+    partitions: int = Field(
+        1, ge=1, le=64, description="partitions of market, signals, intents, fills; fixed for a prefix"
+    )
+    buffer_records: int = Field(
+        100_000, ge=1_000, description="records a plain producer holds while the broker is away"
+    )
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_is_a_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}\.", value):
+            raise ValueError("must be lower case letters, digits, - or _, and end in a dot")
+        return value
+
+
+class ClickHouseSettings(Section):
+    """ClickHouse, by address."""
+
+    host: str = Field("127.0.0.1", description="host of its HTTP interface")
+    port: int = Field(8123, description="port of its HTTP interface")
+    username: str = Field("default", description="user that may write")
+    password: str = Field("", description="its password or token", repr=False)
+
+    @staticmethod
+    def database(prefix: str) -> str:
+        """Database of a topic prefix."""
+        return prefix.rstrip(".").replace("-", "_")
+
+
+class PolymarketSettings(Section):
+    """Polymarket's addresses; no key is needed for market data."""
+
+    enabled: bool = Field(True, description="whether its feed runs")
+    gamma_url: str = Field("https://gamma-api.polymarket.com", description="catalogue")
+    clob_url: str = Field("https://clob.polymarket.com", description="books and market details")
+    ws_url: str = Field("wss://ws-subscriptions-clob.polymarket.com/ws/market", description="market socket")
+    assets_per_connection: int = Field(200, ge=1, le=500, description="assets subscribed on one connection")
+    fee_rounding: Literal["half_up", "floor"] = Field("half_up", description="rounding of its fee to five decimals")
+
+
+class KalshiSettings(Section):
+    """Kalshi's addresses and the read-only key that its socket asks for."""
+
+    enabled: bool = Field(True, description="whether its feed runs")
+    rest_url: str = Field("https://external-api.kalshi.com/trade-api/v2", description="REST root")
+    ws_url: str = Field("wss://external-api-ws.kalshi.com/trade-api/ws/v2", description="socket")
+    key_id: str = Field("", description="API key id; empty: no socket is possible")
+    key_file: str = Field("", description="path of the private key (PEM, RSA or Ed25519)")
+    member: Literal["direct", "fcm"] = Field(
+        "direct", description="direct member (fee precision 0.0001) or through a broker (0.01)"
+    )
+
+
+class FeedSettings(Section):
+    """Behaviour that both venues' feeds share."""
+
+    status_interval_ms: int = Field(500, ge=50, description="interval of FeedStatus")
+    silence_ms: int = Field(
+        2_000, ge=200, description="no data frame for this long on any subscribed market means silent"
+    )
+    keyframe_interval_s: int = Field(
+        30, ge=1, description="every book, instrument and pair is repeated at most this far apart"
+    )
+    crosscheck_interval_s: int = Field(20, ge=1, description="interval of REST cross-checks of one book")
+    backoff_first_ms: int = Field(250, ge=1, description="first reconnect delay")
+    backoff_max_ms: int = Field(30_000, ge=1, description="largest reconnect delay")
+    tape: bool = Field(True, description="write raw frames to tape")
+
+
+class CatalogSettings(Section):
+    """Which markets are followed."""
+
+    volume_min_dollars: int = Field(1_000_000, ge=0, description="markets below this traded volume are left out")
+    refresh_s: int = Field(60, ge=1, description="interval of catalogue refreshes")
+    instruments_max: int = Field(400, ge=2, description="most instruments followed a venue")
+    pairs_file: str = Field("", description="path of a pairs.yaml; its pairs count as approved")
+
+
+class DecideSettings(Section):
+    """Thresholds of decide; they reach it as DecideConfigured through the log."""
+
+    min_edge_micros: int = Field(
+        25_000, description="smallest net edge per contract for an intent (25000 is 2.5 cents)"
+    )
+    edge_change_micros: int = Field(1_000, ge=1, description="an open edge is re-quoted when it moves by this")
+    top_interval_ms: int = Field(100, ge=1, description="at most one TopOfBook an instrument in this much stream time")
+    watermark_interval_ms: int = Field(250, ge=1, description="one Watermark in this much stream time")
+    polled_fresh_ms: int = Field(2_000, ge=1, description="how long a polled book is fresh")
+    feed_stale_ms: int = Field(2_000, ge=1, description="a feed without FeedStatus for this long is stale")
+    cooldown_ms: int = Field(2_000, ge=0, description="no second intent on a pair within this much stream time")
+    intent_valid_ms: int = Field(500, ge=1, description="how long an intent may be acted on")
+    close_window_s: int = Field(120, ge=0, description="no intent this close to an instrument's close")
+    game_start_window_s: int = Field(60, ge=0, description="no intent this close to a game start")
+    jump_ms: int = Field(2_000, ge=1, description="a larger forward step of the clock needs a second feed's word")
+    cost_max_micros: int = Field(250_000_000, ge=1, description="largest cost incl. fee of one leg of an intent")
+    checkpoint_events: int = Field(20_000, ge=100, description="a checkpoint every this many events")
+
+
+class FrictionSettings(Section):
+    """Costs beside price and fee."""
+
+    gas_micros: int = Field(0, ge=0, description="fixed cost of a package (Polymarket's operator pays gas)")
+    fx_ppm: int = Field(0, ge=0, description="currency spread on a package's cost")
+    on_ramp_ppm: int = Field(0, ge=0, description="on-ramp and bridge fees on a package's cost")
+    lockup_ppm_per_year: int = Field(40_000, ge=0, description="return forgone on locked capital a year (40000 is 4 %)")
+    source: str = Field("settings", description="where the numbers come from")
+
+
+class ExecuteSettings(Section):
+    """The executor: limits of the risk gate and times of the machine."""
+
+    portfolio: str = Field("main", description="name of the portfolio")
+    cash_per_venue_micros: int = Field(5_000_000_000, ge=0, description="capital a venue")
+    cost_per_leg_micros: int = Field(250_000_000, ge=0, description="largest cost incl. fees per leg, market and venue")
+    pairs_open_max: int = Field(8, ge=0, description="most pairs open at once")
+    category_cost_micros: int = Field(2_500_000_000, ge=0, description="largest cost in one category")
+    daily_stop_ppm: int = Field(10_000, ge=0, description="loss of equity in a day that halts")
+    weekly_stop_ppm: int = Field(30_000, ge=0, description="loss of equity in a week that halts")
+    monthly_stop_ppm: int = Field(50_000, ge=0, description="loss of equity in a month that halts")
+    hedge_timeout_ms: int = Field(250, ge=1, description="time-out after the expected match")
+    hedge_attempts_max: int = Field(3, ge=1, le=10, description="attempts of the hedge")
+    unwind_attempts_max: int = Field(3, ge=1, le=10, description="attempts of the unwind before the trade is stuck")
+    backoff_first_ms: int = Field(100, ge=1, description="first wait between attempts")
+    backoff_max_ms: int = Field(800, ge=1, description="largest wait between attempts")
+    adverse_micros: int = Field(15_000, ge=0, description="hedge price this much worse than planned counts as adverse")
+    adverse_ms: int = Field(5_000, ge=1, description="adverse for this long unwinds")
+    max_loss_per_trade_micros: int = Field(10_000_000, ge=0, description="largest completion loss accepted to hedge")
+    mismatch_max_micros: int = Field(
+        1_000_000, ge=0, description="unmatched contracts above this after the attempts unwind"
+    )
+    send_window_ms: int = Field(300, ge=1, description="a request may leave this long after its commit")
+    venue_errors_max: int = Field(5, ge=1, description="rejections in a row at a venue that open its breaker")
+
+
+class PaperSettings(Section):
+    """The paper venue."""
+
+    decide_latency_ms: int = Field(10, ge=0, description="time from cause to request")
+    wire_latency_ms: int = Field(40, ge=0, description="time from request to the venue's engine")
+    report_latency_ms: int = Field(20, ge=0, description="time from match to report")
+    seed: int = Field(7, description="seed of its faults")
+    reject_ppm: int = Field(0, ge=0, le=1_000_000, description="share of orders rejected")
+    partial_ppm: int = Field(0, ge=0, le=1_000_000, description="share of marketable orders that fill only in part")
+    vanish_ppm: int = Field(0, ge=0, le=1_000_000, description="share of orders that find the depth gone")
+    late_ppm: int = Field(0, ge=0, le=1_000_000, description="share of orders whose report comes late")
+    late_ms: int = Field(400, ge=0, description="how late a late report is")
+
+
+class ProjectSettings(Section):
+    """The ClickHouse projection."""
+
+    batch_records: int = Field(20_000, ge=1, description="most records written at once")
+    interval_ms: int = Field(500, ge=10, description="longest time between two batches")
+
+
+class RegistrySettings(Section):
+    """The read-only schema registry."""
+
+    host: str = Field("127.0.0.1", description="host it binds to")
+    port: int = Field(8081, description="port it binds to; 0: none is served")
+
+
+class RecordingSettings(Section):
+    """What the stage `import` reads."""
+
+    files: tuple[str, ...] = Field((), description="paths of the recordings, in the order they are read")
+    fees_file: str = Field("", description="path of the fee file that covers every market in them")
+    speed: float = Field(0, ge=0, description="times real time; 0: as fast as possible")
+
+
+class LagSettings(Section):
+    """Limits of `crossbook lag`."""
+
+    limit_s: float = Field(5.0, gt=0, description="lag in seconds above which the exit code is not 0")
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(env_prefix="CROSSBOOK_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    mode: Literal["paper"] = Field("paper", description="where orders go; real venues are not built yet")
+    state_dir: str = Field(".crossbook", description="folder of the local stack")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
+    kafka: KafkaSettings = KafkaSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    registry: RegistrySettings = RegistrySettings()
+    polymarket: PolymarketSettings = PolymarketSettings()
+    kalshi: KalshiSettings = KalshiSettings()
+    feed: FeedSettings = FeedSettings()
+    catalog: CatalogSettings = CatalogSettings()
+    decide: DecideSettings = DecideSettings()
+    friction: FrictionSettings = FrictionSettings()
+    execute: ExecuteSettings = ExecuteSettings()
+    paper: PaperSettings = PaperSettings()
+    project: ProjectSettings = ProjectSettings()
+    recording: RecordingSettings = RecordingSettings()
+    lag: LagSettings = LagSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_path())
+
+
+def _config_path() -> Path:
+    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: one line that names the key, what is wrong with it and where to mend it.
+    """
+    path = _config_path()
+    if CONFIG_VARIABLE in os.environ and not path.is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names {path}, which is no file; unset it or write the file")
+    # CROSSBOOK_CONFIG is ours, but pydantic would take it for a setting named `config`.
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"setting {name}: {first['msg']} (was {first.get('input')!r}); mend it in {path} or CROSSBOOK_*"
+        ) from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is no valid TOML: {error}") from error

@@ -1,0 +1,22 @@
+"""Exceptions of the composition root; each is one line that says what is wrong and how to mend it.
+
+DeployError
+├── StackError      the local stack cannot start, or is not there
+└── UsageError      a command was called with values that cannot work (exit code 2)
+"""
+
+
+class DeployError(Exception):
+    """Base of the errors that a command prints as one line."""
+
+    exit_code = 1
+
+
+class StackError(DeployError):
+    """The local stack cannot start, or is not there."""
+
+
+class UsageError(DeployError):
+    """A command was called with values that cannot work."""
+
+    exit_code = 2

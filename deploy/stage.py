@@ -1,0 +1,51 @@
+"""One stage as a process: `python -m deploy.stage NAME`.
+
+The composition root of the stages: it reads the settings, sets up the log, runs the stage and turns its errors into one clear
+line and an exit code (78 for settings that cannot work, which a supervisor does not retry). A stage's own modules are imported
+only for the stage that runs.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+from crossbook.runtime.errors import StageError
+from crossbook.runtime.log import configure_log
+from crossbook.runtime.settings import Settings, load_settings
+
+#: Stage name → module whose `run(settings)` is the stage.
+STAGES = {
+    "registry": "deploy.registry",
+    "producers": "producers.ingest",
+    "import": "deploy.recording",
+    "decide": "processors.decide",
+    "execute": "executors.execute",
+    "project": "projections.project",
+}
+#: Stages that must not slow the path of money down.
+NICE = {"project": 10, "registry": 10}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the named stage until it is told to stop; return the exit code."""
+    names = sys.argv[1:] if argv is None else argv
+    if len(names) != 1 or names[0] not in STAGES:
+        sys.stderr.write(f"usage: python -m deploy.stage {{{'|'.join(STAGES)}}}\n")
+        return 2
+    name = names[0]
+    try:
+        settings = load_settings()
+        log = configure_log(name, settings.log_level)
+        os.nice(NICE.get(name, 0))
+        run: Callable[[Settings], None] = importlib.import_module(STAGES[name]).run
+        run(settings)
+    except StageError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return error.exit_code
+    log.info("stage.stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

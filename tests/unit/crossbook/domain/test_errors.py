@@ -1,0 +1,9 @@
+from crossbook.domain import errors
+
+
+def test_every_error_hangs_on_the_root_and_is_drawn():
+    leaves = [one for one in vars(errors).values() if isinstance(one, type) and one is not errors.DomainError]
+    assert {one.__name__ for one in leaves} == {"MoneyError", "GridError", "FeeError", "BookError", "SymbolError"}
+    for one in leaves:
+        assert one.__bases__ == (errors.DomainError,)
+        assert one.__name__ in (errors.__doc__ or "")
