@@ -10,8 +10,10 @@ from confluent_kafka import TopicPartition
 
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.kafka import RecordProducer, offset_range, open_consumer, poll_batch
-from crossbook.runtime.settings import KafkaSettings, Settings
-from deploy.errors import UsageError
+from crossbook.runtime.settings import KafkaSettings, Settings, load_settings
+from deploy.attach import attached
+from deploy.errors import StackError, UsageError
+from deploy.stack import current_folder, state_root
 from deploy.tail import read_topic
 from producers.pairs import load_pairs_file
 from schemas.codec import load_codec
@@ -27,6 +29,7 @@ from schemas.records import (
 from schemas.topics import TOPICS
 
 KILL_FILE = "KILL"
+ACKNOWLEDGE_S = 10.0
 
 
 class Acknowledgement(NamedTuple):
@@ -54,6 +57,51 @@ def say(kafka: KafkaSettings, record: Record) -> None:
     producer = RecordProducer(kafka, load_codec(), "operator")
     producer.send("control", record, partition=0)
     producer.flush()
+
+
+def set_trading_state(state: TradingState, scope_text: str, reason: str) -> str:
+    """Say it on `control`, wait for the executor's acknowledgement, and describe both in one line.
+
+    Raises:
+        UsageError: the scope is not of the form all, venue:NAME, category:NAME or pair:ID.
+        StackError: the executor did not acknowledge in time.
+    """
+    scope, scope_value = parse_scope(scope_text)
+    with attached(clickhouse=False) as settings:
+        folder = Path(settings.state_dir)
+        if state == "running":
+            (folder / KILL_FILE).unlink(missing_ok=True)
+        told = change_trading_state(settings, state, scope, scope_value, reason, wait_s=ACKNOWLEDGE_S)
+    if told is None:
+        raise StackError(
+            f"{state} is written to control, but no executor acknowledged it within {ACKNOWLEDGE_S:g} s; "
+            "is one running? (crossbook status)"
+        )
+    return f"{scope_text}: {state}, acknowledged by the executor after {told.waited_s:.2f} s (journal number {told.sequence})"
+
+
+def kill_by_file() -> str:
+    """Write the KILL file that the executor looks for even when Kafka is away."""
+    root = state_root(load_settings())
+    folder = current_folder(root) or root
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / KILL_FILE).write_text(f"{operator_name()}\n")
+    return f"wrote {folder / KILL_FILE}: the executor halts within a second; `crossbook resume` removes it"
+
+
+def parse_scope(text: str) -> tuple[Scope, str]:
+    """Split all, venue:NAME, category:NAME or pair:ID.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    match text.partition(":"):
+        case "all", "", "":
+            return "all", ""
+        case ("venue" | "category" | "pair") as scope, ":", value if value:
+            return scope, value
+        case _:
+            raise UsageError(f"scope was {text!r}; use all, venue:NAME, category:NAME or pair:ID")
 
 
 def change_trading_state(

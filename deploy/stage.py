@@ -1,10 +1,11 @@
-"""One stage as a process: `python -m deploy.stage NAME`.
+"""One stage as a process: `python -m deploy.stage NAME [--settings FILE]`.
 
 The composition root of the stages: it reads the settings, sets up the log, runs the stage and turns its errors into one clear
 line and an exit code (78 for settings that cannot work, which a supervisor does not retry). A stage's own modules are imported
-only for the stage that runs.
+only for the stage that runs. With `--settings` the file alone decides, whatever the environment says.
 """
 
+import argparse
 import importlib
 import os
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 from crossbook.runtime.errors import StageError
 from crossbook.runtime.log import configure_log
-from crossbook.runtime.settings import Settings, load_settings
+from crossbook.runtime.settings import CONFIG_VARIABLE, Settings, load_settings
 
 #: Stage name → module whose `run(settings)` is the stage.
 STAGES = {
@@ -29,11 +30,15 @@ NICE = {"project": 10, "registry": 10}
 
 def main(argv: list[str] | None = None) -> int:
     """Run the named stage until it is told to stop; return the exit code."""
-    names = sys.argv[1:] if argv is None else argv
-    if len(names) != 1 or names[0] not in STAGES:
-        sys.stderr.write(f"usage: python -m deploy.stage {{{'|'.join(STAGES)}}}\n")
-        return 2
-    name = names[0]
+    parser = argparse.ArgumentParser(prog="python -m deploy.stage")
+    parser.add_argument("name", choices=STAGES)
+    parser.add_argument("--settings", help="settings file; the environment's CROSSBOOK_* are then ignored")
+    options = parser.parse_args(argv)
+    name: str = options.name
+    if options.settings:
+        for variable in [variable for variable in os.environ if variable.startswith("CROSSBOOK_")]:
+            del os.environ[variable]
+        os.environ[CONFIG_VARIABLE] = options.settings
     try:
         settings = load_settings()
         log = configure_log(name, settings.log_level)

@@ -2,16 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from crossbook.runtime.kafka import offset_range, open_consumer, poll_batch
+from crossbook.runtime.reading import LogLine, read_partition
 from crossbook.runtime.settings import KafkaSettings
 from deploy.errors import UsageError
-from schemas.codec import load_codec
+from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import Record
 from schemas.topics import TOPICS, Spread
@@ -52,9 +54,7 @@ def topic_partitions(kafka: KafkaSettings, topic: str) -> int:
     return kafka.partitions if TOPICS[topic].spread is Spread.BY_GROUP else 1
 
 
-def read_topic(
-    kafka: KafkaSettings, topic: str, *, last: int | None, follow: bool, idle_s: float = 5.0
-) -> Iterator[Line]:
+def read_topic(kafka: KafkaSettings, topic: str, *, last: int | None, follow: bool) -> Iterator[Line]:
     """Yield committed records of a topic, the last n of each partition or all, and new ones when following.
 
     Raises:
@@ -62,49 +62,77 @@ def read_topic(
     """
     if topic not in TOPICS:
         raise UsageError(f"no topic {topic!r}; the topics are: {', '.join(TOPICS)}")
-    name = TOPICS[topic].full_name(kafka.prefix)
-    consumer = open_consumer(kafka, f"tail-{time.time_ns()}")
     codec = load_codec()
+    follow_from: dict[int, int] = {}
+    for partition in range(topic_partitions(kafka, topic)):
+        start = None if last is None else _start_of_last(kafka, topic, partition, last)
+        lines: Iterable[LogLine] = read_partition(kafka, topic, partition, start=start)
+        for line in lines if last is None else deque(lines, maxlen=last):
+            follow_from[partition] = line.offset + 1
+            yield _line(topic, partition, line, codec)
+    if follow:
+        yield from _follow(kafka, topic, follow_from, codec)
+
+
+def _start_of_last(kafka: KafkaSettings, topic: str, partition: int, last: int) -> int:
+    consumer = open_consumer(kafka, "tail")
     try:
-        ends = {p: offset_range(consumer, name, p) for p in range(topic_partitions(kafka, topic))}
-        starts = {p: OFFSET_BEGINNING if last is None else max(low, high - last) for p, (low, high) in ends.items()}
-        consumer.assign([TopicPartition(name, p, start) for p, start in starts.items()])
-        waiting = {p for p, (low, high) in ends.items() if high > low}
-        quiet_since = time.monotonic()
-        while waiting or follow:
-            batch: list[Any] = poll_batch(consumer, 500, 0.2)
-            if batch:
-                quiet_since = time.monotonic()
-            for message in batch:
-                if message.offset() >= ends[message.partition()][1] - 1:
-                    waiting.discard(message.partition())
-                yield _line(topic, message, codec)
-            if not follow:
-                # Transaction markers take offsets at the end that no record will ever have.
-                waiting = {p for p in waiting if _position(consumer, name, p) < ends[p][1]}
-                if time.monotonic() - quiet_since > idle_s:
-                    return
+        low, high = offset_range(consumer, TOPICS[topic].full_name(kafka.prefix), partition)
+    finally:
+        consumer.close()
+    # Transaction markers take offsets too, at most one a record: looking twice as far back finds enough records.
+    return max(low, high - 2 * last)
+
+
+def _follow(kafka: KafkaSettings, topic: str, starts: dict[int, int], codec: Codec) -> Iterator[Line]:
+    consumer = open_consumer(kafka, "tail")
+    name = TOPICS[topic].full_name(kafka.prefix)
+    try:
+        partitions = range(topic_partitions(kafka, topic))
+        consumer.assign([TopicPartition(name, number, starts.get(number, OFFSET_BEGINNING)) for number in partitions])
+        while True:
+            for message in poll_batch(consumer, 500, 0.2):
+                offset, number, key = message.offset(), message.partition(), message.key()
+                assert offset is not None, "a record without error has an offset"
+                assert number is not None, "a record without error has a partition"
+                raw = key.encode() if isinstance(key, str) else key
+                yield _line(topic, number, LogLine(offset, message.timestamp()[1], raw, message.value() or b""), codec)
     finally:
         consumer.close()
 
 
-def _position(consumer: Any, name: str, partition: int) -> int:
-    return int(consumer.position([TopicPartition(name, partition)])[0].offset)
-
-
-def _line(topic: str, message: Any, codec: Any) -> Line:
-    key = message.key()
+def _line(topic: str, partition: int, line: LogLine, codec: Codec) -> Line:
     record, error = None, ""
     try:
-        record = codec.decode(message.value() or b"")
+        record = codec.decode(line.value)
     except SchemaError as problem:
         error = str(problem)
-    return Line(
-        topic,
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        None if key is None else key.decode(errors="replace"),
-        record,
-        error,
-    )
+    key = None if line.key is None else line.key.decode(errors="replace")
+    return Line(topic, partition, line.offset, line.append_ms, key, record, error)
+
+
+def describe_topics(kafka: KafkaSettings) -> list[dict[str, Any]]:
+    """One row a declared topic: what it is and what is in it (offsets, markers of transactions included)."""
+    consumer = open_consumer(kafka, f"describe-{time.time_ns()}")
+    rows: list[dict[str, Any]] = []
+    try:
+        existing = consumer.list_topics(timeout=10).topics
+        for topic in TOPICS.values():
+            name = topic.full_name(kafka.prefix)
+            count = len(existing[name].partitions) if name in existing else 0
+            ends = [offset_range(consumer, name, partition) for partition in range(count)]
+            rows.append(
+                {
+                    "topic": name,
+                    "exists": name in existing,
+                    "partitions": count,
+                    "offsets": sum(high - low for low, high in ends),
+                    "writer": topic.writer,
+                    "key": topic.key,
+                    "kept": "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days",
+                    "records": ", ".join(topic.records),
+                }
+            )
+    finally:
+        consumer.close()
+    return rows

@@ -6,7 +6,7 @@ a linger of 1 ms. Errors of the client library leave this module as `crossbook.r
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
@@ -29,12 +29,40 @@ from schemas.topics import TOPICS, Spread
 TRANSACTION_TIMEOUT_MS = 10_000
 #: How long one call to the broker may take before it is reported as away; calls are repeated where that is safe.
 CALL_TIMEOUT_S = 10.0
+#: Largest record a producer takes: what the topics take (librdkafka's own 1 MB would refuse a large frame that the broker takes).
+RECORD_BYTES_MAX = 2_097_152 - 16_384
+#: A topic that was just created may be unknown to a broker for this long.
+PROPAGATION_S = 5.0
 _FENCED = {
     KafkaError._FENCED,
     KafkaError.PRODUCER_FENCED,
     KafkaError.INVALID_PRODUCER_EPOCH,
     KafkaError.INVALID_PRODUCER_ID_MAPPING,
 }
+#: What passes by itself: the broker comes back, or a leader or coordinator is found. librdkafka's own `retriable()` is set on
+#: errors of transactions only.
+_PASSING = {
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError._RETRY,
+    KafkaError._WAIT_COORD,
+    KafkaError._WAIT_CACHE,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
+_ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}
 
 
 class Outgoing(NamedTuple):
@@ -78,6 +106,7 @@ class RecordProducer:
                 "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": kafka.buffer_records,
                 "queue.buffering.max.kbytes": 262_144,
+                "message.max.bytes": RECORD_BYTES_MAX,
                 "message.timeout.ms": 0,  # as long as the buffer holds it; the bound is the buffer
             }
         )
@@ -105,6 +134,8 @@ class RecordProducer:
             )
         except BufferError as error:
             raise BufferFullError(f"{len(self._producer)} records wait for the broker; the buffer is full") from error
+        except KafkaException as error:  # too large, or no such partition: known before anything is sent
+            raise _translate(error, f"a record of {len(value)} bytes for {topic}") from error
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         if error is None:
@@ -148,6 +179,7 @@ class TransactionalProducer:
             | {
                 "transactional.id": self.transactional_id,
                 "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "message.max.bytes": RECORD_BYTES_MAX,
                 "retry.backoff.ms": 2,
                 "retry.backoff.max.ms": 50,
                 "compression.type": "lz4",
@@ -192,9 +224,11 @@ class TransactionalProducer:
                 )
             self._retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as error:
-            if error.args[0].txn_requires_abort():
-                self._abort()
+            self._abort()
             raise _translate(error, self.transactional_id) from error
+        except Exception:
+            self._abort()  # an output that cannot be made must not leave a transaction open
+            raise
 
     def _produce(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         while True:
@@ -220,14 +254,22 @@ class TransactionalProducer:
         try:
             self._producer.abort_transaction(CALL_TIMEOUT_S)
         except KafkaException:
-            return  # the broker aborts it by its time-out; the caller's error is the one that matters
+            return  # nothing to abort, or fenced, or the broker does it by its time-out; the caller's error matters
+
+
+def _passes(error: KafkaException) -> bool:
+    return bool(error.args[0].retriable()) or error.args[0].code() in _PASSING
+
+
+def _absent(topic: str | None) -> LogError:
+    return LogError(f"{topic} does not exist; create the topics with: crossbook topics --create")
 
 
 def _translate(error: KafkaException, who: str) -> StageError:
     kafka_error: KafkaError = error.args[0]
     if kafka_error.code() in _FENCED:
         return FencedError(f"{who}: another instance took over ({kafka_error.str()})")
-    if kafka_error.retriable() or kafka_error.code() in {KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}:
+    if _passes(error):
         return BrokerAwayError(f"{who}: the broker does not answer ({kafka_error.str()})")
     return StageError(f"{who}: {kafka_error.str()}")
 
@@ -270,17 +312,9 @@ def poll_batch(consumer: Consumer, limit: int, timeout_s: float) -> list[Message
         error = message.error()
         if error is None:
             good.append(message)
-        elif error.code() in {
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-            KafkaError._UNKNOWN_PARTITION,
-            KafkaError._UNKNOWN_TOPIC,
-        }:
-            raise LogError(f"{message.topic()} does not exist; create the topics with: crossbook topics --create")
-        elif not error.retriable() and error.code() not in {
-            KafkaError._TRANSPORT,
-            KafkaError._ALL_BROKERS_DOWN,
-            KafkaError._TIMED_OUT,
-        }:
+        elif error.code() in _ABSENT:
+            raise _absent(message.topic())
+        elif not _passes(KafkaException(error)):
             raise StageError(f"{message.topic()}: {error.str()}")
     return good
 
@@ -296,10 +330,16 @@ def committed_offsets(consumer: Consumer, partitions: Sequence[TopicPartition]) 
         try:
             found = consumer.committed(list(partitions), CALL_TIMEOUT_S)
         except KafkaException as error:
-            if time.monotonic() > end:
-                raise _translate(error, "committed offsets") from error
-            continue
-        return {(tp.topic, tp.partition): (tp.offset if tp.offset >= 0 else OFFSET_BEGINNING) for tp in found}
+            failed = error
+        else:
+            # An error here must never be taken for "none stored": that would start at the beginning.
+            errors = [tp.error for tp in found if tp.error is not None]
+            if not errors:
+                return {(tp.topic, tp.partition): (tp.offset if tp.offset >= 0 else OFFSET_BEGINNING) for tp in found}
+            failed = KafkaException(errors[0])
+        if time.monotonic() > end or not _passes(failed):
+            raise _translate(failed, "committed offsets") from failed
+        time.sleep(0.05)
 
 
 def offset_range(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
@@ -307,13 +347,18 @@ def offset_range(consumer: Consumer, topic: str, partition: int) -> tuple[int, i
 
     Raises:
         BrokerAwayError: the broker does not answer.
+        LogError: there is no such topic or partition.
     """
-    end = time.monotonic() + 60
+    start = time.monotonic()
     while True:
         try:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S)
         except KafkaException as error:
-            if time.monotonic() > end or not error.args[0].retriable():
+            waited = time.monotonic() - start
+            if error.args[0].code() in _ABSENT:
+                if waited > PROPAGATION_S:
+                    raise _absent(topic) from error
+            elif waited > 60 or not _passes(error):
                 raise _translate(error, topic) from error
             time.sleep(0.05)
         else:
@@ -357,22 +402,54 @@ def create_topics(kafka: KafkaSettings) -> list[str]:
         existing = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     except KafkaException as error:
         raise _translate(error, "topics") from error
-    missing: list[NewTopic] = []
-    for topic in TOPICS.values():
-        name = topic.full_name(kafka.prefix)
-        count = kafka.partitions if topic.spread is Spread.BY_GROUP else 1
-        found = existing.get(name)
-        if found is None:
-            missing.append(NewTopic(name, num_partitions=count, replication_factor=-1, config=topic.config()))
-        elif len(found.partitions) != count:
-            raise LogError(
-                f"topic {name} has {len(found.partitions)} partitions, the settings say {count}; "
-                "partitions are fixed for a prefix: choose another prefix"
-            )
+    counts = {
+        topic.full_name(kafka.prefix): kafka.partitions if topic.spread is Spread.BY_GROUP else 1
+        for topic in TOPICS.values()
+    }
+    configs = {topic.full_name(kafka.prefix): topic.config() for topic in TOPICS.values()}
+    missing = [
+        NewTopic(name, num_partitions=count, replication_factor=-1, config=configs[name])
+        for name, count in counts.items()
+        if name not in existing
+    ]
+    _check_partitions(existing, counts)
+    created: list[str] = []
     for name, future in admin.create_topics(missing).items() if missing else ():
         try:
             future.result(CALL_TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _translate(error, name) from error
-    return [topic.topic for topic in missing]
+        else:
+            created.append(name)
+    _check_partitions(_wait_for_leaders(admin, list(counts)), counts)
+    return created
+
+
+def _check_partitions(existing: Mapping[str, Any], counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        if name in existing and len(existing[name].partitions) != count:
+            raise LogError(
+                f"topic {name} has {len(existing[name].partitions)} partitions, the settings say {count}; "
+                "partitions are fixed for a prefix: choose another prefix"
+            )
+
+
+def _wait_for_leaders(admin: AdminClient, names: Sequence[str]) -> Mapping[str, Any]:
+    """Wait until the broker knows a leader of each partition: "created" alone means that the controller has noted it."""
+    end = time.monotonic() + CALL_TIMEOUT_S
+    while True:
+        try:
+            there: Mapping[str, Any] = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise _translate(error, "topics") from error
+        waiting = [
+            name
+            for name in names
+            if name not in there or any(found.leader < 0 for found in there[name].partitions.values())
+        ]
+        if not waiting:
+            return there
+        if time.monotonic() > end:
+            raise BrokerAwayError(f"{waiting[0]} was created, but no broker leads it; are enough brokers up?")
+        time.sleep(0.05)

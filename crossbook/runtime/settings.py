@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from crossbook.runtime.errors import SettingsError
 
+PREFIX = "CROSSBOOK_"
 CONFIG_VARIABLE = "CROSSBOOK_CONFIG"
 DEFAULT_CONFIG = "crossbook.toml"
 
@@ -210,7 +211,7 @@ class LagSettings(Section):
 class Settings(BaseSettings):
     """All settings."""
 
-    model_config = SettingsConfigDict(env_prefix="CROSSBOOK_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     mode: Literal["paper"] = Field("paper", description="where orders go; real venues are not built yet")
     state_dir: str = Field(".crossbook", description="folder of the local stack")
@@ -247,12 +248,25 @@ def _config_path() -> Path:
     return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
 
 
+def _refuse_unknown_variables() -> None:
+    # pydantic-settings reads the variables that it knows and passes over the others: CROSSBOOK_DECIDE_MIN_EDGE_MICROS, with
+    # one underscore too few, would be a limit ignored. Below a section it refuses unknown names itself.
+    for name in sorted(os.environ):
+        section = name.upper().removeprefix(PREFIX).split("__")[0].lower()
+        if name.upper().startswith(PREFIX) and name != CONFIG_VARIABLE and section not in Settings.model_fields:
+            raise SettingsError(
+                f"{name} is no setting; sections and names are joined by two underscores, "
+                "as in CROSSBOOK_DECIDE__MIN_EDGE_MICROS; mend or unset it"
+            )
+
+
 def load_settings() -> Settings:
     """Read the settings.
 
     Raises:
         SettingsError: one line that names the key, what is wrong with it and where to mend it.
     """
+    _refuse_unknown_variables()
     path = _config_path()
     if CONFIG_VARIABLE in os.environ and not path.is_file():
         raise SettingsError(f"{CONFIG_VARIABLE} names {path}, which is no file; unset it or write the file")

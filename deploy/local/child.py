@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from deploy.local import processes
 
 GUARD = Path(__file__).with_name("guard.py")
 LOG_TAIL_BYTES = 8192  # enough for a Java stack trace's first lines; read whenever a child dies
@@ -100,21 +100,30 @@ class Child:
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs, else the exit code (negative: the signal that ended it)."""
+        """None while it runs, else the exit code (negative: the signal that ended it).
+
+        Whoever sees the end first also ends what the child left behind in its group, while the dead child still
+        holds the group's id: afterwards the number may belong to somebody else.
+        """
+        if self._process.returncode is None and hasattr(os, "waitid"):
+            with contextlib.suppress(ChildProcessError):
+                if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    return None
+                self._signal(signal.SIGKILL)
         return self._process.poll()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
 
     def rss_bytes(self) -> int:
         """Resident memory of this process, 0 when it is gone."""
-        try:
-            return int(psutil.Process(self.pid).memory_info().rss)
-        except psutil.Error:
-            return 0
+        return processes.rss_bytes(self.pid)
 
     def signal_group(self, number: signal.Signals) -> None:
         """Send a signal to the whole group of the child, if it still runs."""
         if self.exit_code() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+            self._signal(number)
 
     def stop(self, timeout_s: float) -> int:
         """SIGTERM, wait at most `timeout_s`, SIGKILL. Returns the exit code. A Ctrl-C while waiting kills at once."""
@@ -126,11 +135,10 @@ class Child:
         return self._process.wait()
 
     def kill(self) -> None:
-        """SIGKILL to the group, grandchildren that stayed behind included; waits for the child's end."""
+        """SIGKILL to the group, grandchildren included; waits for the child's end."""
         self.signal_group(signal.SIGKILL)
-        self._process.wait()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        while self.exit_code() is None:
+            time.sleep(POLL_S)
 
     def wait(self, timeout_s: float) -> int | None:
         """Exit code, or None when it still runs after `timeout_s`."""

@@ -2,15 +2,15 @@
 
     LocalStackError
     ├── StateFolderError
-    │   ├── StateFolderBusy      another `up` holds the folder
-    │   └── StateFolderUnusable  no room, no permission, not a folder
-    ├── PortInUse                something else listens where a server is to listen
-    ├── JavaUnusable             the Java that was found does not run, or is too old
+    │   ├── StateFolderBusyError       another `up` holds the folder
+    │   └── StateFolderUnusableError   no room, no permission, not a folder
+    ├── PortInUseError                 something else listens where a server is to listen
+    ├── JavaUnusableError              no Java that can run Kafka
     ├── KafkaJarsError
-    │   ├── KafkaJarsUnavailable no way to the Maven repository
-    │   └── KafkaJarsMismatch    a jar is not the one that the lock names
-    ├── StartFailed              a child died or stayed silent while it was started
-    └── SpecInvalid              the children depend on each other in a circle, or on nobody
+    │   ├── KafkaJarsUnavailableError  no way to the Maven repository
+    │   └── KafkaJarsMismatchError     a jar is not the one that the lock names
+    ├── StartError                     a child died or stayed silent while it was started
+    └── SpecError                      the children depend on each other in a circle, or on nobody
 
 Every message is one line that says what happened and how to mend it: the command line prints it as it stands.
 """
@@ -24,7 +24,7 @@ class StateFolderError(LocalStackError):
     """The state folder cannot be used."""
 
 
-class StateFolderBusy(StateFolderError):
+class StateFolderBusyError(StateFolderError):
     """Another process holds the state folder.
 
     `pid` is that process, 0 where the lock file does not say.
@@ -35,15 +35,15 @@ class StateFolderBusy(StateFolderError):
         self.pid = pid
 
 
-class StateFolderUnusable(StateFolderError):
+class StateFolderUnusableError(StateFolderError):
     """The state folder cannot be written."""
 
 
-class PortInUse(LocalStackError):
+class PortInUseError(LocalStackError):
     """A port that was asked for is taken."""
 
 
-class JavaUnusable(LocalStackError):
+class JavaUnusableError(LocalStackError):
     """No Java that can run Apache Kafka."""
 
 
@@ -51,17 +51,17 @@ class KafkaJarsError(LocalStackError):
     """The jars of Apache Kafka cannot be had."""
 
 
-class KafkaJarsUnavailable(KafkaJarsError):
+class KafkaJarsUnavailableError(KafkaJarsError):
     """The Maven repository is out of reach, and the cache does not hold every jar."""
 
 
-class KafkaJarsMismatch(KafkaJarsError):
+class KafkaJarsMismatchError(KafkaJarsError):
     """A downloaded jar differs from its pinned sha256. Nothing of it is run."""
 
 
-class StartFailed(LocalStackError):
+class StartError(LocalStackError):
     """A child died, or did not answer in time, while it was being started."""
 
 
-class SpecInvalid(LocalStackError):
+class SpecError(LocalStackError):
     """The child specifications cannot be ordered."""

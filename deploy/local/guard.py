@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     """Guard ARGV for the parent whose pid is the first argument."""
     watch = arguments[0] == "--watch"
     parent_pid, separator, *argv = arguments[1:] if watch else arguments
-    assert separator == "--" and argv, "usage: guard.py [--watch] PARENT_PID -- ARGV…"
+    assert (separator, bool(argv)) == ("--", True), "usage: guard.py [--watch] PARENT_PID -- ARGV…"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # survives exec: Ctrl-C is the supervisor's business
     if watch or not sys.platform.startswith("linux"):
         return _watch(int(parent_pid), argv)

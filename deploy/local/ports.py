@@ -6,9 +6,8 @@ Decides nothing about what listens where. Only 127.0.0.1 is ever looked at.
 import contextlib
 import socket
 
-import psutil
-
-from deploy.local.errors import PortInUse
+from deploy.local.errors import PortInUseError
+from deploy.local.processes import listener
 
 LOOPBACK = "127.0.0.1"
 
@@ -24,22 +23,14 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 
 def require_free(port: int, purpose: str) -> None:
-    """Raise `PortInUse` naming who has `port`, unless it can be bound."""
+    """Raise `PortInUseError` naming who has `port`, unless it can be bound."""
     with socket.socket() as probe:
         # As servers do: a port in TIME_WAIT after a kill is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
-            holder = _holder(port)
-            raise PortInUse(
-                f"port {port} on {LOOPBACK}, wanted for {purpose}, is in use{holder}: stop that process or choose another port"
+            holder = listener(port)
+            raise PortInUseError(
+                f"port {port} on {LOOPBACK}, wanted for {purpose}, is in use{f' by {holder}' if holder else ''}: stop that process or choose another port"
             ) from error
-
-
-def _holder(port: int) -> str:
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return f" by pid {connection.pid} ({psutil.Process(connection.pid).name()})"
-    return ""

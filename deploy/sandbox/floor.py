@@ -210,7 +210,8 @@ class Floor:
         else:
             size = book.asks.get(price, 0) + delta
             book.set_ask(price, size)
-        assert size >= 0 and book.best_bid < book.best_ask, f"{market.key}: a quote crossed its own book"
+        assert size >= 0, f"{market.key}: a level fell below zero"
+        assert book.best_bid < book.best_ask, f"{market.key}: a quote crossed its own book"
         self.updates += 1
         self.emitted.append(
             LevelSet(self.now_ns, market.index, is_bid, price, size, delta, book.best_bid, book.best_ask)

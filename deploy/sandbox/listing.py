@@ -9,7 +9,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 
-from deploy.sandbox.errors import UnknownPreset
+from deploy.sandbox.errors import UnknownPresetError
 from deploy.sandbox.presets import SECOND
 from deploy.sandbox.pricing import KALSHI_STRUCTURES, KALSHI_TAKER_RATE, Grid, even_grid
 
@@ -238,7 +238,7 @@ def subjects_of(catalogue: str, pairs_n: int) -> tuple[Subject, ...]:
     try:
         rows = _CATALOGUES[catalogue]
     except KeyError:
-        raise UnknownPreset(f"catalogue {catalogue!r} is unknown: use one of {', '.join(_CATALOGUES)}") from None
+        raise UnknownPresetError(f"catalogue {catalogue!r} is unknown: use one of {', '.join(_CATALOGUES)}") from None
     pairs = rows[:pairs_n] + tuple(_further(rows, i) for i in range(len(rows), pairs_n))
     outlines = pairs + _SINGLES
     return tuple(_subject(number, outline) for number, outline in enumerate(outlines))

@@ -6,7 +6,7 @@ Units last: ``_ns`` nanoseconds of simulated time, ``_micros`` dollars x 10^6, l
 
 from dataclasses import dataclass
 
-from deploy.sandbox.errors import UnknownPreset
+from deploy.sandbox.errors import UnknownPresetError
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -50,8 +50,8 @@ EVENTFUL = Preset(
     sigma_logit=0.012,
     jump_per_s=0.03,
     jump_logit=0.12,
-    bias_micros=2_000,
-    offset_micros=4_000,
+    bias_micros=6_000,
+    offset_micros=9_000,
     offset_revert_per_s=0.5,
     half_spread_micros=(4_000, 12_000),
     lag_ns=(100 * MS, 600 * MS),
@@ -69,10 +69,10 @@ WORLDCUP = Preset(
     sigma_logit=0.006,
     jump_per_s=0.01,
     jump_logit=0.05,
-    bias_micros=9_000,
-    offset_micros=5_000,
+    bias_micros=12_000,
+    offset_micros=9_000,
     offset_revert_per_s=0.12,
-    half_spread_micros=(500, 1_500),
+    half_spread_micros=(3_000, 5_500),
     lag_ns=(300 * MS, 1_500 * MS),
     net_cap_micros=20_000,
     rival_net_micros=14_000,
@@ -85,8 +85,8 @@ PRESETS: dict[str, Preset] = {preset.name: preset for preset in (EVENTFUL, WORLD
 
 
 def preset_named(name: str) -> Preset:
-    """The preset of that name; raises ``UnknownPreset`` naming the known ones."""
+    """The preset of that name; raises ``UnknownPresetError`` naming the known ones."""
     try:
         return PRESETS[name]
     except KeyError:
-        raise UnknownPreset(f"preset {name!r} is unknown: use one of {', '.join(sorted(PRESETS))}") from None
+        raise UnknownPresetError(f"preset {name!r} is unknown: use one of {', '.join(sorted(PRESETS))}") from None

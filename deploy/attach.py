@@ -1,0 +1,105 @@
+"""Find the stack that a command talks to: one that runs, the kept state of the last one, or servers by address.
+
+The kept state of a demo is as useful as a running stack: its Kafka or ClickHouse is started for the length of the command.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from crossbook.runtime.kafka import wait_for_broker
+from crossbook.runtime.settings import CONFIG_VARIABLE, ClickHouseSettings, Settings, load_settings
+from deploy.errors import StackError
+from deploy.local.clickhouse import ClickHouseServer
+from deploy.local.kafka import KafkaServer
+from deploy.local.state import StateFolder
+from deploy.stack import SETTINGS_FILE, current_folder, state_root
+
+BROKER_WAIT_S = 5.0
+
+
+def settings_of(folder: Path) -> Settings:
+    """Settings that a stack's stages ran with."""
+    before = os.environ.get(CONFIG_VARIABLE)
+    os.environ[CONFIG_VARIABLE] = str(folder / SETTINGS_FILE)
+    try:
+        return load_settings()
+    finally:
+        if before is None:
+            del os.environ[CONFIG_VARIABLE]
+        else:
+            os.environ[CONFIG_VARIABLE] = before
+
+
+@contextlib.contextmanager
+def attached(*, kafka: bool = True, clickhouse: bool = True) -> Iterator[Settings]:
+    """Settings whose Kafka and ClickHouse (where asked for) answer; what had to be started is stopped afterwards.
+
+    Raises:
+        StackError: there is no stack, running or kept, and no address that answers.
+        BrokerAwayError: the broker that the settings name does not answer.
+    """
+    base = load_settings()
+    path = current_folder(state_root(base))
+    if path is None or "bootstrap" in base.kafka.model_fields_set:
+        # No local stack, or an address was given: the servers are somebody else's.
+        if kafka:
+            wait_for_broker(base.kafka, BROKER_WAIT_S)
+        yield base
+        return
+    settings = settings_of(path)
+    folder = StateFolder(path)
+    if folder.stack() is not None:
+        yield settings
+        return
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(folder)
+        if kafka:
+            broker = stack.enter_context(KafkaServer(folder=folder.kafka, log_path=folder.log_path("kafka")))
+            settings = replaced(settings, "kafka", bootstrap=broker.bootstrap)
+        if clickhouse:
+            server = stack.enter_context(
+                ClickHouseServer(folder=folder.clickhouse, log_path=folder.log_path("clickhouse"))
+            )
+            settings = replaced(settings, "clickhouse", port=server.port, password=server.password)
+        yield settings
+
+
+def replaced(settings: Settings, section: str, **values: Any) -> Settings:
+    """The same settings with some values of a section changed."""
+    dump = settings.model_dump()
+    return Settings(**(dump | {section: dump[section] | values}))
+
+
+def reader_client(settings: Settings) -> tuple[Any, str]:
+    """ClickHouse as its read-only user, and the database of the prefix.
+
+    Raises:
+        StackError: ClickHouse does not answer.
+    """
+    import clickhouse_connect
+
+    place = settings.clickhouse
+    database = ClickHouseSettings.database(settings.kafka.prefix)
+    user, password = place.username, place.password
+    path = current_folder(state_root(load_settings()))
+    if path is not None:
+        local = ClickHouseServer(folder=StateFolder(path).clickhouse)
+        if local.password == password:
+            user, password = local.reader_username, local.reader_password
+    try:
+        client = clickhouse_connect.get_client(
+            host=place.host,
+            port=place.port,
+            username=user,
+            password=password,
+            database=database,
+            autogenerate_session_id=False,
+        )
+    except Exception as error:
+        raise StackError(
+            f"ClickHouse does not answer at {place.host}:{place.port}: {str(error).splitlines()[0]}"
+        ) from error
+    return client, database

@@ -1,0 +1,387 @@
+"""The command line: `crossbook COMMAND`.
+
+Each command is a few lines: read the settings, find the stack, call the module that does the work, print. `--json` prints one
+JSON value on stdout wherever a command lists. Errors are one line on stderr that says how to mend them; the exit code is 1 for
+an operating error, 2 for a wrong call, 78 for settings that cannot work.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from crossbook.runtime.errors import StageError
+from deploy.errors import DeployError, UsageError
+from deploy.local.errors import LocalStackError
+from schemas.errors import SchemaError
+from schemas.topics import TOPICS
+
+app = typer.Typer(
+    name="crossbook",
+    help="Event-sourced cross-venue trading of binary prediction markets, on a real Kafka.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+pairs_app = typer.Typer(help="Which instruments are judged to resolve alike.", no_args_is_help=True)
+import_app = typer.Typer(help="Write a recording into `market`, in place of the live feeds.", no_args_is_help=True)
+app.add_typer(pairs_app, name="pairs")
+app.add_typer(import_app, name="import")
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
+out = Console(highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    sys.stdout.write(json.dumps(value, indent=None, default=str) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
+    """A table; numbers to the right."""
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    out.print(table)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=5, help="how long to trade")] = 60,
+    seed: Annotated[int, typer.Option(help="seed of the sandbox world and of the paper venue's faults")] = 7,
+    rate: Annotated[float, typer.Option(min=1, help="book updates a second of the sandbox world")] = 300,
+    preset: Annotated[str, typer.Option(help="eventful (planted edges) or worldcup (nothing to trade)")] = "eventful",
+    recording: Annotated[list[Path] | None, typer.Option(help="replay this recording instead of the sandbox")] = None,
+    fees: Annotated[Path | None, typer.Option(help="fee file of the recording")] = None,
+    min_edge: Annotated[float | None, typer.Option(help="smallest net edge for an intent, cents a contract")] = None,
+    speed: Annotated[float, typer.Option(min=0, help="times real time for a recording; 0 is as fast as possible")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="print one JSON object on stdout, nothing else")] = False,
+) -> None:
+    """Trade a two-venue market on paper, explain it, sum it up and verify it."""
+    from deploy.demo import DemoOptions, run_demo
+
+    if bool(recording) != bool(fees):
+        raise UsageError("--recording and --fees go together: an edge without an exact fee schedule is a guess")
+    options = DemoOptions(
+        seconds=seconds,
+        seed=seed,
+        rate=rate,
+        preset=preset,
+        recording=tuple(recording or ()),
+        fees=fees,
+        min_edge_cents=min_edge,
+        speed=speed,
+        json=json_,
+    )
+    raise typer.Exit(run_demo(options))
+
+
+@app.command()
+def up(
+    preset: Annotated[
+        str, typer.Option(help="sandbox preset, or `none` for the venues that the settings name")
+    ] = "eventful",
+    seed: Annotated[int, typer.Option(help="seed of the sandbox world")] = 7,
+    rate: Annotated[float, typer.Option(min=1, help="book updates a second of the sandbox world")] = 300,
+    detach: Annotated[bool, typer.Option("--detach", help="return once everything runs")] = False,
+) -> None:
+    """Start the local stack and keep it running: Kafka, ClickHouse, venues, stages. Ctrl-C stops it."""
+    from deploy.stack import run_up
+
+    raise typer.Exit(run_up(preset=preset, seed=seed, rate=rate, detach=detach))
+
+
+@app.command()
+def down() -> None:
+    """Stop the local stack that `up` started in this state folder."""
+    from deploy.stack import stop_running
+
+    out.print(stop_running())
+
+
+@app.command()
+def status(json_: Json = False) -> None:
+    """Show what runs: process, state, restarts, memory."""
+    from deploy.stack import read_status
+
+    rows = read_status()
+    if json_:
+        print_json(rows)
+        return
+    columns = ("name", "pid", "state", "restarts", "uptime_s", "rss_mb", "last_exit")
+    print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+@app.command()
+def lag(
+    json_: Json = False,
+    limit: Annotated[
+        float | None, typer.Option(help="seconds above which the exit code is 1 (setting lag.limit_s)")
+    ] = None,
+    watch: Annotated[bool, typer.Option(help="repeat every two seconds")] = False,
+) -> None:
+    """Show consumer lag per group, topic and partition: messages, seconds, trend, time to catch up."""
+    from deploy.attach import attached
+    from deploy.lag import lag_rows, render_lag
+
+    with attached(clickhouse=False) as settings:
+        bound = settings.lag.limit_s if limit is None else limit
+        while True:
+            rows = lag_rows(settings.kafka)
+            if json_:
+                print_json([row._asdict() for row in rows])
+            else:
+                out.print(render_lag(rows, bound))
+            if not watch:
+                break
+            time.sleep(2)
+    raise typer.Exit(1 if any(row.lag_seconds > bound for row in rows) else 0)
+
+
+@app.command()
+def tail(
+    topic: Annotated[str, typer.Argument(help=f"one of: {', '.join(TOPICS)}")] = "signals",
+    last: Annotated[int, typer.Option("-n", help="how many of the last records of each partition")] = 10,
+    all_: Annotated[bool, typer.Option("--all", help="from the beginning")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on with new records")] = False,
+    json_: Json = False,
+) -> None:
+    """Print a topic's committed records, decoded, one a line."""
+    from deploy.attach import attached
+    from deploy.tail import read_topic
+
+    with attached(clickhouse=False) as settings:
+        for line in read_topic(settings.kafka, topic, last=None if all_ else last, follow=follow):
+            if json_:
+                sys.stdout.write(line.as_json() + "\n")
+            else:
+                name = type(line.record).__name__ if line.record else f"undecodable: {line.error}"
+                fields = line.as_dict().get("fields", {})
+                text = " ".join(f"{key}={value}" for key, value in fields.items())
+                sys.stdout.write(f"{line.partition}:{line.offset} {name} {text}\n")
+            sys.stdout.flush()
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="one statement; without it the tables and views are listed")] = "",
+    json_: Json = False,
+) -> None:
+    """Query ClickHouse (read-only user); works on the kept state of the last demo as well."""
+    from deploy.attach import attached, reader_client
+
+    with attached(kafka=False) as settings:
+        client, database = reader_client(settings)
+        statement = query or (
+            f"SELECT name, engine, total_rows AS rows, comment FROM system.tables WHERE database = '{database}' ORDER BY engine = 'View', name"
+        )
+        result = client.query(statement)
+        if json_:
+            print_json([dict(zip(result.column_names, row, strict=True)) for row in result.result_rows])
+        else:
+            print_table(result.column_names, result.result_rows)
+
+
+@app.command()
+def topics(
+    create: Annotated[bool, typer.Option("--create", help="create those that are missing")] = False,
+    json_: Json = False,
+) -> None:
+    """List the topics: writer, key, partitions, records, how long they are kept, and what is in them."""
+    from crossbook.runtime.kafka import create_topics
+    from deploy.attach import attached
+    from deploy.tail import describe_topics
+
+    with attached(clickhouse=False) as settings:
+        if create:
+            create_topics(settings.kafka)
+        rows = describe_topics(settings.kafka)
+    if json_:
+        print_json(rows)
+        return
+    print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+@app.command()
+def schemas(
+    record: Annotated[str, typer.Argument(help="print this record's schema")] = "",
+    fill: Annotated[str, typer.Option(help="fill the Schema Registry at this address with the pinned ids")] = "",
+    json_: Json = False,
+) -> None:
+    """List the pinned schemas: id, record, version, topic."""
+    from crossbook.runtime.settings import load_settings
+    from deploy.registry import fill_registry
+    from schemas.registry import load_registry, read_avsc
+
+    registry = load_registry()
+    if fill:
+        fill_registry(fill, load_settings())
+        out.print(f"{len(registry.by_id)} schemas stand in {fill} under their pinned ids")
+        return
+    if record:
+        if record not in registry.newest:
+            raise UsageError(f"no record {record!r}; `crossbook schemas` lists them")
+        print_json(read_avsc(record))
+        return
+    where = {name: topic.name for topic in TOPICS.values() for name in topic.records}
+    rows = [
+        {"id": s.id, "record": s.record, "version": s.version, "topic": where.get(s.record, ""), "doc": s.schema["doc"]}
+        for s in registry.by_id.values()
+    ]
+    if json_:
+        print_json(rows)
+        return
+    print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+@app.command()
+def verify(json_: Json = False) -> None:
+    """Fold the log again and compare every decision and every execution with what was written, byte for byte."""
+    from deploy.attach import attached
+    from deploy.verify import render_verification, verify_log
+
+    with attached(clickhouse=False) as settings:
+        result = verify_log(settings.kafka)
+    if json_:
+        print_json(result.as_dict())
+    else:
+        out.print(render_verification(result))
+    raise typer.Exit(1 if result.mismatches else 0)
+
+
+Scope = Annotated[str, typer.Option("--scope", help="all, venue:NAME, category:NAME or pair:ID")]
+
+
+@app.command()
+def halt(
+    scope: Scope = "all",
+    reduce_only: Annotated[bool, typer.Option(help="still allow orders that shrink a position")] = False,
+    reason: Annotated[str, typer.Option(help="why, for the log")] = "operator",
+    kill: Annotated[bool, typer.Option(help="write the KILL file: works when Kafka does not")] = False,
+) -> None:
+    """Stop new orders; returns when the executor has acknowledged it."""
+    from deploy.operate import kill_by_file, set_trading_state
+
+    if kill:
+        out.print(kill_by_file())
+        return
+    out.print(set_trading_state("reduce_only" if reduce_only else "halted", scope, reason))
+
+
+@app.command()
+def resume(scope: Scope = "all", reason: Annotated[str, typer.Option(help="why, for the log")] = "operator") -> None:
+    """Allow new orders again; removes a KILL file."""
+    from deploy.operate import set_trading_state
+
+    out.print(set_trading_state("running", scope, reason))
+
+
+@pairs_app.command("list")
+def pairs_list(json_: Json = False) -> None:
+    """List the approved pairs."""
+    from deploy.attach import attached
+    from deploy.operate import approved_pairs
+
+    with attached(clickhouse=False) as settings:
+        pairs = approved_pairs(settings)
+    rows = [
+        {
+            "pair": p.pair_id,
+            "relation": p.relation,
+            "a": p.instrument_a,
+            "b": p.instrument_b,
+            "by": p.operator,
+            "evidence": p.evidence,
+        }
+        for p in pairs.values()
+    ]
+    if json_:
+        print_json(rows)
+    elif rows:
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        out.print("no pair is approved; approve some with: crossbook pairs approve FILE")
+
+
+@pairs_app.command("approve")
+def pairs_approve(file: Annotated[Path, typer.Argument(help="a pairs.yaml (docs/pairs.md)")]) -> None:
+    """Approve every pair of a file."""
+    from deploy.attach import attached
+    from deploy.operate import approve_pairs
+
+    with attached(clickhouse=False) as settings:
+        names = approve_pairs(settings, file)
+    out.print(f"approved: {', '.join(names)}")
+
+
+@pairs_app.command("revoke")
+def pairs_revoke(
+    pair: Annotated[str, typer.Argument(help="name of the pair")],
+    reason: Annotated[str, typer.Option(help="why, for the log")] = "operator",
+) -> None:
+    """Revoke a pair; open trades go on by their plan."""
+    from deploy.attach import attached
+    from deploy.operate import revoke_pair
+
+    with attached(clickhouse=False) as settings:
+        revoke_pair(settings, pair, reason)
+    out.print(f"revoked: {pair}")
+
+
+@import_app.command("bbo-pairs")
+def import_bbo_pairs(
+    files: Annotated[list[Path], typer.Argument(help="Parquet files, in the order they are read")],
+    fees: Annotated[Path, typer.Option(help="fee file that covers every market in them")],
+    speed: Annotated[float, typer.Option(min=0, help="times real time; 0 is as fast as possible")] = 0,
+) -> None:
+    """Import polled best bids and asks of matched contracts; decide must run (see `crossbook demo --recording`)."""
+    from deploy.attach import attached
+    from producers.recordings.bbo_pairs import run_import
+
+    with attached(clickhouse=False) as settings:
+        report = run_import(settings, files, fees, speed)
+    out.print(report)
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """Check this machine, the settings and every part that they name; say how to mend what is wrong."""
+    from deploy.doctor import examine
+
+    findings = examine()
+    if json_:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        print_table(
+            ("", "check", "finding", "mend"), [["ok" if f.good else "✗", f.check, f.finding, f.mend] for f in findings]
+        )
+    raise typer.Exit(0 if all(finding.good for finding in findings) else 1)
+
+
+def main() -> None:
+    """Entry point of the `crossbook` script."""
+    try:
+        app()
+    except (DeployError, StageError) as error:
+        sys.stderr.write(f"crossbook: {error}\n")
+        sys.exit(error.exit_code)
+    except (LocalStackError, SchemaError) as error:
+        sys.stderr.write(f"crossbook: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("crossbook: interrupted\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

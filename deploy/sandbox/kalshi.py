@@ -1,0 +1,165 @@
+"""The sandbox's Kalshi REST: events, markets, order books, series with fee schedules, exchange status.
+
+Decides answers and refusals, in the venue's error shapes. Public endpoints only; no authentication is asked of them.
+"""
+
+import base64
+import binascii
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from deploy.sandbox import kalshi_wire as wire
+from deploy.sandbox.engine import Engine
+from deploy.sandbox.floor import Market
+from deploy.sandbox.pricing import contracts, dollars
+
+EVENTS_LIMIT_MAX = 200
+MARKETS_LIMIT_MAX = 1000
+BOOKS_MAX = 100
+
+
+def _not_found() -> Response:
+    return JSONResponse({"error": {"code": "not_found", "message": "not found"}}, status_code=404)
+
+
+def _invalid(call: str, field: str, tag: str) -> Response:
+    text = f"Key: '{call}Params.{field}' Error:Field validation for '{field}' failed on the '{tag}' tag"
+    return JSONResponse({"msg": f"Parameter validation failed for {call}: {text}"}, status_code=400)
+
+
+def routes(engine: Engine) -> list[Route]:
+    """Routes under ``/trade-api/v2``."""
+    markets = engine.tickers
+    by_event = {wire.listing_of(m).event_ticker: m for m in markets.values()}
+    by_series = {wire.listing_of(m).series_ticker: m for m in markets.values()}
+
+    async def list_events(request: Request) -> Response:
+        query = request.query_params
+        rows = [m for m in markets.values() if query.get("status", "open") == "open"]
+        if "series_ticker" in query:
+            rows = [m for m in rows if wire.listing_of(m).series_ticker == query["series_ticker"]]
+        nested = query.get("with_nested_markets", "false") == "true"
+        page = _page(request, rows, "GetEvents", EVENTS_LIMIT_MAX)
+        if isinstance(page, Response):
+            return page
+        found, cursor = page
+        events = [wire.event_row(m, opened_s=engine.opened_s, nested=nested) for m in found]
+        return JSONResponse({"events": events, "cursor": cursor})
+
+    async def one_event(request: Request) -> Response:
+        market = by_event.get(request.path_params["event"])
+        if market is None:
+            return _not_found()
+        nested = request.query_params.get("with_nested_markets", "false") == "true"
+        body: dict[str, object] = {"event": wire.event_row(market, opened_s=engine.opened_s, nested=nested)}
+        if not nested:
+            body["markets"] = [wire.market_row(market, opened_s=engine.opened_s)]
+        return JSONResponse(body)
+
+    async def list_markets(request: Request) -> Response:
+        query = request.query_params
+        rows = [m for m in markets.values() if query.get("status", "open") == "open"]
+        if query.get("tickers"):
+            wanted = set(query["tickers"].split(","))
+            rows = [m for m in rows if wire.listing_of(m).ticker in wanted]
+        for name in ("event_ticker", "series_ticker"):
+            if name in query:
+                rows = [m for m in rows if getattr(wire.listing_of(m), name) == query[name]]
+        page = _page(request, rows, "GetMarkets", MARKETS_LIMIT_MAX)
+        if isinstance(page, Response):
+            return page
+        found, cursor = page
+        return JSONResponse(
+            {"markets": [wire.market_row(m, opened_s=engine.opened_s) for m in found], "cursor": cursor}
+        )
+
+    async def one_market(request: Request) -> Response:
+        market = markets.get(request.path_params["ticker"])
+        if market is None:
+            return _not_found()
+        return JSONResponse({"market": wire.market_row(market, opened_s=engine.opened_s)})
+
+    async def orderbook(request: Request) -> Response:
+        market = markets.get(request.path_params["ticker"])
+        if market is None:
+            return _not_found()
+        try:
+            depth = int(request.query_params.get("depth", 0))
+        except ValueError:
+            depth = -1
+        if not 0 <= depth <= 100:
+            return _invalid("GetMarketOrderbook", "Depth", "lte")
+        return JSONResponse({"orderbook_fp": _book(market, depth)})
+
+    async def orderbooks(request: Request) -> Response:
+        tickers = request.query_params.getlist("tickers")  # repeated, never comma-joined
+        if not 1 <= len(tickers) <= BOOKS_MAX:
+            return _invalid("GetMarketOrderbooks", "Tickers", "lte" if tickers else "required")
+        found = [(t, markets[t]) for t in tickers if t in markets]
+        return JSONResponse({"orderbooks": [{"ticker": t, "orderbook_fp": _book(m, 0)} for t, m in found]})
+
+    async def one_series(request: Request) -> Response:
+        market = by_series.get(request.path_params["series"])
+        return _not_found() if market is None else JSONResponse({"series": wire.series_row(market)})
+
+    async def series_fee_changes(request: Request) -> Response:
+        del request
+        return JSONResponse({"series_fee_change_arr": []})
+
+    async def event_fee_changes(request: Request) -> Response:
+        del request
+        return JSONResponse({"event_fee_changes": [], "cursor": ""})
+
+    async def status(request: Request) -> Response:
+        del request
+        shards = sorted({wire.listing_of(m).exchange_index for m in markets.values()})
+        rows = [{"exchange_index": i, "exchange_active": True, "trading_active": True} for i in shards]
+        return JSONResponse(
+            {
+                "exchange_active": True,
+                "trading_active": True,
+                "intra_exchange_transfers_active": True,
+                "exchange_index_statuses": rows,
+            }
+        )
+
+    return [
+        Route("/events", list_events),
+        Route("/events/fee_changes", event_fee_changes),
+        Route("/events/{event}", one_event),
+        Route("/markets", list_markets),
+        Route("/markets/orderbooks", orderbooks),
+        Route("/markets/{ticker}/orderbook", orderbook),
+        Route("/markets/{ticker}", one_market),
+        Route("/series/fee_changes", series_fee_changes),
+        Route("/series/{series}", one_series),
+        Route("/exchange/status", status),
+    ]
+
+
+def _book(market: Market, depth: int) -> dict[str, object]:
+    """Both sides ascending, best last; ``depth`` keeps the best ones, 0 all."""
+    yes, no = wire.sides(market, yes_price=False)
+    return {
+        "yes_dollars": [[dollars(p), contracts(s)] for p, s in yes[-depth:]],
+        "no_dollars": [[dollars(p), contracts(s)] for p, s in no[-depth:]],
+    }
+
+
+def _page(request: Request, rows: list[Market], call: str, limit_max: int) -> tuple[list[Market], str] | Response:
+    """Cursor paging; an unreadable cursor is taken for the first page, as the venue does."""
+    try:
+        limit = int(request.query_params.get("limit", 100))
+    except ValueError:
+        limit = 0
+    if not 1 <= limit <= limit_max:
+        return _invalid(call, "Limit", "lte" if limit > limit_max else "gte")
+    try:
+        start = int(base64.urlsafe_b64decode(request.query_params.get("cursor", "") or "MA=="))
+    except (ValueError, binascii.Error):
+        start = 0
+    following = start + limit
+    cursor = base64.urlsafe_b64encode(str(following).encode()).decode() if following < len(rows) else ""
+    return rows[start:following], cursor

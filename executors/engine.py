@@ -1,0 +1,220 @@
+"""The executor without its edges: lanes, state and journal, fed with records and drained of records.
+
+Decides the order in which lanes are stepped and what a batch of journal records is. The same engine runs live, in a test, in a
+replay and in a backtest; only who feeds it and who writes its records differs. Must never read a clock or a topic: wall-clock
+stamps are handed in, and nothing but `LatencyObserved` and `IntentSeen.ts_seen_ns` holds one.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from executors.errors import JournalError
+from executors.fold import KILL_ACTION, ExecutorState, step
+from executors.journal import INPUTS, JournalInput
+from executors.lane import Journaled, Lane
+from executors.terms import LIMIT_NAMES, Terms, canonical_terms
+from schemas.records import (
+    ControlApplied,
+    ExecutorConfigured,
+    LatencyKind,
+    LatencyObserved,
+    LimitsChanged,
+    OrderReport,
+    OrderRequested,
+    PairApproved,
+    PairRevoked,
+    Record,
+    Scope,
+    TradePlan,
+    TradeUpdate,
+    TradingState,
+    TradingStateChanged,
+)
+
+#: Steps of one `advance`, so that the shell looks at its signals and files now and then.
+STEPS_MAX: Final = 5_000
+
+
+class Engine:
+    """Lanes of all partitions over one state."""
+
+    def __init__(self, partitions: Iterable[int], state: ExecutorState | None = None) -> None:
+        self.state = ExecutorState() if state is None else state
+        self.lanes = {number: Lane(number, self.state, self._journal) for number in partitions}
+        self._written: list[Record] = []
+        self._observed: deque[LatencyObserved] = deque()
+        self._urgent = False
+
+    @property
+    def now_ns(self) -> int:
+        """Latest stream time of any lane, Unix ns."""
+        return max((lane.market.now_ns for lane in self.lanes.values()), default=0)
+
+    def configure(self, terms: Terms, *, portfolio: str, code_digest: str) -> None:
+        """Journal the settings and the code that the executor works with from here on, unless they are those in force."""
+        settings = canonical_terms(terms)
+        known = self.state.configured
+        if known is None or (known.settings, known.code_digest, known.portfolio) != (settings, code_digest, portfolio):
+            self._journal(
+                ExecutorConfigured(
+                    sequence=-1, ts_ns=self.now_ns, portfolio=portfolio, code_digest=code_digest, settings=settings
+                )
+            )
+
+    def control(self, record: Record, offset: int) -> str:
+        """Apply an operator's word and journal the acknowledgement; why it cannot be applied, or empty.
+
+        Words that do not concern the executor, and words from before, are passed over.
+        """
+        if offset < self.state.controls_applied:
+            return ""
+        match record:
+            case TradingStateChanged():
+                self._acknowledge(
+                    record, offset, scope=record.scope, scope_value=record.scope_value, state=record.state
+                )
+            case PairRevoked():
+                self._acknowledge(record, offset, scope="pair", scope_value=record.pair_id, state="reduce_only")
+            case PairApproved():
+                if ("pair", record.pair_id) in self.state.standing.trading:
+                    self._acknowledge(record, offset, scope="pair", scope_value=record.pair_id, state="running")
+            case LimitsChanged():
+                if record.name not in LIMIT_NAMES:
+                    return f"no limit is called {record.name!r}; known are {', '.join(sorted(LIMIT_NAMES))}"
+                if record.value_micros < 0:
+                    return f"limit {record.name} was {record.value_micros}; limits are not negative"
+                self._acknowledge(record, offset, name=record.name, value=record.value_micros)
+            case _:
+                return ""
+        return ""
+
+    def kill(self, operator: str) -> None:
+        """Halt everything without Kafka: nothing is sent after this is journaled. Once, until the operator resumes."""
+        if not self.state.killed:
+            self._write_control(
+                KILL_ACTION, -1, operator, scope="all", scope_value="", state="halted", name="", value=0
+            )
+
+    def _acknowledge(
+        self,
+        record: TradingStateChanged | PairRevoked | PairApproved | LimitsChanged,
+        offset: int,
+        *,
+        scope: Scope = "all",
+        scope_value: str = "",
+        state: TradingState | None = None,
+        name: str = "",
+        value: int = 0,
+    ) -> None:
+        action = type(record).__name__
+        self._write_control(
+            action, offset, record.operator, scope=scope, scope_value=scope_value, state=state, name=name, value=value
+        )
+
+    def _write_control(
+        self,
+        action: str,
+        offset: int,
+        operator: str,
+        *,
+        scope: Scope,
+        scope_value: str,
+        state: TradingState | None,
+        name: str,
+        value: int,
+    ) -> None:
+        self._journal(
+            ControlApplied(
+                sequence=-1,
+                ts_ns=self.now_ns,
+                control_offset=offset,
+                action=action,
+                scope=scope,
+                scope_value=scope_value,
+                state=state,
+                name=name,
+                value_micros=value,
+                operator=operator,
+            )
+        )
+        self._urgent = True
+
+    def observe(self, trade_id: str, kind: LatencyKind, *, start_ns: int, end_ns: int, latency_ns: int) -> None:
+        """Have a measurement journaled before the next step."""
+        self._observed.append(
+            LatencyObserved(
+                sequence=-1,
+                ts_ns=self.now_ns,
+                trade_id=trade_id,
+                kind=kind,
+                ts_start_ns=start_ns,
+                ts_end_ns=end_ns,
+                latency_ns=latency_ns,
+            )
+        )
+
+    def advance(self, steps_max: int = STEPS_MAX) -> bool:
+        """Step the lanes until something must be committed before work goes on, or nothing is ready; whether more may be.
+
+        A step that requested an order ends the batch: nothing of the venue's answer is looked at before the plan is written.
+        """
+        self._urgent = False
+        while self._observed:
+            self._journal(self._observed.popleft())
+        steps = 0
+        worked = True
+        while worked:
+            worked = False
+            for lane in self.lanes.values():
+                if lane.ready():
+                    lane.step()
+                    worked = True
+                    steps += 1
+                    if self._urgent or steps >= steps_max:
+                        return True
+        return False
+
+    def take(self) -> list[Record]:
+        """Records of `orders` and `fills` since the last call, in journal order."""
+        written, self._written = self._written, []
+        return written
+
+    def _journal(self, record: JournalInput) -> None:
+        numbered = msgspec.structs.replace(record, sequence=self.state.next_sequence)
+        outputs = step(self.state, numbered)
+        self._written.append(numbered)
+        self._written.extend(outputs)
+        for output in outputs:
+            if isinstance(output, OrderRequested):
+                self.lanes[output.partition].venue.submit(output, self.state.terms.paper)
+                self._urgent = True
+            elif isinstance(output, TradeUpdate):
+                self._urgent = True
+
+
+def refold(records: Iterable[Record]) -> tuple[ExecutorState, dict[int, deque[Journaled]]]:
+    """State of a recorded journal, and per partition what it holds of the venue.
+
+    Raises JournalError at the first record that the inputs before it do not give.
+    """
+    state = ExecutorState()
+    expected: deque[Record] = deque()
+    journaled: dict[int, deque[Journaled]] = {}
+    for record in records:
+        if isinstance(record, (OrderRequested, OrderReport)):
+            journaled.setdefault(record.partition, deque()).append((record, state.terms.paper))
+        if isinstance(record, INPUTS):
+            if expected:
+                raise JournalError(f"the journal holds {record} where {expected[0]} follows from its inputs")
+            expected.extend(o for o in step(state, record) if isinstance(o, (TradePlan, OrderRequested, TradeUpdate)))
+        elif not expected or expected.popleft() != record:
+            raise JournalError(
+                f"the journal holds {record}, which does not follow from its inputs; it was written by other code "
+                f"({'' if state.configured is None else state.configured.code_digest}): run that, or choose another prefix"
+            )
+    if expected:
+        raise JournalError(f"the journal ends before {expected[0]}, which follows from its inputs")
+    return state, journaled

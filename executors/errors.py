@@ -1,0 +1,25 @@
+"""What can go wrong in the executor, as one tree.
+
+    ExecutorError
+    ├── JournalError   the journal cannot be folded: a gap, an output that its inputs do not give, settings that are none
+    ├── LaneError      inputs of a lane contradict each other: a gap in intents, an intent behind the lane
+    └── PlanError      a slot that the committed plan does not hold was asked for (a programmer's error)
+
+All of them stop the stage before anything is committed: on the order path nothing is guessed.
+"""
+
+
+class ExecutorError(Exception):
+    """Root of the executor's errors."""
+
+
+class JournalError(ExecutorError):
+    """The journal is not what the fold of its inputs gives."""
+
+
+class LaneError(ExecutorError):
+    """The inputs of a lane contradict each other."""
+
+
+class PlanError(ExecutorError):
+    """An order was asked for that no committed slot covers."""

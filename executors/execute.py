@@ -1,0 +1,296 @@
+"""The stage execute: feed the engine from `market`, `signals`, `intents` and `control`; write what it did in transactions.
+
+Decides nothing about trades; that is the engine. All effects of a batch - journal, fills, input offsets - are one transaction,
+and nothing of the venue's answer is looked at before the request is committed, so a kill at any instruction loses and doubles
+nothing. At start: fence, refold the journal (every output must follow again), rebuild the paper venue by folding `market` up to
+the committed positions with the journaled requests put back where they were. Must never go on after an error on the order path:
+it stops, and a restart begins from the log.
+
+`<state_dir>/KILL` halts everything without Kafka's `control`; the file may be removed, the halt stays until the operator resumes.
+"""
+
+import signal
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import structlog
+from confluent_kafka import Message, TopicPartition
+
+from crossbook.runtime.clock import now_ns
+from crossbook.runtime.errors import BrokerAwayError, LogError
+from crossbook.runtime.kafka import (
+    Outgoing,
+    TransactionalProducer,
+    committed_offsets,
+    open_consumer,
+    poll_batch,
+    wait_for_broker,
+)
+from crossbook.runtime.reading import read_partition
+from crossbook.runtime.settings import Settings
+from executors.code_digest import execution_digest
+from executors.engine import Engine, refold
+from executors.errors import ExecutorError
+from executors.journal import key_of, topic_of
+from executors.lane import Journaled, Lane
+from executors.latency import LatencyWatch
+from executors.terms import make_terms
+from schemas.codec import load_codec
+from schemas.errors import SchemaError
+from schemas.records import DeadLetter, LogOpened, Record, TradeIntent, Watermark
+from schemas.topics import TOPICS
+
+STAGE = "execute"
+GROUP = "execute"
+KILL_FILE = "KILL"
+BATCH_RECORDS = 500
+POLL_S = 0.05
+#: Without journal records the positions still move to the group this often.
+POSITION_INTERVAL_S = 1.0
+#: Records of `market` that may wait in a lane for decide's proof before their partition is paused, and when it goes on.
+WAITING_MAX = 20_000
+WAITING_LOW = 5_000
+BROKER_WAIT_S = 5.0
+DEADLETTER_BYTES_MAX = 65_536
+INPUTS = ("market", "signals", "intents")
+
+_log = structlog.get_logger(stage=STAGE)
+
+
+def run(settings: Settings, *, batch_records: int = BATCH_RECORDS) -> None:
+    """Run until SIGTERM or SIGINT. Raises StageError when the log cannot be continued by this code or instance."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.is_set():
+        try:
+            wait_for_broker(settings.kafka, BROKER_WAIT_S)
+            Execute(settings, batch_records).run(stop)
+        except BrokerAwayError as error:
+            _log.warning("execute.waits", error=str(error))
+            stop.wait(1.0)
+        except ExecutorError as error:
+            raise LogError(str(error)) from error
+
+
+class _Input:
+    """What the shell knows of one partition: where it reads and what it has committed."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.base_offset: int | None = None
+        self.paused = False
+
+
+class Execute:
+    """One life of the stage, from the committed offsets on."""
+
+    def __init__(self, settings: Settings, batch_records: int = BATCH_RECORDS) -> None:
+        kafka = settings.kafka
+        self._settings, self._kafka, self._batch = settings, kafka, batch_records
+        self._codec = load_codec()
+        self._names = {TOPICS[topic].full_name(kafka.prefix): topic for topic in (*INPUTS, "control")}
+        self._producer = TransactionalProducer(kafka, f"{STAGE}.{settings.execute.portfolio}")
+        self._producer.init()  # before any position is read: an earlier instance can move none afterwards
+        self._consumer = open_consumer(kafka, GROUP)
+        wanted = [
+            TopicPartition(name, number)
+            for name, topic in self._names.items()
+            for number in range(1 if topic == "control" else kafka.partitions)
+        ]
+        stored = committed_offsets(self._consumer, wanted)
+        self._next = {(self._names[name], number): max(at, 0) for (name, number), at in stored.items()}
+        self._committed = dict(self._next)
+        try:
+            state, journaled = refold(self._codec.decode(line.value) for line in read_partition(kafka, "orders", 0))
+        except SchemaError as error:
+            raise LogError(
+                f"`orders` holds a record that cannot be read ({error}); only execute may write there"
+            ) from error
+        self._engine = Engine(range(kafka.partitions), state)
+        self._inputs = {number: _Input(lane) for number, lane in self._engine.lanes.items()}
+        for number in self._inputs:
+            self._rebuild(number, journaled.get(number))
+        self._letters: list[DeadLetter] = []
+        self._latency = LatencyWatch()
+        self._committed_at = time.monotonic()
+        self._kill_file = Path(settings.state_dir) / KILL_FILE
+
+    def _rebuild(self, number: int, journaled: deque[Journaled] | None) -> None:
+        """Fold `market` again up to the committed position, with what the journal holds of the venue."""
+        one = self._inputs[number]
+        entries = deque() if journaled is None else journaled
+        for line in read_partition(self._kafka, "market", number, end=self._next["market", number]):
+            position, record = self._market_record(one, line.offset, line.value)
+            if position is not None:
+                one.lane.replay(position, record, entries)
+        if entries:
+            raise LogError(
+                f"the journal holds {entries[0][0]}, but `market` partition {number} ends before its position; restore the topic"
+            )
+
+    def run(self, stop: threading.Event) -> None:
+        """Poll, feed, step, commit; on stop commit the positions."""
+        self._consumer.assign(
+            [TopicPartition(name, number, self._next[topic, number]) for name, topic in self._names.items()
+             for number in range(1 if topic == "control" else self._kafka.partitions)]
+        )  # fmt: skip
+        terms = make_terms(self._settings.execute.model_dump(), self._settings.paper.model_dump())
+        self._engine.configure(terms, portfolio=self._settings.execute.portfolio, code_digest=execution_digest())
+        _log.info("execute.started", journal=self._engine.state.next_sequence, positions=self._positions())
+        try:
+            while not stop.is_set():
+                began_ns = now_ns()
+                self._feed(poll_batch(self._consumer, self._batch, POLL_S), began_ns)
+                self._work(stop)
+                self._throttle()
+            self._commit(now_ns())
+        finally:
+            self._consumer.close()
+        _log.info("execute.stopped", journal=self._engine.state.next_sequence, positions=self._positions())
+
+    def _positions(self) -> dict[int, int]:
+        return {number: lane.position for number, lane in self._engine.lanes.items()}
+
+    # Inputs
+
+    def _feed(self, messages: list[Message], seen_ns: int) -> None:
+        for message in messages:
+            name, number, offset = message.topic(), message.partition(), message.offset()
+            assert name is not None, "a record without error has a topic"
+            assert number is not None, "a record without error has a partition"
+            assert offset is not None, "a record without error has an offset"
+            topic = self._names[name]
+            value = message.value() or b""
+            if topic == "market":
+                one = self._inputs[number]
+                position, record = self._market_record(one, offset, value)
+                if position is not None:
+                    one.lane.put_record(position, record)
+                continue
+            self._next[topic, number] = offset + 1
+            try:
+                record = self._codec.decode(value)
+            except SchemaError as error:
+                self._dead_letter(name, number, offset, value, str(error))
+                continue
+            self._take(topic, number, offset, record, seen_ns, value)
+
+    def _take(self, topic: str, number: int, offset: int, record: Record, seen_ns: int, value: bytes) -> None:
+        lane = self._inputs[number if topic != "control" else 0].lane
+        refusal = ""
+        if topic == "control":
+            refusal = self._engine.control(record, offset)
+        elif topic == "signals":
+            if isinstance(record, Watermark):
+                lane.put_watermark(record, offset)
+        elif isinstance(record, TradeIntent):
+            lane.put_intent(record, offset, seen_ns)
+        else:
+            refusal = f"{type(record).__name__} does not belong on {topic}"
+        if refusal:
+            self._dead_letter(TOPICS[topic].full_name(self._kafka.prefix), number, offset, value, refusal)
+
+    def _market_record(self, one: _Input, offset: int, value: bytes) -> tuple[int | None, Record | None]:
+        """Position and record of a line of `market`; no position before the log was opened, no record if unreadable.
+
+        What is unreadable is dead-lettered by decide, which reads the same topic.
+        """
+        try:
+            record = self._codec.decode(value)
+        except SchemaError:
+            record = None
+        if one.base_offset is None:
+            if not isinstance(record, LogOpened):
+                return None, None
+            if record.partitions != self._kafka.partitions:
+                raise LogError(
+                    f"the log has {record.partitions} partitions, kafka.partitions is {self._kafka.partitions}; "
+                    "partitions are fixed for a prefix"
+                )
+            if record.base_offset != offset:
+                raise LogError(
+                    f"LogOpened stands at offset {offset} and names {record.base_offset}: the head of `market` is gone; "
+                    "restore the topic or choose another prefix"
+                )
+            one.base_offset = offset
+        return offset - one.base_offset, record
+
+    def _throttle(self) -> None:
+        """Bound what waits for decide's proof."""
+        name = TOPICS["market"].full_name(self._kafka.prefix)
+        for number, one in self._inputs.items():
+            if not one.paused and one.lane.waiting > WAITING_MAX:
+                self._consumer.pause([TopicPartition(name, number)])
+                one.paused = True
+            elif one.paused and one.lane.waiting < WAITING_LOW:
+                self._consumer.resume([TopicPartition(name, number)])
+                one.paused = False
+
+    # Work
+
+    def _work(self, stop: threading.Event) -> None:
+        """Step until nothing is ready, committing before every look at a venue's answer."""
+        if self._kill_file.exists():
+            self._engine.kill("KILL file")
+        more = True
+        while more and not stop.is_set():
+            began_ns = now_ns()
+            more = self._engine.advance()
+            self._commit(began_ns)
+
+    def _commit(self, began_ns: int) -> None:
+        records = self._engine.take()
+        due = time.monotonic() - self._committed_at >= POSITION_INTERVAL_S
+        if not records and not self._letters and not due:
+            return
+        moved = {key: at for key, at in self._offsets().items() if at > self._committed[key]}
+        if records or self._letters or moved:
+            prefix = self._kafka.prefix
+            outgoing = [self._outgoing(prefix, record) for record in records]
+            outgoing += [
+                Outgoing(f"{prefix}deadletter", 0, STAGE.encode(), self._codec.encode(one)) for one in self._letters
+            ]
+            offsets = [TopicPartition(prefix + topic, number, at) for (topic, number), at in moved.items()]
+            self._producer.commit(outgoing, offsets, self._consumer)
+            self._committed |= moved
+            self._letters.clear()
+            if records:
+                for seen in self._latency.committed(records, self._engine.state, began_ns, now_ns()):
+                    self._engine.observe(
+                        seen.trade_id, seen.kind, start_ns=seen.start_ns, end_ns=seen.end_ns, latency_ns=seen.latency_ns
+                    )
+        self._committed_at = time.monotonic()
+
+    def _outgoing(self, prefix: str, record: Record) -> Outgoing:
+        key = key_of(record)
+        return Outgoing(prefix + topic_of(record), 0, None if key is None else key.encode(), self._codec.encode(record))
+
+    def _offsets(self) -> dict[tuple[str, int], int]:
+        """Where a restarted executor must read on, per input partition."""
+        offsets = dict(self._next)
+        for number, one in self._inputs.items():
+            lane = one.lane
+            if one.base_offset is not None and lane.position >= 0:
+                offsets["market", number] = one.base_offset + lane.position + 1
+            if lane.first_unprocessed_intent is not None:
+                offsets["intents", number] = lane.first_unprocessed_intent
+            if lane.watermark_needed is not None:
+                offsets["signals", number] = lane.watermark_needed
+        return offsets
+
+    def _dead_letter(self, source: str, number: int, offset: int, value: bytes, error: str) -> None:
+        self._letters.append(
+            DeadLetter(
+                ts_ns=now_ns(),
+                stage=STAGE,
+                source=source,
+                partition=number,
+                offset=offset,
+                error=error,
+                payload=value[:DEADLETTER_BYTES_MAX],
+            )
+        )
+        _log.warning("execute.unreadable", source=source, partition=number, offset=offset, error=error)

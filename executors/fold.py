@@ -1,0 +1,409 @@
+"""The executor's state as a fold of its journal: `step(state, input) -> outputs`.
+
+Decides, from the inputs in their journal order alone, every plan, request, update and fill. Must never read a clock, a setting
+or a venue: what is not in the journal does not exist here. So a refold gives the same state and, byte for byte, the same
+outputs, which `executors.verify` and every start of the stage check.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from executors import machine
+from executors.errors import JournalError
+from executors.journal import JournalInput, Output
+from executors.plan import choose_leader, make_plan
+from executors.risk import Refusal, Standing, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
+from executors.steps import Context, Effect, Event, Move, Resume, Send, Step
+from executors.terms import LIMIT_NAMES, NS_PER_MS, Terms, parse_terms, with_limit
+from executors.trade import WORKING, Trade, planned_price
+from schemas.records import (
+    ControlApplied,
+    ExecutorConfigured,
+    Fill,
+    FillConfirmed,
+    FillReversed,
+    IntentSeen,
+    LatencyObserved,
+    OrderReport,
+    OrderRequested,
+    PlanSlot,
+    Scope,
+    TimerFired,
+    TopSeen,
+    TradeIntent,
+    TradeState,
+    TradeUpdate,
+)
+
+#: Action of a ControlApplied that the market, not an operator, said: an instrument of ours paid out.
+SETTLED_ACTION: Final = "InstrumentSettled"
+KILL_ACTION: Final = "kill"
+
+
+class ExecutorState:
+    """Everything that the journal says. Mutable; only `step` changes it.
+
+    `working`: per partition of `market`, the trades that may still send; `intents_seen`: number of the last intent per
+    partition; `positions`: last position journaled per partition; `controls_applied`: first control offset not applied yet.
+    """
+
+    def __init__(self) -> None:
+        self.next_sequence = 0
+        self.configured: ExecutorConfigured | None = None
+        self.terms = Terms()
+        self.overrides: dict[str, int] = {}
+        self.standing = Standing()
+        self.trades: dict[str, Trade] = {}
+        self.working: dict[int, dict[str, None]] = {}
+        self.timed: dict[int, dict[str, None]] = {}
+        self.tops_before: dict[str, dict[str, TopSeen]] = {}
+        self.intents_seen: dict[int, int] = {}
+        self.positions: dict[int, int] = {}
+        self.controls_applied = 0
+        self.killed = False
+
+    def take_sequence(self) -> int:
+        """Number of the next journal record."""
+        number = self.next_sequence
+        self.next_sequence += 1
+        return number
+
+
+def step(state: ExecutorState, record: JournalInput) -> list[Output]:
+    """Fold one input and return what follows from it, in order. Raises JournalError when the input is out of its number."""
+    if record.sequence != state.next_sequence:
+        raise JournalError(
+            f"{type(record).__name__} has number {record.sequence}, the journal is at {state.next_sequence}"
+        )
+    state.next_sequence += 1
+    return _FOLDERS[type(record)](state, record)
+
+
+def _configured(state: ExecutorState, record: ExecutorConfigured) -> list[Output]:
+    terms = parse_terms(record.settings)
+    for name, value in state.overrides.items():
+        terms = with_limit(terms, name, value)
+    state.configured = record
+    state.terms = terms
+    return []
+
+
+def _latency(_state: ExecutorState, _record: LatencyObserved) -> list[Output]:
+    return []
+
+
+def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
+    intent = record.intent
+    state.intents_seen[record.partition] = intent.number
+    state.positions[record.partition] = record.position
+    tops = state.tops_before.pop(intent.intent_id, {})
+    standing, terms = state.standing, state.terms
+    standing.pairs[intent.pair_id] = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
+    decide_ns = terms.paper.decide_latency_ms * NS_PER_MS
+    verdict = gate_trade(standing, intent, tops, terms.execute, now_ns=record.ts_ns, decide_ns=decide_ns)
+    leader_is_a = choose_leader(intent)
+    if isinstance(verdict, Refusal) or leader_is_a is None:
+        reason = verdict.reason if isinstance(verdict, Refusal) else "two_delayed_legs"
+        return [_declined(state, record, reason)]
+    plan = make_plan(
+        intent,
+        leader_is_a=leader_is_a,
+        quantity_micros=verdict.quantity_micros,
+        terms=terms.execute,
+        ts_ns=record.ts_ns,
+        position=record.position,
+        sequence=state.take_sequence(),
+    )
+    leader, hedge = (intent.leg_a, intent.leg_b) if leader_is_a else (intent.leg_b, intent.leg_a)
+    reserve = hedge_reserve(hedge, plan.quantity_micros, terms.execute)
+    standing.ledger.reserve(_plan_key(plan.trade_id), place_of(hedge), reserve)
+    done = machine.open_trade(
+        intent,
+        plan,
+        leader_is_a=leader_is_a,
+        tops=(tops.get(leader.instrument_id), tops.get(hedge.instrument_id)),
+        context=_context(state, record.ts_ns),
+    )
+    return [plan, *_adopt(state, done, record.ts_ns)]
+
+
+def _declined(state: ExecutorState, record: IntentSeen, reason: str) -> TradeUpdate:
+    intent = record.intent
+    return TradeUpdate(
+        sequence=state.take_sequence(),
+        ts_ns=record.ts_ns,
+        partition=record.partition,
+        position=record.position,
+        trade_id=intent.intent_id,
+        intent_id=intent.intent_id,
+        pair_id=intent.pair_id,
+        package=intent.package,
+        state="declined",
+        reason=reason,
+        quantity_a_micros=0,
+        quantity_b_micros=0,
+        residual_micros=0,
+        cost_micros=0,
+        fee_micros=0,
+        edge_micros=intent.net_micros,
+    )
+
+
+def _top_seen(state: ExecutorState, record: TopSeen) -> list[Output]:
+    state.positions[record.partition] = record.position
+    trade = state.trades.get(record.trade_id)
+    if trade is None:
+        state.tops_before.setdefault(record.trade_id, {})[record.instrument_id] = record
+        return []
+    return _tell(state, trade, record, record.ts_ns)
+
+
+def _timer_fired(state: ExecutorState, record: TimerFired) -> list[Output]:
+    state.positions[record.partition] = record.position
+    trade = state.trades.get(record.trade_id)
+    return [] if trade is None else _tell(state, trade, record, record.ts_ns)
+
+
+def _order_report(state: ExecutorState, record: OrderReport) -> list[Output]:
+    state.positions[record.partition] = record.position
+    trade = state.trades.get(record.trade_id)
+    order = None if trade is None else trade.order(record.order_id)
+    if trade is None or order is None:
+        raise JournalError(
+            f"report {record.report_id} is about order {record.order_id}, which the journal never requested"
+        )
+    state.standing.note_answer(
+        trade.leg(order.lead).venue,
+        record.ts_ns,
+        rejected=record.order_status == "rejected",
+        errors_max=state.terms.execute.venue_errors_max,
+    )
+    return _tell(state, trade, record, record.ts_ns, report=record)
+
+
+def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Output]:
+    standing = state.standing
+    state.controls_applied = max(state.controls_applied, record.control_offset + 1)
+    if record.action == SETTLED_ACTION:
+        realised = standing.ledger.settle(record.name, record.value_micros)
+        standing.note_realised(record.ts_ns, realised)
+        return []
+    if record.name in LIMIT_NAMES:
+        state.overrides[record.name] = record.value_micros
+        state.terms = with_limit(state.terms, record.name, record.value_micros)
+    if record.action == KILL_ACTION:
+        state.killed = True
+    if record.state is None:
+        return []
+    if record.state == "running" and record.scope == "all":
+        # The operator wants all of it back; a revoked pair stays revoked.
+        state.killed = False
+        standing.trading = {key: value for key, value in standing.trading.items() if key[0] == "pair"}
+    key: tuple[Scope, str] = (record.scope, "" if record.scope == "all" else record.scope_value)
+    standing.trading[key] = record.state
+    outputs: list[Output] = []
+    if record.state != "halted":
+        for trade in [t for t in state.trades.values() if t.held_back]:
+            outputs += _tell(state, trade, Resume(), record.ts_ns)
+    return outputs
+
+
+_FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
+    ExecutorConfigured: _configured,
+    IntentSeen: _intent_seen,
+    ControlApplied: _control_applied,
+    TimerFired: _timer_fired,
+    TopSeen: _top_seen,
+    OrderReport: _order_report,
+    LatencyObserved: _latency,
+}
+
+
+# The machine's answer into the ledger and into records
+
+
+def _context(state: ExecutorState, now_ns: int) -> Context:
+    def permits(trade: Trade, slot: PlanSlot, price: int, quantity: int) -> str:
+        lead = slot.instrument_id == trade.leg(True).instrument_id
+        held_back = state.standing.ledger.reservations.get(_plan_key(trade.trade_id))
+        spare = held_back.amount_micros if held_back is not None and not lead else 0
+        return gate_order(
+            state.standing,
+            slot,
+            trade.leg(lead),
+            price,
+            quantity,
+            pair_id=trade.intent.pair_id,
+            spare=spare,
+            cash=state.terms.execute.cash_per_venue_micros,
+        )
+
+    return Context(now_ns=now_ns, terms=state.terms, permits=permits)
+
+
+def _tell(
+    state: ExecutorState, trade: Trade, event: Event, ts_ns: int, report: OrderReport | None = None
+) -> list[Output]:
+    done = machine.advance(trade, event, _context(state, ts_ns))
+    outputs: list[Output] = []
+    if done.effect is not None and report is not None:
+        outputs.append(_book(state, done, done.effect, report))
+    return outputs + _adopt(state, done, ts_ns)
+
+
+def _adopt(state: ExecutorState, done: Step, ts_ns: int) -> list[Output]:
+    """Take the machine's step into the state: reservations, indexes, records."""
+    trade = done.trade
+    before = state.trades.get(trade.trade_id)
+    state.trades[trade.trade_id] = trade
+    _index(state, trade, None if before is None else before.state)
+    ledger = state.standing.ledger
+    for order in trade.orders:
+        if not order.live:
+            ledger.release(order.order_id)
+    outputs: list[Output] = [_update(state, move, ts_ns) for move in done.moves]
+    outputs += [_request(state, trade, send, ts_ns) for send in done.sends]
+    if trade.state not in WORKING:
+        ledger.release(_plan_key(trade.trade_id))
+    if trade.state == "stuck" and done.moves and abs(trade.residual) > state.terms.execute.mismatch_max_micros:
+        _hold_venue(state, trade)
+    return outputs
+
+
+def _index(state: ExecutorState, trade: Trade, before: TradeState | None) -> None:
+    partition, trade_id = trade.intent.partition, trade.trade_id
+    was, now = before in WORKING, trade.state in WORKING
+    if was != now:
+        pair_id, working = trade.intent.pair_id, state.standing.working_pairs
+        working[pair_id] = working.get(pair_id, 0) + (1 if now else -1)
+        if now:
+            state.working.setdefault(partition, {})[trade_id] = None
+        else:
+            state.working[partition].pop(trade_id, None)
+    if trade.timers:
+        state.timed.setdefault(partition, {})[trade_id] = None
+    else:
+        state.timed.get(partition, {}).pop(trade_id, None)
+
+
+def _hold_venue(state: ExecutorState, trade: Trade) -> None:
+    """A stuck trade lets nothing new open at the venue of what it cannot get rid of; open trades may still shrink there."""
+    key: tuple[Scope, str] = ("venue", trade.leg(trade.residual > 0).venue)
+    if state.standing.trading.get(key, "running") == "running":
+        state.standing.trading[key] = "reduce_only"
+
+
+def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> OrderRequested:
+    order, slot = send
+    leg = trade.leg(order.lead)
+    ledger = state.standing.ledger
+    reserved = 0
+    if order.side == "buy":
+        reserved = purchase_bound(leg, order.price_limit_micros, order.quantity_micros)
+        if not order.lead:
+            ledger.consume(_plan_key(trade.trade_id), reserved)
+        ledger.reserve(order.order_id, place_of(leg), reserved)
+    return OrderRequested(
+        sequence=state.take_sequence(),
+        ts_ns=ts_ns,
+        partition=trade.intent.partition,
+        position=state.positions[trade.intent.partition],
+        order_id=order.order_id,
+        trade_id=trade.trade_id,
+        role=order.role,
+        attempt=order.attempt,
+        instrument_id=slot.instrument_id,
+        venue=slot.venue,
+        outcome=slot.outcome,
+        side=order.side,
+        price_limit_micros=order.price_limit_micros,
+        quantity_micros=order.quantity_micros,
+        time_in_force=slot.time_in_force,
+        reduce_only=order.side == "sell",
+        send_before_ns=ts_ns + state.terms.execute.send_window_ms * NS_PER_MS,
+        reserved_micros=reserved,
+    )
+
+
+def _update(state: ExecutorState, move: Move, ts_ns: int) -> TradeUpdate:
+    trade = move.trade
+    intent = trade.intent
+    quantity_a, quantity_b = trade.quantities_ab()
+    cost, fees = trade.cash_and_fees()
+    return TradeUpdate(
+        sequence=state.take_sequence(),
+        ts_ns=ts_ns,
+        partition=intent.partition,
+        position=state.positions[intent.partition],
+        trade_id=trade.trade_id,
+        intent_id=intent.intent_id,
+        pair_id=intent.pair_id,
+        package=intent.package,
+        state=move.state,
+        reason=move.reason,
+        quantity_a_micros=quantity_a,
+        quantity_b_micros=quantity_b,
+        residual_micros=quantity_a - quantity_b,
+        cost_micros=cost,
+        fee_micros=fees,
+        edge_micros=intent.net_micros * trade.plan.quantity_micros // intent.quantity_micros,
+    )
+
+
+def _book(state: ExecutorState, done: Step, effect: Effect, report: OrderReport) -> Output:
+    """Book what a report did to an execution, and tell everyone."""
+    order, execution = effect.order, effect.execution
+    trade = done.trade
+    leg = trade.leg(order.lead)
+    place = place_of(leg)
+    ledger = state.standing.ledger
+    common = {
+        "sequence": report.sequence,
+        "ts_ns": report.ts_ns,
+        "fill_id": execution.fill_id,
+        "trade_id": trade.trade_id,
+    }
+    terms = (execution.price_micros, execution.quantity_micros, execution.fee_micros)
+    match effect.kind:
+        case "confirmed":
+            return FillConfirmed(**common)  # type: ignore[arg-type]  # the four fields that all fill records share
+        case "reversed":
+            realised = ledger.reverse(place, leg.outcome, order.side, *terms)
+            state.standing.note_realised(report.ts_ns, realised)
+            return FillReversed(**common, reason=report.reason)  # type: ignore[arg-type]  # as above
+        case _:
+            realised = ledger.fill(place, leg.outcome, order.side, *terms)
+            state.standing.note_realised(report.ts_ns, realised)
+            if order.side == "buy":
+                paid = -(-execution.price_micros * execution.quantity_micros // 1_000_000) + execution.fee_micros
+                ledger.consume(order.order_id, paid)
+            return _fill(common, trade, effect, report)
+
+
+def _fill(common: dict[str, object], trade: Trade, effect: Effect, report: OrderReport) -> Fill:
+    order, execution = effect.order, effect.execution
+    leg = trade.leg(order.lead)
+    intent: TradeIntent = trade.intent
+    return Fill(
+        **common,  # type: ignore[arg-type]  # the four fields that all fill records share
+        order_id=order.order_id,
+        intent_id=intent.intent_id,
+        pair_id=intent.pair_id,
+        category=leg.category,
+        role=order.role,
+        instrument_id=leg.instrument_id,
+        venue=leg.venue,
+        outcome=leg.outcome,
+        side=order.side,
+        price_micros=execution.price_micros,
+        price_planned_micros=planned_price(intent, leg),
+        quantity_micros=execution.quantity_micros,
+        fee_micros=execution.fee_micros,
+        liquidity=report.liquidity,
+        schedule_hash=leg.fee_schedule.hash,
+        finality=report.finality,
+    )
+
+
+def _plan_key(trade_id: str) -> str:
+    return f"{trade_id}/plan"

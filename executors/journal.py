@@ -1,0 +1,72 @@
+"""What the journal holds: which records are inputs, which are outputs, where each goes, and what two runs may differ in.
+
+Decides topic and key of a record, and the form in which two runs are compared. Must never decide anything from a wall clock.
+"""
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from schemas.records import (
+    ControlApplied,
+    ExecutorConfigured,
+    Fill,
+    FillConfirmed,
+    FillReversed,
+    IntentSeen,
+    LatencyObserved,
+    OrderReport,
+    OrderRequested,
+    Record,
+    TimerFired,
+    TopSeen,
+    TradePlan,
+    TradeUpdate,
+)
+
+JournalInput: TypeAlias = (
+    ExecutorConfigured | IntentSeen | ControlApplied | TimerFired | TopSeen | OrderReport | LatencyObserved
+)
+JournalOutput: TypeAlias = TradePlan | OrderRequested | TradeUpdate
+FillRecord: TypeAlias = Fill | FillConfirmed | FillReversed
+Output: TypeAlias = JournalOutput | FillRecord
+
+INPUTS: Final = (
+    ExecutorConfigured,
+    IntentSeen,
+    ControlApplied,
+    TimerFired,
+    TopSeen,
+    OrderReport,
+    LatencyObserved,
+)
+JOURNAL_OUTPUTS: Final = (TradePlan, OrderRequested, TradeUpdate)
+FILLS: Final = (Fill, FillConfirmed, FillReversed)
+
+
+def topic_of(record: Record) -> str:
+    """Topic of a record of the executor, without the prefix."""
+    return "fills" if isinstance(record, FILLS) else "orders"
+
+
+def key_of(record: Record) -> str | None:
+    """Key of a record of the executor: its trade; none for what concerns no trade."""
+    if isinstance(record, IntentSeen):
+        return record.intent.intent_id
+    if isinstance(record, (ExecutorConfigured, ControlApplied)):
+        return None
+    trade_id: str = record.trade_id  # type: ignore[attr-defined]  # every other record of both topics names its trade
+    return trade_id
+
+
+def comparable(record: Record) -> Record | None:
+    """The record without what the wall clock put into it; None when nothing else is in it.
+
+    Two runs over the same log, at any speed and with any batches, give equal comparable records in `orders` and `fills`.
+    Masked: `LatencyObserved` as a whole, `ts_seen_ns`, and the journal number, which a `LatencyObserved` lost in a crash shifts.
+    """
+    if isinstance(record, LatencyObserved):
+        return None
+    if isinstance(record, IntentSeen):
+        return msgspec.structs.replace(record, ts_seen_ns=0, sequence=0)
+    return msgspec.structs.replace(record, sequence=0)

@@ -1,0 +1,336 @@
+"""One partition of `market` as the executor lives it: books, paper venue, timers and intents in the order of stream time.
+
+Decides when something may be processed. Laws, which make the output equal at any speed and with any batches:
+
+- A position is folded only when decide is *proved* to have folded everything before it and every intent from before it is
+  here: by a Watermark whose `intents` have all arrived, or by an intent, whose `number` says how many came before.
+- After the record at a position, everything that is due by the stream time reached happens in the order (time, kind, number):
+  arrivals at the venue, reports, timers. Only then come the intents that this position caused.
+- An order is matched at a later position than the one that caused it.
+
+Must never look at a wall clock, and never fold past its proof, however long decide is silent.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from crossbook.domain.market_state import MarketState
+from executors.errors import JournalError, LaneError
+from executors.fold import SETTLED_ACTION, ExecutorState
+from executors.journal import JournalInput
+from executors.machine import is_adverse
+from executors.paper import PaperVenue
+from executors.terms import PaperTerms
+from executors.trade import Trade
+from schemas.records import (
+    ControlApplied,
+    InstrumentSettled,
+    IntentSeen,
+    OrderReport,
+    OrderRequested,
+    Record,
+    TimerFired,
+    TopSeen,
+    TradeIntent,
+    Watermark,
+)
+
+_TIMER: Final = 2  # after the venue's kinds 0 and 1
+#: Journals an input and sends what follows from it.
+Journal = Callable[[JournalInput], None]
+#: What the journal holds of a venue: requests, with the terms they were sent under, and its reports.
+Journaled = tuple[OrderRequested | OrderReport, PaperTerms]
+
+
+class _Seen(NamedTuple):
+    intent: TradeIntent
+    offset: int
+    ts_seen_ns: int
+
+
+class Lane:
+    """The executor's view of one partition. `position` is the last one folded, -1 before the first."""
+
+    def __init__(self, partition: int, state: ExecutorState, journal: Journal) -> None:
+        self.partition = partition
+        self.market = MarketState()
+        self.venue = PaperVenue(self.market)
+        self.position = -1
+        self._state = state
+        self._journal = journal
+        self._records: deque[tuple[int, Record | None]] = deque()
+        self._intents: deque[_Seen] = deque()
+        self._proved = -1  # everything before this position has been decided
+        self._marks: deque[tuple[int, int]] = deque()  # (position, intents): proofs whose intents have not all arrived
+        self._arrived = state.intents_seen.get(partition, 0)  # number of the last intent that is here
+        self._journaled = False  # within the step under way
+        self._wm_offset = -1
+        self._wm_position = -1
+
+    # Inputs
+
+    def put_record(self, position: int, record: Record | None) -> None:
+        """The next record of `market`; None for one that could not be decoded."""
+        self._records.append((position, record))
+
+    def put_intent(self, intent: TradeIntent, offset: int, ts_seen_ns: int) -> None:
+        """The next record of `intents`. One that is journaled already is passed over."""
+        if intent.number <= self._arrived:
+            return
+        if intent.number != self._arrived + 1:
+            raise LaneError(
+                f"intents, partition {self.partition}: number {intent.number} came after {self._arrived}; "
+                "the topic lost records or belongs to another log; restore it or choose another prefix"
+            )
+        self._arrived = intent.number
+        self._intents.append(_Seen(intent, offset, ts_seen_ns))
+        self._prove(intent.position, intent.number - 1)
+
+    def put_watermark(self, mark: Watermark, offset: int) -> None:
+        """The next Watermark of `signals`."""
+        self._wm_offset, self._wm_position = offset, mark.position
+        self._prove(mark.position, mark.intents)
+
+    def _prove(self, position: int, intents: int) -> None:
+        if intents > self._arrived:
+            self._marks.append((position, intents))
+        else:
+            self._proved = max(self._proved, position)
+        while self._marks and self._marks[0][1] <= self._arrived:
+            self._proved = max(self._proved, self._marks.popleft()[0])
+
+    @property
+    def waiting(self) -> int:
+        """Records of `market` that are here and not folded."""
+        return len(self._records)
+
+    @property
+    def first_unprocessed_intent(self) -> int | None:
+        """Offset of the first intent that is here and not journaled."""
+        return self._intents[0].offset if self._intents else None
+
+    @property
+    def watermark_needed(self) -> int | None:
+        """Offset of the Watermark that a restarted executor must read again; None when it stands behind the lane."""
+        return self._wm_offset if self._wm_position > self.position else None
+
+    # Steps
+
+    def ready(self) -> bool:
+        """Whether `step` has something to do."""
+        if self._intents and self._intents[0].intent.position <= self.position:
+            return True
+        return bool(self._records) and self._records[0][0] <= self._proved
+
+    def step(self) -> None:
+        """Process the next intent of the position reached, or else fold the next position and all that is due by it."""
+        if self._intents and self._intents[0].intent.position <= self.position:
+            self._intent(self._intents.popleft())
+            return
+        position, record = self._records.popleft()
+        self._journaled = False
+        floor_ns = self._fold(position, record)
+        if record is None:
+            return
+        self._run_due()
+        if self._state.working.get(self.partition):
+            self._watch_tops()
+        if isinstance(record, InstrumentSettled) or (self._journaled and self.market.settled):
+            self._settle()
+        assert self.market.now_ns >= floor_ns, "stream time is monotone"
+
+    def _fold(self, position: int, record: Record | None) -> int:
+        floor_ns = self.market.now_ns
+        if record is None:
+            self.market.skip(position)
+        else:
+            self.venue.begin(self.market.apply(position, record), floor_ns)
+        self.position = position
+        return floor_ns
+
+    def _run_due(self) -> None:
+        now = self.market.now_ns
+        while True:
+            due = self.venue.peek()
+            timer = self._next_timer()
+            if timer is not None and (due is None or (timer[0], _TIMER) < (due.ts_ns, due.kind)):
+                if timer[0] > now:
+                    return
+                self._fire(*timer)
+            elif due is None or due.ts_ns > now:
+                return
+            else:
+                report = self.venue.pop()
+                if report is not None:
+                    self._take_report(report)
+
+    def _next_timer(self) -> tuple[int, Trade, int] | None:
+        """(due, trade, index of the timer) of the next timer of this lane."""
+        best: tuple[int, Trade, int] | None = None
+        for trade_id in self._state.timed.get(self.partition, ()):
+            trade = self._state.trades[trade_id]
+            for index, timer in enumerate(trade.timers):
+                if best is None or timer.due_ns < best[0]:
+                    best = (timer.due_ns, trade, index)
+        return best
+
+    def _fire(self, due_ns: int, trade: Trade, index: int) -> None:
+        self._refresh_tops(trade, due_ns)
+        timer = trade.timers[index]
+        if self._state.trades[trade.trade_id].timer(timer.kind, timer.order_id) != timer:
+            return  # the top just seen took it away
+        self._record(
+            TimerFired(
+                sequence=-1,
+                ts_ns=due_ns,
+                partition=self.partition,
+                position=self.position,
+                trade_id=trade.trade_id,
+                timer=timer.kind,
+                order_id=timer.order_id,
+            )
+        )
+
+    def _take_report(self, report: OrderReport) -> None:
+        trade = self._state.trades.get(report.trade_id)
+        if trade is not None:
+            self._refresh_tops(trade, report.ts_ns)
+        self._record(msgspec.structs.replace(report, position=self.position))
+
+    def _intent(self, seen: _Seen) -> None:
+        intent = seen.intent
+        now = self.market.now_ns
+        for leg in (intent.leg_a, intent.leg_b):
+            self._record(self._top(intent.intent_id, leg.instrument_id, now))
+        self._record(
+            IntentSeen(
+                sequence=-1,
+                ts_ns=now,
+                partition=self.partition,
+                position=self.position,
+                ts_seen_ns=seen.ts_seen_ns,
+                intent=intent,
+            )
+        )
+
+    # Tops
+
+    def _top(self, trade_id: str, instrument_id: str, ts_ns: int) -> TopSeen:
+        book = self.market.books.get(instrument_id)
+        bid = None if book is None else book.book.best_bid
+        ask = None if book is None else book.book.best_ask
+        return TopSeen(
+            sequence=-1,
+            ts_ns=ts_ns,
+            partition=self.partition,
+            position=self.position,
+            trade_id=trade_id,
+            instrument_id=instrument_id,
+            usable=self.market.usable(instrument_id) and not self.market.suspect,
+            bid_price_micros=None if bid is None else bid[0],
+            bid_size_micros=None if bid is None else bid[1],
+            ask_price_micros=None if ask is None else ask[0],
+            ask_size_micros=None if ask is None else ask[1],
+        )
+
+    def _refresh_tops(self, trade: Trade, ts_ns: int) -> None:
+        """Journal both tops before something that a working trade decides on, where they changed."""
+        if trade.trade_id not in self._state.working.get(self.partition, ()):
+            return
+        for lead in (True, False):
+            top = self._top(trade.trade_id, trade.leg(lead).instrument_id, ts_ns)
+            if not _same_top(trade.top(lead), top):
+                self._record(top)
+
+    def _watch_tops(self) -> None:
+        """Journal a top when it turns a hedging trade's price adverse, or back."""
+        limit = self._state.terms.execute.adverse_micros
+        for trade_id in list(self._state.working[self.partition]):
+            trade = self._state.trades[trade_id]
+            if trade.state != "hedging":
+                continue
+            lead = trade.residual < 0
+            top = self._top(trade_id, trade.leg(lead).instrument_id, self.market.now_ns)
+            seen = msgspec.structs.replace(trade, **{"top_leader" if lead else "top_hedge": top})
+            if is_adverse(seen, limit) != is_adverse(trade, limit):
+                self._record(top)
+
+    def _settle(self) -> None:
+        """Journal the payout of what is held of a settled instrument."""
+        ledger = self._state.standing.ledger
+        for instrument_id, payout in self.market.settled.items():
+            if ledger.quantity(instrument_id, "yes") or ledger.quantity(instrument_id, "no"):
+                self._journal(
+                    ControlApplied(
+                        sequence=-1,
+                        ts_ns=self.market.now_ns,
+                        control_offset=-1,
+                        action=SETTLED_ACTION,
+                        scope="all",
+                        scope_value="",
+                        state=None,
+                        name=instrument_id,
+                        value_micros=payout,
+                        operator="market",
+                    )
+                )
+
+    def _record(self, record: JournalInput) -> None:
+        self._journaled = True
+        self._journal(record)
+
+    # Recovery
+
+    def replay(self, position: int, record: Record | None, journaled: deque[Journaled]) -> None:
+        """Fold a position again that was committed before, with what the journal holds for it taken from `journaled`.
+
+        Raises JournalError naming both records when the venue reports something else than it did.
+        """
+        self._fold(position, record)
+        if record is None:
+            return
+        now = self.market.now_ns
+        while journaled and journaled[0][0].position <= position:
+            entry, terms = journaled.popleft()
+            if isinstance(entry, OrderRequested):
+                self.venue.submit(entry, terms)
+            else:
+                self._expect(entry, now)
+        while (due := self.venue.peek()) is not None and due.ts_ns <= now:
+            report = self.venue.pop()
+            if report is not None:
+                raise JournalError(
+                    f"the paper venue reports {report.report_id} ({report.order_status}) at position {position}, which the "
+                    f"journal does not hold; was `market` changed, or the code of the venue?"
+                )
+
+    def _expect(self, entry: OrderReport, now_ns: int) -> None:
+        while (due := self.venue.peek()) is not None and due.ts_ns <= now_ns:
+            report = self.venue.pop()
+            if report is not None:
+                again = msgspec.structs.replace(report, position=entry.position, sequence=entry.sequence)
+                if again != entry:
+                    raise JournalError(f"the paper venue reports {again}, the journal holds {entry}")
+                return
+        raise JournalError(
+            f"the journal holds {entry}, which the paper venue does not report at position {self.position}"
+        )
+
+
+def _same_top(one: TopSeen | None, other: TopSeen) -> bool:
+    return one is not None and (
+        one.usable,
+        one.bid_price_micros,
+        one.bid_size_micros,
+        one.ask_price_micros,
+        one.ask_size_micros,
+    ) == (
+        other.usable,
+        other.bid_price_micros,
+        other.bid_size_micros,
+        other.ask_price_micros,
+        other.ask_size_micros,
+    )

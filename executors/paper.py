@@ -1,0 +1,387 @@
+"""The paper venue: what both venues would have done with our orders, from the recorded market alone.
+
+Decides fills, from displayed depth: an order arrives at request time + decide, wire and taker delay, and meets the first book at
+or after that; it is never matched at the position that caused it. A streaming book fills it if it is usable; a polled one only
+at its next poll, never at the row that triggered. What we took is gone until the level disappears or more is displayed than
+before; a new poll of the same resting order grants nothing. Must never read a clock, draw a number or see the trade behind an
+order: its answers are a function of market, requests and terms, so they are equal at any speed.
+
+Semantics kept: Kalshi charges by an accumulator an order and its fills are final; Polymarket charges a fill, and a fill is
+provisional until mined (`finality_ms`). Both take quantities in shares here (the real Polymarket takes dollars for an immediate
+BUY, so a price better than the limit buys more there; the gateway issue will size for it). fill_or_kill fills whole or not at
+all. A sale never sells more than is held. Seeded faults by hash, so that unwinds and declines happen on purpose; depth that
+vanished for a hedge stays gone for its later attempts, as it would.
+"""
+
+import hashlib
+import heapq
+from typing import Final, Literal, NamedTuple
+
+from crossbook.domain.book_state import BookState, Change
+from crossbook.domain.fees import FeeAccumulator
+from crossbook.domain.grid import PriceGrid
+from crossbook.domain.market_state import MarketState
+from crossbook.domain.money import MICROS
+from crossbook.domain.venues import POLYMARKET
+from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms
+from executors.trade import floor_step
+from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderStatus, Outcome
+
+#: How long an order waits for a usable book. Below the machine's horizon for unknown orders, so that silence always ends first.
+BOOK_WAIT_NS: Final = 3 * NS_PER_S
+ARRIVAL: Final = 0
+REPORT: Final = 1
+
+
+class Due(NamedTuple):
+    """When the venue has something to do next, and what."""
+
+    ts_ns: int
+    kind: int
+
+
+class _Order:
+    """An order at the venue."""
+
+    __slots__ = ("arrival_ns", "fills", "late_ns", "met", "number", "reports", "request", "terms")
+
+    def __init__(self, request: OrderRequested, terms: PaperTerms, arrival_ns: int, number: int) -> None:
+        self.request = request
+        self.terms = terms
+        self.arrival_ns = arrival_ns
+        self.number = number
+        self.fills = 0
+        self.reports = 0
+        self.late_ns = 0
+        self.met = False
+
+
+class _Take(NamedTuple):
+    side: Literal["bid", "ask"]
+    yes_price: int
+    price: int
+    quantity: int
+
+
+class _Memory:
+    """What is left of a level that we took from: `available`, and the size last displayed."""
+
+    __slots__ = ("available", "displayed")
+
+    def __init__(self, available: int, displayed: int) -> None:
+        self.available = available
+        self.displayed = displayed
+
+
+class PaperVenue:
+    """Both venues, simulated for the instruments of one partition of `market`. An order keeps the terms it was sent under."""
+
+    def __init__(self, market: MarketState) -> None:
+        self._market = market
+        self._queue: list[tuple[int, int, int, _Order | OrderReport]] = []
+        self._number = 0
+        self._early: list[
+            tuple[int, int, int, _Order | OrderReport]
+        ] = []  # requested at the position that is being folded
+        self._waiting: dict[str, list[_Order]] = {}
+        self._memory: dict[str, dict[tuple[str, int], _Memory]] = {}
+        self._held: dict[tuple[str, Outcome], int] = {}
+        self._floor_ns = 0
+
+    def submit(self, request: OrderRequested, terms: PaperTerms) -> None:
+        """Take an order. It can be matched from the next position on."""
+        listed = self._market.instruments.get(request.instrument_id)
+        delay_ns = (0 if listed is None else listed.taker_delay_ms) * NS_PER_MS
+        at_venue_ns = request.ts_ns + terms.request_ns
+        order = _Order(request, terms, at_venue_ns + delay_ns, self._next_number())
+        if _fault(terms, "late", request.order_id, terms.late_ppm):
+            order.late_ns = terms.late_ms * NS_PER_MS
+        self._early.append((order.arrival_ns, ARRIVAL, order.number, order))
+        if delay_ns:
+            self._report(order, at_venue_ns, "delayed", cumulative=0)
+
+    def begin(self, change: Change, floor_ns: int) -> None:
+        """A record of `market` was folded; `floor_ns` is the stream time before it."""
+        self._floor_ns = floor_ns
+        for entry in self._early:
+            heapq.heappush(self._queue, entry)
+        self._early.clear()
+        if change.kind == "book" and change.instrument_id in self._memory:
+            self._recall(change.instrument_id)
+        if self._waiting:
+            self._revisit()
+
+    def peek(self) -> Due | None:
+        """What is next; None when nothing is under way."""
+        return Due(self._queue[0][0], self._queue[0][1]) if self._queue else None
+
+    def pop(self) -> OrderReport | None:
+        """Do what is next: a report to journal (its sequence still -1), or None for something inside the venue."""
+        due_ns, _, _, item = heapq.heappop(self._queue)
+        if isinstance(item, OrderReport):
+            return item
+        self._arrive(item, due_ns)
+        return None
+
+    # Arrival and match
+
+    def _arrive(self, order: _Order, due_ns: int) -> None:
+        request = order.request
+        ts_ns = max(due_ns, self._floor_ns)
+        listed = self._market.instruments.get(request.instrument_id)
+        if not order.met:
+            refusal = self._refusal(order, listed)
+            if refusal:
+                self._report(order, ts_ns, "rejected", cumulative=0, reason=refusal)
+                return
+        assert listed is not None, "an unlisted instrument was refused"
+        book = self._market.books.get(request.instrument_id)
+        if book is not None and self._can_meet(request, book):
+            self._match(order, listed, book, self._market.now_ns if book.delivery == "polled" else ts_ns)
+        elif self._market.now_ns >= order.arrival_ns + BOOK_WAIT_NS:
+            self._report(order, self._market.now_ns, "canceled", cumulative=0, reason="no_book")
+        else:
+            order.met = True
+            self._waiting.setdefault(request.instrument_id, []).append(order)
+
+    def _can_meet(self, request: OrderRequested, book: BookState) -> bool:
+        if not self._market.usable(request.instrument_id):
+            return False
+        position = self._market.position
+        return book.delivery == "streaming" or (book.refreshed_position == position > request.position)
+
+    def _revisit(self) -> None:
+        """Bring back waiting orders whose book may be met now, or whose patience is over."""
+        now = self._market.now_ns
+        for instrument_id, orders in list(self._waiting.items()):
+            book = self._market.books.get(instrument_id)
+            kept: list[_Order] = []
+            for order in orders:
+                meets = book is not None and self._can_meet(order.request, book)
+                if meets or now >= order.arrival_ns + BOOK_WAIT_NS:
+                    heapq.heappush(self._queue, (now, ARRIVAL, order.number, order))
+                else:
+                    kept.append(order)
+            if kept:
+                self._waiting[instrument_id] = kept
+            else:
+                del self._waiting[instrument_id]
+
+    def _refusal(self, order: _Order, listed: InstrumentListed | None) -> str:
+        request, terms = order.request, order.terms
+        if listed is None:
+            return "unknown instrument"
+        if listed.status != "active" or request.instrument_id in self._market.settled:
+            return "market is not open"
+        if request.instrument_id in self._market.refused:
+            return "fee schedule or price grid unknown"
+        grid = PriceGrid.from_ranges(listed.grid)
+        price = request.price_limit_micros
+        if not grid.contains(price if request.outcome == "yes" else MICROS - price):
+            return "price breaks the grid"
+        if request.quantity_micros % listed.quantity_step_micros:
+            return "quantity breaks the step"
+        for minimum in listed.minimums:
+            if minimum.order_type == "marketable" and minimum.side == request.side:
+                notional = price * request.quantity_micros // MICROS
+                if request.quantity_micros < minimum.quantity_micros or notional < minimum.notional_micros:
+                    return "below the minimum"
+        if request.side == "sell" and self._held.get((request.instrument_id, request.outcome), 0) <= 0:
+            return "nothing held to sell"
+        if _fault(terms, "reject", request.order_id, terms.reject_ppm):
+            return "fault: rejected"
+        return ""
+
+    def _match(self, order: _Order, listed: InstrumentListed, book: BookState, ts_ns: int) -> None:
+        request = order.request
+        wanted = request.quantity_micros
+        if request.side == "sell":
+            held = self._held.get((request.instrument_id, request.outcome), 0)
+            wanted = min(wanted, floor_step(held, listed.quantity_step_micros))
+        takes = self._walk(request, listed.quantity_step_micros, book, wanted)
+        reason = "" if sum(t.quantity for t in takes) == wanted == request.quantity_micros else "no more depth"
+        if _vanishes(request, order.terms):
+            takes, reason = [], "fault: depth gone"
+        elif takes and _fault(order.terms, "partial", request.order_id, order.terms.partial_ppm):
+            half = floor_step(sum(t.quantity for t in takes) // 2, listed.quantity_step_micros)
+            takes, reason = _shorten(takes, half), "fault: partial"
+        filled = sum(t.quantity for t in takes)
+        if request.time_in_force == "fill_or_kill" and filled < request.quantity_micros:
+            self._report(order, ts_ns, "canceled", cumulative=0, reason=f"killed: {reason}")
+            return
+        self._execute(order, listed, book, takes, ts_ns)
+        if filled < request.quantity_micros:
+            self._report(order, ts_ns, "canceled", cumulative=filled, reason=reason)
+
+    def _execute(
+        self, order: _Order, listed: InstrumentListed, book: BookState, takes: list[_Take], ts_ns: int
+    ) -> None:
+        request = order.request
+        fees = FeeAccumulator(listed.fee_schedule)
+        key = (request.instrument_id, request.outcome)
+        cumulative = 0
+        for take in takes:
+            self._remember(request.instrument_id, take, book)
+            cumulative += take.quantity
+            self._held[key] = self._held.get(key, 0) + (take.quantity if request.side == "buy" else -take.quantity)
+            order.fills += 1
+            self._report(
+                order,
+                ts_ns,
+                "filled" if cumulative == request.quantity_micros else "partially_filled",
+                cumulative=cumulative,
+                take=take,
+                fee=fees.fill(take.price, take.quantity, request.side, "taker").net_micros,
+            )
+
+    def _walk(self, request: OrderRequested, step: int, book: BookState, wanted: int) -> list[_Take]:
+        """Levels that the order takes, as far as they are still there for us."""
+        buying, outcome = request.side == "buy", request.outcome
+        levels = book.book.levels_to_buy(outcome) if buying else book.book.levels_to_sell(outcome)
+        side: Literal["bid", "ask"] = "ask" if buying == (outcome == "yes") else "bid"
+        memory = self._memory.get(request.instrument_id, {})
+        takes: list[_Take] = []
+        for price, size in levels:
+            if not wanted or (price > request.price_limit_micros if buying else price < request.price_limit_micros):
+                break
+            yes_price = price if outcome == "yes" else MICROS - price
+            known = memory.get((side, yes_price))
+            available = size if known is None else min(known.available, size)
+            quantity = floor_step(min(available, wanted), step)
+            if quantity:
+                takes.append(_Take(side, yes_price, price, quantity))
+                wanted -= quantity
+        return takes
+
+    # Consumed depth
+
+    def _remember(self, instrument_id: str, take: _Take, book: BookState) -> None:
+        memory = self._memory.setdefault(instrument_id, {})
+        known = memory.get((take.side, take.yes_price))
+        if known is None:
+            displayed = _sizes(book)[take.side, take.yes_price]
+            memory[take.side, take.yes_price] = _Memory(displayed - take.quantity, displayed)
+        else:
+            known.available -= take.quantity
+
+    def _recall(self, instrument_id: str) -> None:
+        """Bring the memory of an instrument up to what its book displays now."""
+        book = self._market.books[instrument_id]
+        if not book.valid:
+            return
+        sizes = _sizes(book)
+        memory = self._memory[instrument_id]
+        for key, level in list(memory.items()):
+            size = sizes.get(key, 0)
+            if size > level.displayed:
+                level.available += size - level.displayed
+            else:
+                level.available = min(level.available, size)
+            level.displayed = size
+            if not size or level.available >= size:
+                del memory[key]
+        if not memory:
+            del self._memory[instrument_id]
+
+    # Reports
+
+    def _report(
+        self,
+        order: _Order,
+        ts_ns: int,
+        status: OrderStatus,
+        *,
+        cumulative: int,
+        take: _Take | None = None,
+        fee: int = 0,
+        reason: str = "",
+    ) -> None:
+        request = order.request
+        order.reports += 1
+        provisional = take is not None and request.venue == POLYMARKET
+        done = status in {"filled", "canceled", "rejected"}
+        report = OrderReport(
+            sequence=-1,
+            ts_ns=ts_ns + order.terms.report_ns + order.late_ns,
+            partition=request.partition,
+            position=-1,
+            report_id=f"{request.order_id}-r{order.reports}",
+            order_id=request.order_id,
+            venue_order_id="" if status == "rejected" else f"paper-{request.order_id}",
+            trade_id=request.trade_id,
+            ts_venue_ns=ts_ns,
+            order_status=status,
+            cumulative_quantity_micros=cumulative,
+            leaves_quantity_micros=0 if done else request.quantity_micros - cumulative,
+            last_quantity_micros=0 if take is None else take.quantity,
+            last_price_micros=0 if take is None else take.price,
+            last_fee_micros=fee,
+            fill_id="" if take is None else f"{request.order_id}-f{order.fills}",
+            liquidity="taker",
+            finality="provisional" if provisional else "final",
+            reversed=False,
+            reason=reason,
+        )
+        self._push(report)
+        if provisional:
+            self._mine(order, report)
+
+    def _mine(self, order: _Order, fill: OrderReport) -> None:
+        """Say later what became of a provisional fill: mined, or failed."""
+        order.reports += 1
+        failed = _fault(order.terms, "reverse", fill.fill_id, order.terms.reverse_ppm)
+        fields = {name: getattr(fill, name) for name in OrderReport.__struct_fields__}
+        quantity = fill.last_quantity_micros if failed else 0
+        fields |= {
+            "ts_ns": fill.ts_ns + order.terms.finality_ms * NS_PER_MS,
+            "ts_venue_ns": fill.ts_ns + order.terms.finality_ms * NS_PER_MS,
+            "report_id": f"{order.request.order_id}-r{order.reports}",
+            "last_quantity_micros": quantity,
+            "last_price_micros": fill.last_price_micros if failed else 0,
+            "last_fee_micros": fill.last_fee_micros if failed else 0,
+            "finality": "final",
+            "reversed": failed,
+            "reason": "FAILED" if failed else "MINED",
+        }
+        if failed:
+            key = (order.request.instrument_id, order.request.outcome)
+            self._held[key] -= quantity if order.request.side == "buy" else -quantity
+        self._push(OrderReport(**fields))
+
+    def _push(self, report: OrderReport) -> None:
+        heapq.heappush(self._queue, (report.ts_ns, REPORT, self._next_number(), report))
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+
+def _vanishes(request: OrderRequested, terms: PaperTerms) -> bool:
+    """Depth gone before we came: for all hedges of a trade in an instrument, or for a single other order."""
+    subject = f"{request.trade_id}/{request.instrument_id}" if request.role == "hedge" else request.order_id
+    return _fault(terms, "vanish", subject, terms.vanish_ppm)
+
+
+def _fault(terms: PaperTerms, kind: str, subject: str, ppm: int) -> bool:
+    if not ppm:
+        return False
+    digest = hashlib.sha256(f"{terms.seed}:{kind}:{subject}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % MICROS < ppm
+
+
+def _sizes(book: BookState) -> dict[tuple[str, int], int]:
+    levels = book.book.levels()
+    bids = {("bid", price): size for price, size in zip(levels.bid_prices, levels.bid_sizes, strict=True)}
+    return bids | {("ask", price): size for price, size in zip(levels.ask_prices, levels.ask_sizes, strict=True)}
+
+
+def _shorten(takes: list[_Take], quantity: int) -> list[_Take]:
+    """The first takes, up to a quantity."""
+    kept: list[_Take] = []
+    for take in takes:
+        if quantity <= 0:
+            break
+        part = min(take.quantity, quantity)
+        kept.append(take._replace(quantity=part))
+        quantity -= part
+    return kept

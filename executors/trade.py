@@ -1,0 +1,211 @@
+"""What a trade is made of: its orders, their executions, its timers and the tops it has seen. Values, frozen.
+
+Decides only what follows from them: what is held, what may be sold, what is unmatched. A trade has two legs, named by their
+duty: the *leader* is bought first, the *hedge* second, equal contracts of each. Quantities are micros of a contract.
+"""
+
+import math
+from typing import Final
+
+import msgspec
+
+from crossbook.domain.money import MICROS, cost_micros
+from schemas.records import (
+    IntentLeg,
+    OrderStatus,
+    Outcome,
+    Role,
+    Side,
+    TimerKind,
+    TopSeen,
+    TradeIntent,
+    TradePlan,
+    TradeState,
+)
+
+#: Order states after which the venue does nothing more with it.
+TERMINAL: Final = frozenset[OrderStatus]({"filled", "canceled", "rejected", "expired"})
+#: Trade states in which an order may be at a venue or may still be sent.
+WORKING: Final = frozenset[TradeState]({"leading", "hedging", "unwinding"})
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """One fill of an order; `reversed` ones count for nothing."""
+
+    fill_id: str
+    price_micros: int
+    quantity_micros: int
+    fee_micros: int
+    final: bool
+    reversed: bool = False
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """One order of a trade; `lead` says that it is for the leader's leg."""
+
+    order_id: str
+    role: Role
+    attempt: int
+    lead: bool
+    side: Side
+    quantity_micros: int
+    price_limit_micros: int
+    status: OrderStatus
+    ts_ns: int
+    executions: tuple[Execution, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether the venue may still fill it, as far as is known."""
+        return self.status not in TERMINAL
+
+
+class Timer(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment of stream time at which the trade wants to be told; `order_id` is empty for a timer of the trade."""
+
+    due_ns: int
+    kind: TimerKind
+    order_id: str
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """One hedge in two legs.
+
+    `give_up`: why no further hedge is to be tried; `held_back`: an order waits until the operator resumes.
+    """
+
+    intent: TradeIntent
+    plan: TradePlan
+    leader_is_a: bool
+    state: TradeState
+    reason: str = ""
+    orders: tuple[Order, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    top_leader: TopSeen | None = None
+    top_hedge: TopSeen | None = None
+    give_up: str = ""
+    held_back: bool = False
+
+    @property
+    def trade_id(self) -> str:
+        """Its id: that of the intent."""
+        return self.plan.trade_id
+
+    def leg(self, lead: bool) -> IntentLeg:
+        """The leader's leg, or the hedge's."""
+        return self.intent.leg_a if lead == self.leader_is_a else self.intent.leg_b
+
+    def top(self, lead: bool) -> TopSeen | None:
+        """The last top seen of a leg."""
+        return self.top_leader if lead else self.top_hedge
+
+    def held(self, lead: bool) -> int:
+        """Bought minus sold in a leg."""
+        return self._count(lead, final_only=False)
+
+    def sellable(self, lead: bool) -> int:
+        """What a venue lets us sell of a leg: final purchases minus all sales."""
+        return self._count(lead, final_only=True)
+
+    def _count(self, lead: bool, *, final_only: bool) -> int:
+        total = 0
+        for order in self.orders:
+            if order.lead == lead:
+                for one in order.executions:
+                    if one.reversed:
+                        continue
+                    if order.side == "sell":
+                        total -= one.quantity_micros
+                    elif one.final or not final_only:
+                        total += one.quantity_micros
+        return total
+
+    @property
+    def residual(self) -> int:
+        """Unmatched contracts: leader minus hedge."""
+        return self.held(True) - self.held(False)
+
+    @property
+    def dust(self) -> int:
+        """The coarser quantity step: a smaller residual cannot be traded away."""
+        return max(self.intent.leg_a.quantity_step_micros, self.intent.leg_b.quantity_step_micros)
+
+    @property
+    def final(self) -> bool:
+        """Whether no execution can be reversed any more."""
+        return all(one.final or one.reversed for order in self.orders for one in order.executions)
+
+    @property
+    def live_order(self) -> Order | None:
+        """The order that the venue may still fill; there is at most one unless a dead one came back."""
+        return next((order for order in self.orders if order.live), None)
+
+    def order(self, order_id: str) -> Order | None:
+        """An order by its id."""
+        return next((order for order in self.orders if order.order_id == order_id), None)
+
+    def timer(self, kind: TimerKind, order_id: str = "") -> Timer | None:
+        """An armed timer."""
+        return next((t for t in self.timers if t.kind == kind and t.order_id == order_id), None)
+
+    def quantities_ab(self) -> tuple[int, int]:
+        """Held at leg a and at leg b."""
+        lead, hedge = self.held(True), self.held(False)
+        return (lead, hedge) if self.leader_is_a else (hedge, lead)
+
+    def cash_and_fees(self) -> tuple[int, int]:
+        """Cash paid minus received without fees, and fees, micros of a dollar, over all executions that stand."""
+        cash = fees = 0
+        for order in self.orders:
+            for one in order.executions:
+                if not one.reversed:
+                    fees += one.fee_micros
+                    if order.side == "buy":
+                        cash += cost_micros(one.price_micros, one.quantity_micros)
+                    else:
+                        cash -= one.price_micros * one.quantity_micros // MICROS
+        return cash, fees
+
+    def cost_of(self, lead: bool, quantity: int) -> int:
+        """What a quantity of a leg cost on average, incl. fees, micros of a dollar, rounded up."""
+        cost = bought = 0
+        for order in self.orders:
+            if order.lead == lead and order.side == "buy":
+                for one in order.executions:
+                    if not one.reversed:
+                        bought += one.quantity_micros
+                        cost += cost_micros(one.price_micros, one.quantity_micros) + one.fee_micros
+        return -(-cost * quantity // bought) if bought else 0
+
+
+def price_to_buy(top: TopSeen | None, outcome: Outcome) -> int | None:
+    """Price at which the outcome is offered, in its own terms; None: no offer, or no top seen."""
+    if top is None:
+        return None
+    if outcome == "yes":
+        return top.ask_price_micros
+    return None if top.bid_price_micros is None else MICROS - top.bid_price_micros
+
+
+def price_to_sell(top: TopSeen | None, outcome: Outcome) -> int | None:
+    """Price that is bid for the outcome, in its own terms; None: no bid, or no top seen."""
+    if top is None:
+        return None
+    if outcome == "yes":
+        return top.bid_price_micros
+    return None if top.ask_price_micros is None else MICROS - top.ask_price_micros
+
+
+def floor_step(quantity: int, step: int) -> int:
+    """Largest multiple of a step at or below a quantity."""
+    return quantity - quantity % step
+
+
+def common_step(intent: TradeIntent) -> int:
+    """Smallest quantity that is whole in the steps of both legs."""
+    return math.lcm(intent.leg_a.quantity_step_micros, intent.leg_b.quantity_step_micros)
+
+
+def planned_price(intent: TradeIntent, leg: IntentLeg) -> int:
+    """Displayed average price of a leg at the intent, in the outcome's terms, micros."""
+    return leg.cost_micros * MICROS // intent.quantity_micros

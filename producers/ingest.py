@@ -1,0 +1,499 @@
+"""The stage `producers`: both venues' feeds, the catalogue and the relay of `control`, as the one writer of `market`.
+
+Decides the order of things at start (head of the log, control so far, catalogue, feeds) and at the end (every feed says that it
+is down, then the log is flushed). Everything runs in one asyncio loop, and whatever writes does so without waiting. It must
+never let one venue's trouble stop the other, and never write a book event of an instrument before its listing.
+"""
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import msgspec
+import structlog
+
+from crossbook.domain.venues import KALSHI, POLYMARKET, parse_instrument_id
+from crossbook.runtime.clock import now_ns
+from crossbook.runtime.errors import BrokerAwayError, SettingsError, StageError
+from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
+from crossbook.runtime.settings import Settings
+from producers.errors import CatalogError
+from producers.feed import Feed, Venue
+from producers.kalshi.auth import RequestSigner
+from producers.kalshi.catalog import KalshiCatalog
+from producers.kalshi.feed import KalshiVenue
+from producers.kalshi.protocol import KalshiProtocol
+from producers.market_writer import LogHead, MarketWriter, draw_log_id, friction_pack, read_log_head
+from producers.pairs import PairsFileError, load_pairs_file
+from producers.polymarket.catalog import PolymarketCatalog
+from producers.polymarket.feed import PolymarketVenue
+from producers.polymarket.protocol import PolymarketProtocol
+from producers.protocol import STAGE, VenueProtocol
+from producers.relay import ControlReader, Word, configured, in_force_already
+from producers.stamp import ReceiveStamp
+from producers.universe import ShowBook, Step, Universe
+from schemas.codec import load_codec
+from schemas.records import (
+    BookDelta,
+    BookSnapshot,
+    DeadLetter,
+    DecideAnnounced,
+    DecideConfigured,
+    FeedStatus,
+    InstrumentListed,
+    InstrumentSettled,
+    PairApproved,
+    PairRevoked,
+    PublicTrade,
+    RawFrame,
+    Record,
+)
+from schemas.records import Venue as VenueName
+
+POLL_S = 0.02
+RELAY_S = 0.05
+KEYFRAME_TICK_S = 0.1
+BROKER_DEADLINE_S = 60.0
+#: Dead letters beyond this many a second are counted, not written: a venue that drifts wholly must not fill the log.
+DEAD_LETTERS_PER_S = 100
+CONFIRM_AFTER_S = 15.0
+PAIRS_FILE_OPERATOR = "pairs file"
+
+
+class Catalog(Protocol):
+    """What ingest needs of a venue's catalogue."""
+
+    async def discover(
+        self, volume_min_micros: int, limit: int, ts_ns: int, refused: list[str]
+    ) -> list[InstrumentListed]:
+        """Markets worth following."""
+
+    async def find(self, symbol: str, ts_ns: int, refused: list[str]) -> InstrumentListed | None:
+        """One market by name."""
+
+    async def settlement(self, listed: InstrumentListed, ts_ns: int) -> InstrumentSettled | None:
+        """The payout, once it is final."""
+
+
+class Ingest:
+    """Everything that the stage holds while it runs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        writer: MarketWriter,
+        head: LogHead,
+        stamp: ReceiveStamp,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self.settings = settings
+        self.writer = writer
+        self.stamp = stamp
+        self.log = log
+        self.universe = Universe()
+        self.counters: Counter[str] = Counter()
+        self._head = head
+        self._feeds: dict[VenueName, list[Feed]] = {}
+        self._feed_of: dict[str, Feed] = {}
+        self._catalogs: dict[VenueName, Catalog] = {}
+        self._venues: dict[VenueName, Venue] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._configured = head.configured
+        self._wanted_configured: DecideConfigured | None = None
+        self._confirming: set[str] = set()
+        self._refused: set[str] = set()
+        self._refresh_now = asyncio.Event()
+        self._dead_second = 0
+        self._dead_count = 0
+        self._keyframe_next = 0
+
+    # -- the sink of every feed
+
+    def accept(self, record: Record) -> None:
+        """Write a record of a feed where it belongs."""
+        match record:
+            case BookDelta() | BookSnapshot() | PublicTrade():
+                listed = self.universe.instruments.get(record.instrument_id)
+                if listed is not None:
+                    self.writer.write(record, listed.group)
+            case FeedStatus():
+                self.writer.broadcast(record)
+            case DeadLetter():
+                self._dead(record)
+            case InstrumentListed():
+                self._do(self.universe.list_instruments([record], self.stamp()))
+            case _:
+                raise AssertionError(f"a feed gave a {type(record).__name__}")
+
+    def tape(self, frame: RawFrame) -> None:
+        """Write a raw frame."""
+        self.writer.tape(frame)
+
+    def resolved(self, instrument_id: str) -> None:
+        """Ask the catalogue whether the market really resolved, until it says so."""
+        if self._group is not None and instrument_id not in self._confirming:
+            self._confirming.add(instrument_id)
+            self._group.create_task(self._confirm(instrument_id))
+
+    def _dead(self, letter: DeadLetter) -> None:
+        self.counters["deadletters"] += 1
+        second = letter.ts_ns // 1_000_000_000
+        if second != self._dead_second:
+            self._dead_second, self._dead_count = second, 0
+        self._dead_count += 1
+        if self._dead_count <= DEAD_LETTERS_PER_S:
+            self.writer.dead(letter)
+            self.log.warning("frame.dead", source=letter.source, error=letter.error)
+
+    # -- the universe
+
+    def _do(self, steps: list[Step]) -> None:
+        for step in steps:
+            if isinstance(step, ShowBook):
+                feed = self._feed_of.get(step.instrument_id)
+                book = feed.protocol.keyframe(step.instrument_id, self.stamp(), keyframe=False) if feed else None
+                if book is not None:
+                    self.writer.write(book, self.universe.group_of(step.instrument_id))
+            else:
+                self.writer.write(step.record, step.group)
+
+    def _follow(self, listed: InstrumentListed) -> None:
+        """Hand an instrument to the feed that has it, or to the first of its venue with room, or to a new one."""
+        feed = self._feed_of.get(listed.instrument_id)
+        if feed is None:
+            feeds = self._feeds.setdefault(listed.venue, [])
+            room = self.settings.polymarket.assets_per_connection
+            feed = next((f for f in feeds if listed.venue == KALSHI or len(f.protocol.followed) < room), None)
+            if feed is None:
+                feed = self._new_feed(listed.venue)
+            self._feed_of[listed.instrument_id] = feed
+        feed.follow(listed)
+
+    def _new_feed(self, venue: VenueName) -> Feed:
+        feeds = self._feeds.setdefault(venue, [])
+        name = venue if not feeds else f"{venue}-{len(feeds) + 1}"
+        protocol: VenueProtocol = PolymarketProtocol(name) if venue == POLYMARKET else KalshiProtocol(name)
+        feed = Feed(
+            protocol=protocol,
+            venue=self._venues[venue],
+            settings=self.settings.feed,
+            sink=self,
+            stamp=self.stamp,
+            session_floor=self._head.sessions.get(name, 0),
+            log=self.log,
+            rng=random.Random(),
+        )
+        feeds.append(feed)
+        assert self._group is not None
+        self._group.create_task(feed.run())
+        return feed
+
+    # -- the catalogue
+
+    async def refresh(self) -> None:
+        """Read both catalogues and take what changed; one venue's failure leaves the other alone."""
+        ts_ns = self.stamp()
+        catalog = self.settings.catalog
+        refused: list[str] = []
+        found: list[InstrumentListed] = []
+        for venue, reader in self._catalogs.items():
+            try:
+                listed = await reader.discover(
+                    catalog.volume_min_dollars * 1_000_000, catalog.instruments_max, ts_ns, refused
+                )
+                found += listed
+                found += await self._find_wanted(venue, reader, listed, ts_ns, refused)
+                await self._check_missing(venue, reader, {one.instrument_id for one in found}, ts_ns)
+            except CatalogError as error:
+                self.counters[f"catalog_errors.{venue}"] += 1
+                self.log.warning("catalog.failed", venue=venue, error=str(error))
+        for refusal in refused:
+            self._refuse(refusal, ts_ns)
+        self._do(self.universe.list_instruments(found, ts_ns))
+        for one in self.universe.open_instruments():
+            self._follow(one)
+
+    async def _find_wanted(
+        self, venue: VenueName, reader: Catalog, listed: list[InstrumentListed], ts_ns: int, refused: list[str]
+    ) -> list[InstrumentListed]:
+        """Legs of approved pairs that discovery did not bring."""
+        have = {one.instrument_id for one in listed}
+        found: list[InstrumentListed] = []
+        for wanted in self.universe.wanted():
+            name = parse_instrument_id(wanted)
+            if name.venue != venue or wanted in have:
+                continue
+            one = await reader.find(name.symbol, ts_ns, refused)
+            if one is None:
+                refused.append(f"{venue} {name.symbol}: an approved pair names it, the catalogue does not have it")
+                continue
+            if one.instrument_id != wanted:
+                self.universe.rename(wanted, one.instrument_id)
+            found.append(one)
+        return found
+
+    async def _check_missing(self, venue: VenueName, reader: Catalog, have: set[str], ts_ns: int) -> None:
+        """Followed instruments that left the listing: closed, settled, or merely traded less."""
+        for known in self.universe.open_instruments():
+            if known.venue != venue or known.instrument_id in have:
+                continue
+            settled = await reader.settlement(known, ts_ns)
+            if settled is not None:
+                self._settle(settled)
+                continue
+            current = await reader.find(known.symbol, ts_ns, [])
+            if current is not None:
+                self._do(self.universe.list_instruments([current], ts_ns))
+
+    def _settle(self, settled: InstrumentSettled) -> None:
+        self._do(self.universe.settle(settled))
+        feed = self._feed_of.pop(settled.instrument_id, None)
+        if feed is not None:
+            feed.unfollow(settled.instrument_id)
+
+    def _refuse(self, refusal: str, ts_ns: int) -> None:
+        """A market left out is said loudly, once."""
+        if refusal in self._refused:
+            return
+        self._refused.add(refusal)
+        letter = DeadLetter(
+            ts_ns=ts_ns, stage=STAGE, source="catalog", partition=None, offset=None, error=refusal[:500], payload=b""
+        )
+        self._dead(letter)
+
+    async def _confirm(self, instrument_id: str) -> None:
+        while (listed := self.universe.instruments.get(instrument_id)) and instrument_id not in self.universe.settled:
+            try:
+                settled = await self._catalogs[listed.venue].settlement(listed, self.stamp())
+            except CatalogError as error:
+                self.log.warning("settlement.failed", instrument=instrument_id, error=str(error))
+            else:
+                if settled is not None:
+                    self._settle(settled)
+                    break
+            await asyncio.sleep(CONFIRM_AFTER_S)
+        self._confirming.discard(instrument_id)
+
+    # -- control
+
+    def hear(self, words: list[Word]) -> None:
+        """Take words of `control`, in order."""
+        for word in words:
+            match word.record:
+                case DecideAnnounced():
+                    self._wanted_configured = configured(word.record, word.offset, self.stamp())
+                case PairApproved():
+                    self._do(self.universe.approve(word.record, self.stamp()))
+                    if self.universe.wanted():
+                        self._refresh_now.set()
+                case PairRevoked():
+                    self._do(self.universe.revoke(word.record.pair_id, word.record.reason, self.stamp()))
+                case None:
+                    letter = DeadLetter(
+                        ts_ns=self.stamp(),
+                        stage=STAGE,
+                        source="control",
+                        partition=0,
+                        offset=word.offset,
+                        error="no record of the contract",
+                        payload=word.payload[:65_536],
+                    )
+                    self._dead(letter)
+                case _:
+                    continue  # for the executor
+        self.configure()
+
+    def configure(self) -> None:
+        """Put the newest announcement in force, unless it is; tried again while the buffer is full."""
+        wanted = self._wanted_configured
+        if wanted is None or in_force_already(self._configured, wanted):
+            return
+        if self.writer.broadcast(wanted):
+            self._configured = wanted
+            self.log.info("decide.configured", control_offset=wanted.control_offset)
+
+    def read_pairs_file(self) -> None:
+        """Approve the pairs of the pairs file.
+
+        Raises:
+            SettingsError: it cannot be read or is none.
+        """
+        name = self.settings.catalog.pairs_file
+        if not name:
+            return
+        try:
+            pairs = load_pairs_file(Path(name))
+        except (OSError, PairsFileError) as error:
+            raise SettingsError(f"catalog.pairs_file {name}: {error}") from error
+        for pair in pairs:
+            self._do(self.universe.approve(pair.approval(self.stamp(), PAIRS_FILE_OPERATOR), self.stamp()))
+
+    # -- loops
+
+    async def run(self, control: ControlReader, stop: asyncio.Event) -> None:
+        """Run until told to stop."""
+        limits = httpx.Limits(max_connections=32)
+        async with httpx.AsyncClient(timeout=httpx.Timeout(5.0), limits=limits) as client:
+            self._connect_venues(client)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    self._group = group
+                    for loop in (self._poll(), self._relay(control), self._keyframes(), self._catalogue()):
+                        group.create_task(loop)
+                    for venue in self._catalogs:
+                        self._new_feed(venue)
+                    group.create_task(_until(stop))
+            except* _StopError:
+                pass
+            for feeds in self._feeds.values():
+                for feed in feeds:
+                    feed.stop()
+
+    def _connect_venues(self, client: httpx.AsyncClient) -> None:
+        if self.settings.polymarket.enabled:
+            self._catalogs[POLYMARKET] = PolymarketCatalog(self.settings.polymarket, client)
+            self._venues[POLYMARKET] = PolymarketVenue(self.settings.polymarket, client)
+        if self.settings.kalshi.enabled:
+            signer = RequestSigner.from_file(self.settings.kalshi.key_id, self.settings.kalshi.key_file)
+            self._catalogs[KALSHI] = KalshiCatalog(self.settings.kalshi, client)
+            self._venues[KALSHI] = KalshiVenue(self.settings.kalshi, client, signer, now_ns)
+        if not self._catalogs:
+            raise SettingsError("polymarket.enabled and kalshi.enabled are both false; enable at least one")
+
+    async def _poll(self) -> None:
+        """Serve the Kafka client; after a block, make the log whole again."""
+        while True:
+            if self.writer.poll():
+                self.log.warning("buffer.recovered", counters=dict(self.writer.counters))
+                self._repeat_settings()
+                for write in self.universe.repeat(self.stamp()):
+                    self.writer.write(write.record, write.group)
+                for feeds in self._feeds.values():
+                    for feed in feeds:
+                        feed.renew("the producer's buffer overflowed while the broker was away")
+                self.configure()
+            await asyncio.sleep(POLL_S)
+
+    async def _relay(self, control: ControlReader) -> None:
+        while True:
+            words = control.read()
+            if words:
+                self.hear(words)
+            else:
+                self.configure()
+                await asyncio.sleep(RELAY_S)
+
+    async def _catalogue(self) -> None:
+        while True:
+            self._refresh_now.clear()
+            await self.refresh()
+            wait_s = self.settings.catalog.refresh_s if self._feed_of else 1.0
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._refresh_now.wait()
+            except TimeoutError:
+                continue
+
+    async def _keyframes(self) -> None:
+        """Repeat every instrument, its pairs and its book once an interval, spread evenly."""
+        owed = settings_owed = 0.0
+        interval_s = self.settings.feed.keyframe_interval_s
+        while True:
+            await asyncio.sleep(KEYFRAME_TICK_S)
+            settings_owed += KEYFRAME_TICK_S
+            if settings_owed >= interval_s:
+                settings_owed = 0.0
+                self._repeat_settings()
+            ids = [listed.instrument_id for listed in self.universe.open_instruments()]
+            owed += len(ids) * KEYFRAME_TICK_S / interval_s
+            while owed >= 1 and ids:
+                owed -= 1
+                self._keyframe_next = (self._keyframe_next + 1) % len(ids)
+                self._keyframe(ids[self._keyframe_next])
+
+    def _repeat_settings(self) -> None:
+        ts_ns = self.stamp()
+        self.writer.broadcast(friction_pack(self.settings.friction, ts_ns))
+        if self._configured is not None:
+            self.writer.broadcast(msgspec.structs.replace(self._configured, ts_received_ns=ts_ns))
+
+    def _keyframe(self, instrument_id: str) -> None:
+        ts_ns = self.stamp()
+        for write in self.universe.keyframes(instrument_id, ts_ns):
+            self.writer.write(write.record, write.group)
+        feed = self._feed_of.get(instrument_id)
+        book = feed.protocol.keyframe(instrument_id, ts_ns) if feed is not None else None
+        if book is not None:
+            self.writer.write(book, self.universe.group_of(instrument_id))
+
+
+class _StopError(Exception):
+    """Ends the task group."""
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise _StopError
+
+
+def run(settings: Settings) -> None:
+    """Run the stage until SIGTERM or SIGINT.
+
+    Raises:
+        StageError: settings that cannot work, a log of somebody else, or a broker that refuses.
+    """
+    log: structlog.stdlib.BoundLogger = structlog.get_logger().bind(stage=STAGE)
+    wait_for_broker(settings.kafka, BROKER_DEADLINE_S)
+    create_topics(settings.kafka)
+    codec = load_codec()
+    stamp = ReceiveStamp()
+    head = read_log_head(settings.kafka, codec, draw_log_id())
+    stamp.raise_to(min(head.ts_last_ns, now_ns() + 2_000_000_000))
+    writer = MarketWriter(
+        RecordProducer(settings.kafka, codec, STAGE), settings.kafka.partitions, settings.kafka.buffer_records
+    )
+    writer.open(head, stamp())
+    writer.flush()
+    writer.broadcast(friction_pack(settings.friction, stamp()))
+    control = ControlReader(settings.kafka, codec)
+    try:
+        asyncio.run(_run(settings, writer, head, stamp, control, log))
+    except BaseExceptionGroup as group:
+        raise _first_stage_error(group) from group
+    finally:
+        control.close()
+    try:
+        writer.flush()
+    except BrokerAwayError as error:
+        log.warning("stop.unconfirmed", error=str(error))
+
+
+async def _run(
+    settings: Settings,
+    writer: MarketWriter,
+    head: LogHead,
+    stamp: ReceiveStamp,
+    control: ControlReader,
+    log: structlog.stdlib.BoundLogger,
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    ingest = Ingest(settings, writer, head, stamp, log)
+    ingest.read_pairs_file()
+    ingest.hear(control.read_to_end())
+    await ingest.run(control, stop)
+
+
+def _first_stage_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return _first_stage_error(error)
+        if isinstance(error, StageError):
+            return error
+    return group

@@ -1,0 +1,394 @@
+"""Kalshi's market-data socket, sans-I/O: frames to books in YES terms.
+
+Decides what a frame means under the sequence of its sid. `seq` is shared by all tickers of a sid and by its acknowledgements:
+a hole makes every book of the sid invalid and asks for one get_snapshot; another hole while waiting, or no answer, asks for a
+new connection; a number that was seen already is a replay and dropped. Prices are subscribed in YES terms explicitly
+(`use_yes_price`: the venue's default is announced to flip), so a NO level at p is an ask of YES at p and is not flipped again.
+Deltas are signed and accumulate exactly. It must never answer a hole by unsubscribing and subscribing market by market (the
+venue merges that into a storm), and never show a book below zero or crossed as valid.
+"""
+
+import json
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from crossbook.domain.errors import DomainError
+from crossbook.domain.grid import PriceGrid
+from crossbook.domain.money import MICROS, parse_micros, parse_price, parse_size
+from crossbook.domain.venues import KALSHI
+from producers.errors import WireDriftError
+from producers.kalshi import wire
+from producers.kalshi.sequence import Sequence, Verdict
+from producers.protocol import (
+    RETRY_FIRST_NS,
+    SECOND_NS,
+    ConfirmSettlement,
+    Followed,
+    Output,
+    Reconnect,
+    VenueProtocol,
+    decode_json,
+    stamp_ns,
+)
+from schemas.records import PublicTrade, Venue
+
+BOOKS = "orderbook_delta"
+TRADES = "trade"
+#: An acknowledgement or a snapshot that was asked for comes within this, or the connection is given up.
+ANSWER_NS = 5 * SECOND_NS
+#: Errors after which a sid is dead (channel error, buffer overflow).
+TERMINAL_ERRORS = frozenset({10, 25})
+_TICKER = re.compile(rb'"market_ticker"\s*:\s*"([^"\\]{1,200})"')
+_UNUSABLE = (ValidationError, DomainError, WireDriftError, RecursionError)
+
+
+class KalshiProtocol(VenueProtocol):
+    """One connection to the market-data socket."""
+
+    venue: Venue = KALSHI
+
+    def __init__(self, feed: str = KALSHI) -> None:
+        super().__init__(feed)
+        self._tickers: dict[str, Followed] = {}
+        self._command_id = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._sids: dict[str, int] = {}
+        self._channels: dict[int, str] = {}
+        self._sequences: dict[int, Sequence] = {}
+        self._waiting: dict[str, None] = {}  # instruments whose snapshot was asked for after a hole
+        self._deadline_ns = 0  # 0: no answer is awaited
+        self._late: list[Followed] = []  # joined before the sid was known
+
+    # -- subscription
+
+    def _subscribe(self, ts_ns: int) -> None:
+        self._start_over()
+        params = {"channels": [BOOKS, TRADES], "market_tickers": self._symbols(), "use_yes_price": True}
+        if not params["market_tickers"]:
+            return  # the venue refuses a book subscription without tickers; `follow` subscribes
+        self._command("subscribe", params)
+        self._deadline_ns = ts_ns + ANSWER_NS
+        self._troubled.update(dict.fromkeys(self.followed))
+
+    def _subscribe_more(self, ones: list[Followed], ts_ns: int) -> None:
+        if BOOKS not in self._sids:
+            if self._deadline_ns:
+                self._late += ones
+            else:
+                self._subscribe(ts_ns)
+            return
+        tickers = [one.listed.symbol for one in ones]
+        for channel in (BOOKS, TRADES):
+            if channel in self._sids:
+                self._update(channel, "add_markets", tickers)
+        self._troubled.update(dict.fromkeys(one.id for one in ones))
+
+    def _unsubscribe(self, one: Followed) -> None:
+        for channel in (BOOKS, TRADES):
+            if channel in self._sids:
+                self._update(channel, "delete_markets", [one.listed.symbol])
+        self._waiting.pop(one.id, None)
+
+    def _command(self, name: str, params: dict[str, Any]) -> None:
+        self._command_id += 1
+        frame = {"id": self._command_id, "cmd": name, "params": params}
+        self._outgoing.append(json.dumps(frame, separators=(",", ":")))
+
+    def _update(self, channel: str, action: str, tickers: list[str]) -> None:
+        params = {"sids": [self._sids[channel]], "action": action, "market_tickers": tickers}
+        self._command("update_subscription", params)
+
+    def _symbols(self) -> list[str]:
+        return [one.listed.symbol for one in self.followed.values()]
+
+    def _index(self, one: Followed) -> None:
+        self._tickers[one.listed.symbol] = one
+
+    def _unindex(self, one: Followed) -> None:
+        self._tickers.pop(one.listed.symbol, None)
+
+    # -- frames
+
+    def receive(self, frame: bytes | str, ts_ns: int) -> list[Output]:
+        """Take one frame; never raises."""
+        raw = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
+        self.counters["frames"] += 1
+        outputs: list[Output] = []
+        try:
+            content = decode_json(raw)
+            self._frame(wire.Envelope.model_validate(content), raw, ts_ns, outputs)
+        except _UNUSABLE as error:
+            outputs += self._unusable("drift", _say(error), raw, ts_ns)
+        return outputs
+
+    def _frame(self, envelope: wire.Envelope, raw: bytes, ts_ns: int, outputs: list[Output]) -> None:
+        kind = envelope.type
+        if kind == "subscribed":
+            self._subscribed(wire.Subscribed.model_validate(envelope.msg), ts_ns, outputs)
+            return
+        if kind == "error":
+            self._error(envelope, raw, ts_ns, outputs)
+            return
+        if kind in {"orderbook_delta", "orderbook_snapshot", "trade"}:
+            if not self._in_sequence(envelope, is_data=True, ts_ns=ts_ns, outputs=outputs):
+                return
+            if kind == "orderbook_delta":
+                self._delta_frame(envelope.msg, ts_ns, outputs)
+            elif kind == "orderbook_snapshot":
+                self._snapshot_frame(envelope.msg, ts_ns, outputs)
+            else:
+                self._trade(wire.Trade.model_validate(envelope.msg), ts_ns, outputs)
+            return
+        if kind in {"ok", "unsubscribed"}:
+            if envelope.sid is not None and envelope.seq is not None:
+                self._in_sequence(envelope, is_data=False, ts_ns=ts_ns, outputs=outputs)
+            return
+        if kind in {"market_lifecycle_v2", "ticker", "event_lifecycle", "event_fee_update"}:
+            self._lifecycle(kind, envelope.msg, outputs)
+            return
+        raise WireDriftError(f"type {kind[:40]!r} is unknown")
+
+    def _unusable(self, kind: str, error: str, raw: bytes, ts_ns: int) -> list[Output]:
+        """Dead-letter a frame and fail closed the instruments that its bytes name."""
+        outputs: list[Output] = [self._dead(kind, error, raw, ts_ns)]
+        for ticker in dict.fromkeys(_TICKER.findall(raw)):
+            one = self._tickers.get(ticker.decode("utf-8", "replace"))
+            if one is not None:
+                outputs += self.distrust(one.id, f"{kind}: {error}"[:200], ts_ns)
+        return outputs
+
+    def _subscribed(self, message: wire.Subscribed, ts_ns: int, outputs: list[Output]) -> None:
+        if message.channel not in {BOOKS, TRADES}:
+            raise WireDriftError(f"channel {message.channel[:40]!r} was not asked for")
+        self._sids[message.channel] = message.sid
+        self._channels[message.sid] = message.channel
+        self._sequences[message.sid] = Sequence()
+        if message.channel == BOOKS:
+            self._deadline_ns = 0
+            late, self._late = self._late, []
+            if late:
+                self._subscribe_more(late, ts_ns)
+        del outputs
+
+    def _error(self, envelope: wire.Envelope, raw: bytes, ts_ns: int, outputs: list[Output]) -> None:
+        message = wire.ErrorMessage.model_validate(envelope.msg)
+        outputs.append(self._dead("venue_error", f"{message.code} {message.msg}", raw, ts_ns))
+        if message.code in TERMINAL_ERRORS:
+            outputs += self._fail_closed(list(self.followed.values()), f"venue error {message.code}", ts_ns)
+            outputs.append(Reconnect(reason=f"venue error {message.code}: {message.msg}"[:200]))
+        elif envelope.sid is not None and envelope.seq is not None:
+            self._in_sequence(envelope, is_data=False, ts_ns=ts_ns, outputs=outputs)
+
+    # -- the sequence
+
+    def _in_sequence(self, envelope: wire.Envelope, *, is_data: bool, ts_ns: int, outputs: list[Output]) -> bool:
+        """Advance the sid's sequence; whether the frame is to be used."""
+        sequence = self._sequences.get(-1 if envelope.sid is None else envelope.sid)
+        if sequence is None or envelope.sid is None:
+            raise WireDriftError(f"sid {envelope.sid} was never acknowledged on this connection")
+        is_books = self._channels[envelope.sid] == BOOKS
+        if envelope.seq is None:
+            # A data frame without its number proves nothing about what came before it.
+            if is_books:
+                outputs += self._hole("a frame had no seq", ts_ns)
+            raise WireDriftError("seq is missing")
+        verdict = sequence.take(envelope.seq, is_data=is_data)
+        if verdict is Verdict.NEXT:
+            return True
+        if verdict is Verdict.REPLAY:
+            self.counters["replay"] += 1
+            return False
+        self.counters["gap"] += 1
+        if is_books:
+            outputs += self._hole(f"gap before seq {envelope.seq}", ts_ns)
+        return True  # a snapshot right after a hole counts; a delta finds its book invalid
+
+    def _hole(self, reason: str, ts_ns: int) -> list[Output]:
+        """Every book of the sid is stale: ask once for all; a second hole while waiting ends the connection."""
+        if self._waiting:
+            outputs = self._fail_closed(list(self.followed.values()), reason, ts_ns)
+            return [*outputs, Reconnect(reason=f"{reason}, while waiting for snapshots")]
+        outputs = self._fail_closed(list(self.followed.values()), reason, ts_ns)
+        self._waiting = dict.fromkeys(self.followed)
+        self._deadline_ns = ts_ns + ANSWER_NS
+        self._update(BOOKS, "get_snapshot", self._symbols())
+        for one in self.followed.values():
+            one.ask_again_ns = ts_ns + ANSWER_NS
+        return outputs
+
+    # -- books
+
+    def _find(self, ticker: str) -> Followed:
+        one = self._tickers.get(ticker)
+        if one is None:
+            self.counters["unknown_market"] += 1
+            raise WireDriftError(f"market {ticker[:80]!r} is not followed")
+        return one
+
+    def _snapshot_frame(self, msg: Any, ts_ns: int, outputs: list[Output]) -> None:
+        snapshot = wire.Snapshot.model_validate(msg)
+        one = self._find(snapshot.market_ticker)
+        self._data_came(ts_ns, outputs)
+        self._waiting.pop(one.id, None)
+        if not self._waiting and BOOKS in self._sids:
+            self._deadline_ns = 0
+        if not snapshot.market_id:
+            outputs += self._fail_closed([one], "the venue does not know the market, or it has settled", ts_ns)
+            outputs.append(ConfirmSettlement(instrument_id=one.id))
+            return
+        _refuse_renamed_side(snapshot)
+        bids = _side(snapshot.yes_dollars_fp or [], one.grid)
+        asks = _side(snapshot.no_dollars_fp or [], one.grid)
+        one.mirror.replace(bids, asks)
+        one.ts_event_ns = ts_ns
+        if one.mirror.crossed:
+            raise WireDriftError("the snapshot is crossed: a level was misread (use_yes_price?)")
+        self._made_valid(one)
+        outputs.append(self._snapshot(one, ts_ns, keyframe=False))
+
+    def _delta_frame(self, msg: Any, ts_ns: int, outputs: list[Output]) -> None:
+        delta = wire.Delta.model_validate(msg)
+        one = self._tickers.get(delta.market_ticker) or self._find(delta.market_ticker)
+        price = parse_price(delta.price_dollars)
+        change = parse_micros(delta.delta_fp)
+        if not one.grid.contains(price):
+            raise WireDriftError(f"price {delta.price_dollars!r} is off the grid {one.grid!r}")
+        if not change:
+            raise WireDriftError("delta_fp is 0: a change that changes nothing")
+        stamp = None if delta.ts_ms is None else stamp_ns(str(delta.ts_ms), ts_ns)
+        self._data_came(ts_ns, outputs)
+        if not one.valid:
+            self.counters["before_snapshot"] += 1
+            return
+        if stamp is not None:
+            self._note_offset(stamp, ts_ns)
+            one.ts_venue_ns = stamp
+        is_bid = delta.side == "yes"
+        size = (one.mirror.bids if is_bid else one.mirror.asks).get(price, 0) + change
+        if size < 0:
+            raise WireDriftError(f"level {delta.price_dollars} would fall to {size} micros: a change was missed")
+        one.mirror.set(price, size, is_bid=is_bid)
+        one.ts_event_ns = ts_ns
+        if one.mirror.crossed:
+            self.counters["crossed"] += 1
+            outputs += self.distrust(one.id, "the book is crossed: a change was missed", ts_ns)
+            return
+        level = [(price, size)]
+        outputs.append(self._delta(one, level if is_bid else [], [] if is_bid else level, stamp, ts_ns))
+
+    def _trade(self, trade: wire.Trade, ts_ns: int, outputs: list[Output]) -> None:
+        one = self._find(trade.market_ticker)
+        price, quantity = parse_price(trade.yes_price_dollars), parse_size(trade.count_fp)
+        taker = trade.taker_outcome_side or trade.taker_side
+        if not 0 < price < MICROS or not quantity or taker is None:
+            raise WireDriftError(f"trade of {trade.count_fp} at {trade.yes_price_dollars} by taker {taker} cannot be")
+        stamp = None if trade.ts_ms is None else stamp_ns(str(trade.ts_ms), ts_ns)
+        self._data_came(ts_ns, outputs)
+        outputs.append(
+            PublicTrade(
+                ts_received_ns=ts_ns,
+                ts_venue_ns=stamp,
+                instrument_id=one.id,
+                feed=self.feed,
+                session=self.session,
+                trade_id=trade.trade_id,
+                price_micros=price,
+                quantity_micros=quantity,
+                taker_side="buy" if taker == "yes" else "sell",
+            )
+        )
+
+    def _lifecycle(self, kind: str, msg: Any, outputs: list[Output]) -> None:
+        """Frames of channels that this feed does not ask for; an end is passed on to be confirmed."""
+        self.counters[f"other.{kind}"] += 1
+        if kind != "market_lifecycle_v2":
+            return
+        event = wire.Lifecycle.model_validate(msg)
+        one = self._tickers.get(event.market_ticker)
+        if one is not None and event.event_type in {"determined", "settled"}:
+            outputs.append(ConfirmSettlement(instrument_id=one.id))
+
+    # -- time and REST
+
+    def tick(self, ts_ns: int) -> list[Output]:
+        """Give up a connection that does not answer; ask again for single books that stayed invalid."""
+        if self._deadline_ns and ts_ns > self._deadline_ns:
+            self._deadline_ns = 0
+            return [Reconnect(reason="no answer to a subscription or a get_snapshot")]
+        if BOOKS not in self._sids:
+            return []
+        due: list[str] = []
+        for instrument_id in list(self._troubled):
+            one = self.followed[instrument_id]
+            if one.valid or instrument_id in self._waiting:
+                continue
+            if not one.ask_again_ns:
+                one.ask_again_ns = ts_ns + RETRY_FIRST_NS
+            elif self._due(one, ts_ns):
+                due.append(one.listed.symbol)
+        if due:
+            self._update(BOOKS, "get_snapshot", due)
+        return []
+
+    def distrust(self, instrument_id: str, reason: str, ts_ns: int) -> list[Output]:
+        """Fail one book closed and ask the socket for its snapshot."""
+        one = self.followed.get(instrument_id)
+        if one is None:
+            return []
+        outputs = self._fail_closed([one], reason, ts_ns)
+        if BOOKS in self._sids and instrument_id not in self._waiting and self._due(one, ts_ns):
+            self._update(BOOKS, "get_snapshot", [one.listed.symbol])
+        return outputs
+
+    def rest_book(self, instrument_id: str, body: bytes, ts_ns: int) -> list[Output]:
+        """REST books carry no sequence, so they never enter a book: only a snapshot in sequence does."""
+        del instrument_id, body, ts_ns
+        return []
+
+    def rest_differs(self, instrument_id: str, body: bytes) -> bool | None:
+        """Whether a book by REST differs from the mirror; None when it cannot be read."""
+        one = self.followed.get(instrument_id)
+        if one is None:
+            return None
+        try:
+            book = wire.RestBook.model_validate(decode_json(body)).orderbook_fp
+            bids = _side(book.yes_dollars, None)
+            asks = {MICROS - price: size for price, size in _side(book.no_dollars, None).items()}
+        except _UNUSABLE:
+            return None
+        return bids != one.mirror.bids or asks != one.mirror.asks
+
+
+def _side(rows: list[list[str]], grid: PriceGrid | None) -> dict[int, int]:
+    levels: dict[int, int] = {}
+    for row in rows:
+        if len(row) != 2:
+            raise WireDriftError(f"a level has {len(row)} fields, expected price and count")
+        price, size = parse_price(row[0]), parse_size(row[1])
+        if not size:
+            raise WireDriftError(f"level {row[0]!r} of a whole book has no size")
+        if grid is not None and not grid.contains(price):
+            raise WireDriftError(f"price {row[0]!r} is off the grid {grid!r}")
+        levels[price] = size
+    return levels
+
+
+def _refuse_renamed_side(snapshot: wire.Snapshot) -> None:
+    """An absent side beside an unknown list is a side that was renamed, not an empty one."""
+    if snapshot.yes_dollars_fp is not None and snapshot.no_dollars_fp is not None:
+        return
+    for name, value in (snapshot.model_extra or {}).items():
+        if isinstance(value, list):
+            raise WireDriftError(f"a side is absent while {name[:40]!r} is new: the side was renamed")
+
+
+def _say(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{error.title}.{where}: {first['msg']}"
+    return str(error)

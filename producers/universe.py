@@ -1,0 +1,220 @@
+"""What is followed and how it is grouped: instruments, pairs, groups.
+
+Decides what enters `market` when the catalogue or an approval changes something: InstrumentListed and its moves between
+groups, PairListed only when both legs stand in one group, InstrumentSettled once. A group is the union of the venue events
+that approved pairs join, named by its smallest event; groups only grow (a revoked pair keeps its group), so that books do not
+travel for nothing. It must never read a clock; it returns what is to be written and the writer writes it, in this order.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.records import (
+    InstrumentListed,
+    InstrumentMoved,
+    InstrumentSettled,
+    PairApproved,
+    PairDelisted,
+    PairListed,
+    Record,
+)
+
+
+class Write(NamedTuple):
+    """A record for the partition of a group."""
+
+    record: Record
+    group: str
+
+
+class ShowBook(NamedTuple):
+    """The instrument came to another partition: its book must be shown there, if there is one."""
+
+    instrument_id: str
+
+
+Step = Write | ShowBook
+#: Fields in which two listings may differ without being news.
+_NO_NEWS = {"ts_received_ns": 0, "keyframe": False, "volume_micros": None}
+
+
+class Universe:
+    """Everything listed under one prefix."""
+
+    def __init__(self) -> None:
+        self.instruments: dict[str, InstrumentListed] = {}
+        self.pairs: dict[str, PairApproved] = {}
+        self.settled: dict[str, InstrumentSettled] = {}
+        self._listed_pairs: dict[str, PairListed] = {}
+        self._delisted: dict[str, Write] = {}
+        self._parents: dict[str, str] = {}
+
+    # -- instruments
+
+    def list_instruments(self, found: Iterable[InstrumentListed], ts_ns: int) -> list[Step]:
+        """Take listings as the catalogue or a feed gives them; their group is worked out here."""
+        changed: list[InstrumentListed] = []
+        for listed in found:
+            if listed.instrument_id in self.settled:
+                continue
+            known = self.instruments.get(listed.instrument_id)
+            placed = self._placed(listed, known, ts_ns)
+            if known is not None and _same(known, placed):
+                continue
+            self.instruments[listed.instrument_id] = placed
+            changed.append(placed)
+        steps: list[Step] = [Write(listed, listed.group) for listed in changed]
+        return steps + self._settle_groups(ts_ns)
+
+    def _placed(self, listed: InstrumentListed, known: InstrumentListed | None, ts_ns: int) -> InstrumentListed:
+        """The listing under its group; an event never changes under a market, and older news changes no grid."""
+        event_id = listed.event_id if known is None else known.event_id
+        is_older = known is not None and listed.ts_received_ns < known.ts_received_ns
+        return msgspec.structs.replace(
+            listed,
+            event_id=event_id,
+            group=self._root(event_id),
+            grid=known.grid if known is not None and is_older else listed.grid,
+            ts_received_ns=ts_ns,
+            keyframe=False,
+        )
+
+    def settle(self, settled: InstrumentSettled) -> list[Step]:
+        """Take a confirmed payout; said once."""
+        listed = self.instruments.get(settled.instrument_id)
+        if listed is None or settled.instrument_id in self.settled:
+            return []
+        self.settled[settled.instrument_id] = settled
+        return [Write(settled, listed.group)]
+
+    # -- pairs
+
+    def approve(self, pair: PairApproved, ts_ns: int) -> list[Step]:
+        """Take an approval, or a new one under the same name."""
+        self.pairs[pair.pair_id] = pair
+        self._delisted.pop(pair.pair_id, None)
+        return self._settle_groups(ts_ns)
+
+    def revoke(self, pair_id: str, reason: str, ts_ns: int) -> list[Step]:
+        """Take a pair back."""
+        self.pairs.pop(pair_id, None)
+        listed = self._listed_pairs.pop(pair_id, None)
+        if listed is None:
+            return []
+        said = Write(PairDelisted(ts_received_ns=ts_ns, pair_id=pair_id, reason=reason), listed.group)
+        self._delisted[pair_id] = said
+        return [said]
+
+    def rename(self, symbol_from: str, symbol_to: str) -> None:
+        """A pair named its Polymarket leg by slug: the catalogue says which instrument that is."""
+        for pair_id, pair in self.pairs.items():
+            if pair.instrument_a == symbol_from:
+                self.pairs[pair_id] = msgspec.structs.replace(pair, instrument_a=symbol_to)
+            elif pair.instrument_b == symbol_from:
+                self.pairs[pair_id] = msgspec.structs.replace(pair, instrument_b=symbol_to)
+
+    def wanted(self) -> list[str]:
+        """Instruments that approved pairs name and nobody has listed yet."""
+        legs = [leg for pair in self.pairs.values() for leg in (pair.instrument_a, pair.instrument_b)]
+        return [leg for leg in dict.fromkeys(legs) if leg not in self.instruments]
+
+    # -- readers
+
+    def group_of(self, instrument_id: str) -> str:
+        """Group of a listed instrument."""
+        return self.instruments[instrument_id].group
+
+    def open_instruments(self) -> list[InstrumentListed]:
+        """Instruments listed and not settled."""
+        return [listed for key, listed in self.instruments.items() if key not in self.settled]
+
+    def keyframes(self, instrument_id: str, ts_ns: int) -> list[Write]:
+        """The instrument and the pairs that it leads, repeated as they stand."""
+        listed = self.instruments.get(instrument_id)
+        if listed is None or instrument_id in self.settled:
+            return []
+        writes = [Write(msgspec.structs.replace(listed, ts_received_ns=ts_ns, keyframe=True), listed.group)]
+        writes += [
+            Write(msgspec.structs.replace(pair, ts_received_ns=ts_ns, keyframe=True), pair.group)
+            for pair in self._listed_pairs.values()
+            if pair.instrument_a == instrument_id
+        ]
+        return writes
+
+    def repeat(self, ts_ns: int) -> list[Write]:
+        """Everything, as when it was first said: for a log that missed some of it."""
+        said: list[InstrumentListed | PairListed] = [*self.open_instruments(), *self._listed_pairs.values()]
+        writes = [Write(msgspec.structs.replace(one, ts_received_ns=ts_ns), one.group) for one in said]
+        writes += [Write(one, self.group_of(one.instrument_id)) for one in self.settled.values()]
+        writes += self._delisted.values()
+        return writes
+
+    # -- groups
+
+    def _root(self, event_id: str) -> str:
+        root = event_id
+        while (parent := self._parents.get(root, root)) != root:
+            root = parent
+        return root
+
+    def _settle_groups(self, ts_ns: int) -> list[Step]:
+        """Join the events of live pairs, move what has to move, and list the pairs whose legs now stand together."""
+        for pair in self.pairs.values():
+            a, b = self.instruments.get(pair.instrument_a), self.instruments.get(pair.instrument_b)
+            if a is not None and b is not None:
+                low, high = sorted((self._root(a.event_id), self._root(b.event_id)))
+                self._parents[high] = low
+        moved = [listed for listed in self.instruments.values() if listed.group != self._root(listed.event_id)]
+        steps: list[Step] = []
+        for pair_id, said in list(self._listed_pairs.items()):
+            if any(listed.instrument_id in {said.instrument_a, said.instrument_b} for listed in moved):
+                steps.append(
+                    Write(PairDelisted(ts_received_ns=ts_ns, pair_id=pair_id, reason="the group moved"), said.group)
+                )
+                del self._listed_pairs[pair_id]
+        for listed in moved:
+            steps += self._move(listed, ts_ns)
+        return steps + self._list_pairs(ts_ns)
+
+    def _move(self, listed: InstrumentListed, ts_ns: int) -> list[Step]:
+        group = self._root(listed.event_id)
+        placed = msgspec.structs.replace(listed, group=group, ts_received_ns=ts_ns, keyframe=False)
+        self.instruments[listed.instrument_id] = placed
+        if listed.instrument_id in self.settled:
+            return []
+        moved = InstrumentMoved(
+            ts_received_ns=ts_ns, instrument_id=listed.instrument_id, group_from=listed.group, group_to=group
+        )
+        return [Write(moved, listed.group), Write(placed, group), ShowBook(listed.instrument_id)]
+
+    def _list_pairs(self, ts_ns: int) -> list[Step]:
+        steps: list[Step] = []
+        for pair in self.pairs.values():
+            a, b = self.instruments.get(pair.instrument_a), self.instruments.get(pair.instrument_b)
+            if a is None or b is None:
+                continue
+            listed = PairListed(
+                ts_received_ns=ts_ns,
+                group=a.group,
+                pair_id=pair.pair_id,
+                relation=pair.relation,
+                instrument_a=pair.instrument_a,
+                instrument_b=pair.instrument_b,
+                payouts=pair.payouts,
+                haircut_micros=pair.haircut_micros,
+                evidence=pair.evidence,
+                approved_by=pair.operator,
+                keyframe=False,
+            )
+            known = self._listed_pairs.get(pair.pair_id)
+            if known is not None and msgspec.structs.replace(known, ts_received_ns=ts_ns) == listed:
+                continue
+            self._listed_pairs[pair.pair_id] = listed
+            steps.append(Write(listed, listed.group))
+        return steps
+
+
+def _same(known: InstrumentListed, found: InstrumentListed) -> bool:
+    return msgspec.structs.replace(known, **_NO_NEWS) == msgspec.structs.replace(found, **_NO_NEWS)

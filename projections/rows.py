@@ -1,0 +1,320 @@
+"""Records to rows: which table a record goes to, and with which values. Pure.
+
+Decides by one visible table of handlers. It must never look at anything but the record and its coordinates in the log: the same
+record gives the same row, so that one delivered twice counts once.
+"""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas.records import (
+    BookDelta,
+    BookSnapshot,
+    Checkpoint,
+    ControlApplied,
+    DeadLetter,
+    DecideAnnounced,
+    DecideConfigured,
+    EdgeQuote,
+    EdgeStatistics,
+    ExecutorConfigured,
+    FeedStatus,
+    Fill,
+    FillConfirmed,
+    FillReversed,
+    FrictionPack,
+    InstrumentListed,
+    InstrumentMoved,
+    InstrumentSettled,
+    IntentSeen,
+    LatencyObserved,
+    LimitsChanged,
+    LogOpened,
+    OrderReport,
+    OrderRequested,
+    PairApproved,
+    PairDelisted,
+    PairListed,
+    PairRevoked,
+    PublicTrade,
+    RawFrame,
+    Record,
+    SettingsChanged,
+    TimerFired,
+    TopOfBook,
+    TopSeen,
+    TradeIntent,
+    TradePlan,
+    TradeUpdate,
+    TradingStateChanged,
+    Watermark,
+)
+
+#: Topics that are projected.
+PROJECTED = ("market", "signals", "intents", "orders", "fills", "control", "deadletter")
+#: Counted per instrument and second (`activity.py`), not kept one by one: market history is bounded.
+ROLLED_UP: tuple[type[Record], ...] = (BookSnapshot, BookDelta, PublicTrade)
+#: Not projected, and why.
+IGNORED: dict[type[Record], str] = {
+    RawFrame: "raw bytes stay on tape",
+    Checkpoint: "fold state means something to its stage only",
+    InstrumentMoved: "the InstrumentListed on the new partition says where it is",
+    TimerFired: "an input of the executor's fold; its effect is in requests, reports and updates",
+    TopSeen: "an input of the executor's fold; tops has the books",
+}
+
+Values = tuple[Any, ...]
+
+
+class Coordinates(NamedTuple):
+    """Where a record stands in the log; the columns that every fact begins with. `topic` is without the prefix."""
+
+    log_id: str
+    topic: str
+    partition: int
+    offset: int
+    ts_append_ms: int
+
+
+COORDINATES = Coordinates._fields
+
+
+class Handler(NamedTuple):
+    """How one record class becomes a row: its table, its columns after the coordinates, and their values."""
+
+    table: str
+    columns: tuple[str, ...]
+    values: Callable[[Any], Values]
+
+
+def _fields(table: str, *paths: str) -> Handler:
+    """Copy fields: `name`, `inner.name` (column inner_name) or `path>column`."""
+    pairs = [path.partition(">") for path in paths]
+    columns = tuple(column or path.replace(".", "_") for path, _, column in pairs)
+    return Handler(table, columns, attrgetter(*(path for path, _, _ in pairs)))
+
+
+def _body(record: Record) -> str:
+    return msgspec.json.encode(record).decode()
+
+
+def _configuration(hash_field: str, time_field: str) -> Handler:
+    read = attrgetter(time_field, hash_field)
+
+    def values(record: Record) -> Values:
+        ts_ns, digest = read(record)
+        return (ts_ns, type(record).__name__, digest, _body(record))
+
+    return Handler("configurations", ("ts_ns", "record", "hash", "body"), values)
+
+
+def _control(subject: Callable[[Any], str], value: Callable[[Any], str], reason: Callable[[Any], str]) -> Handler:
+    def values(record: Any) -> Values:
+        return (
+            record.ts_ns,
+            type(record).__name__,
+            record.operator,
+            subject(record),
+            value(record),
+            reason(record),
+            _body(record),
+        )
+
+    return Handler("controls", ("ts_ns", "record", "operator", "subject", "value", "reason", "body"), values)
+
+
+def _nothing(_record: Any) -> str:
+    return ""
+
+
+def _scope(record: TradingStateChanged | ControlApplied) -> str:
+    return f"{record.scope}:{record.scope_value}" if record.scope_value else record.scope
+
+
+def _applied_value(record: ControlApplied) -> str:
+    if record.state is not None:
+        return record.state
+    return f"{record.name}={record.value_micros}" if record.name else ""
+
+
+def _pair_listed(record: PairListed) -> Values:
+    return (
+        record.ts_received_ns,
+        record.pair_id,
+        True,
+        record.relation,
+        record.instrument_a,
+        record.instrument_b,
+        record.haircut_micros,
+        record.evidence,
+        record.approved_by,
+    )
+
+
+def _pair_delisted(record: PairDelisted) -> Values:
+    return (record.ts_received_ns, record.pair_id, False, "", "", "", 0, record.reason, "")
+
+
+def _finality(state: str) -> Callable[[Any], Values]:
+    def values(record: FillConfirmed | FillReversed) -> Values:
+        return (
+            record.sequence,
+            record.ts_ns,
+            record.fill_id,
+            record.trade_id,
+            state,
+            record.reason if isinstance(record, FillReversed) else "",
+        )
+
+    return values
+
+
+def _plan(record: TradePlan) -> Values:
+    leader = record.leader
+    return (
+        record.sequence,
+        record.ts_ns,
+        record.trade_id,
+        record.intent_id,
+        record.pair_id,
+        record.quantity_micros,
+        leader.order_id,
+        leader.instrument_id,
+        leader.outcome,
+        leader.price_worst_micros,
+        leader.time_in_force,
+        len(record.slots),
+    )
+
+
+def _dead_letter(record: DeadLetter) -> Values:
+    return (
+        record.ts_ns,
+        record.stage,
+        record.source,
+        record.partition,
+        record.offset,
+        record.error,
+        len(record.payload),
+    )
+
+
+def _leg(name: str) -> tuple[str, ...]:
+    fields = ("instrument_id", "venue", "outcome", "price_limit_micros", "cost_micros", "fee_micros")
+    return tuple(f"{name}.{field}" for field in fields)
+
+
+_PAIR_COLUMNS = (
+    "ts_ns",
+    "pair_id",
+    "listed",
+    "relation",
+    "instrument_a",
+    "instrument_b",
+    "haircut_micros",
+    "evidence",
+    "approved_by",
+)
+_FINALITY_COLUMNS = ("sequence", "ts_ns", "fill_id", "trade_id", "state", "reason")
+_PLAN_COLUMNS = (
+    "sequence",
+    "ts_ns",
+    "trade_id",
+    "intent_id",
+    "pair_id",
+    "quantity_micros",
+    "leader_order_id",
+    "leader_instrument_id",
+    "leader_outcome",
+    "leader_price_worst_micros",
+    "leader_time_in_force",
+    "slots",
+)
+
+HANDLERS: dict[type[Record], Handler] = {
+    LogOpened: _fields("logs", "ts_received_ns>ts_ns", "partitions", "base_offset"),
+    DecideConfigured: _configuration("code_digest", "ts_received_ns"),
+    FrictionPack: _configuration("hash", "ts_received_ns"),
+    ExecutorConfigured: _configuration("code_digest", "ts_ns"),
+    InstrumentListed: _fields(
+        "instruments", "ts_received_ns>ts_ns", "instrument_id", "venue", "symbol", "event_id", "group>group_key", "title", "category",
+        "quantity_step_micros", "taker_delay_ms", "ts_close_ns", "ts_payout_expected_ns", "ts_game_start_ns", "volume_micros", "status",
+        "fee_schedule.model", "fee_schedule.taker_rate_ppm", "fee_schedule.hash",
+    ),
+    PairListed: Handler("pairs", _PAIR_COLUMNS, _pair_listed),
+    PairDelisted: Handler("pairs", _PAIR_COLUMNS, _pair_delisted),
+    InstrumentSettled: _fields(
+        "settlements", "ts_received_ns>ts_ns", "ts_venue_ns", "instrument_id", "payout_yes_micros", "source"
+    ),
+    FeedStatus: _fields(
+        "feed_status", "ts_received_ns>ts_ns", "feed", "venue", "session", "state", "reason", "ts_data_ns", "clock_offset_ns"
+    ),
+    TopOfBook: _fields(
+        "tops", "ts_ns", "position", "instrument_id", "valid", "fresh", "bid_price_micros", "bid_size_micros", "ask_price_micros",
+        "ask_size_micros", "ts_received_ns",
+    ),
+    EdgeQuote: _fields(
+        "edges", "ts_ns", "position", "pair_id", "package", "state", "reason", "quantity_micros", "price_a_micros", "price_b_micros",
+        "cost_a_micros", "cost_b_micros", "payout_micros", "gross_micros", "fee_a_micros", "fee_b_micros", "friction_micros",
+        "lockup_micros", "net_micros", "net_per_contract_micros", "distance_micros",
+    ),
+    EdgeStatistics: _fields(
+        "edge_statistics", "ts_ns", "position", "pair_id", "package", "evaluations", "gross_positive", "net_positive", "episodes",
+        "at_threshold", "episodes_at_threshold", "net_best_micros",
+    ),
+    Watermark: _fields("watermarks", "ts_ns", "position", "intents", "clamped"),
+    TradeIntent: _fields(
+        "intents", "ts_ns", "ts_received_ns", "position", "number", "intent_id", "pair_id", "package", "quantity_micros",
+        *_leg("leg_a"), *_leg("leg_b"), "payout_micros", "gross_micros", "friction_micros", "lockup_micros", "net_micros",
+        "net_per_contract_micros", "valid_until_ns",
+    ),
+    IntentSeen: _fields("intents_seen", "sequence", "ts_ns", "intent.intent_id", "ts_seen_ns"),
+    TradePlan: Handler("plans", _PLAN_COLUMNS, _plan),
+    OrderRequested: _fields(
+        "order_requests", "sequence", "ts_ns", "order_id", "trade_id", "role", "attempt", "instrument_id", "venue", "outcome", "side",
+        "price_limit_micros", "quantity_micros", "time_in_force", "reduce_only", "send_before_ns", "reserved_micros",
+    ),
+    OrderReport: _fields(
+        "order_reports", "sequence", "ts_ns", "report_id", "order_id", "venue_order_id", "trade_id", "ts_venue_ns", "order_status",
+        "cumulative_quantity_micros", "leaves_quantity_micros", "last_quantity_micros", "last_price_micros", "last_fee_micros",
+        "fill_id", "liquidity", "finality", "reversed", "reason",
+    ),
+    TradeUpdate: _fields(
+        "trade_updates", "sequence", "ts_ns", "trade_id", "intent_id", "pair_id", "package", "state", "reason", "quantity_a_micros",
+        "quantity_b_micros", "residual_micros", "cost_micros", "fee_micros", "edge_micros",
+    ),
+    LatencyObserved: _fields(
+        "latencies", "sequence", "ts_ns", "trade_id", "kind", "ts_start_ns", "ts_end_ns", "latency_ns"
+    ),
+    Fill: _fields(
+        "fills", "sequence", "ts_ns", "fill_id", "order_id", "trade_id", "intent_id", "pair_id", "category", "role", "instrument_id",
+        "venue", "outcome", "side", "price_micros", "price_planned_micros", "quantity_micros", "fee_micros", "liquidity",
+        "schedule_hash", "finality",
+    ),
+    FillConfirmed: Handler("fill_finality", _FINALITY_COLUMNS, _finality("confirmed")),
+    FillReversed: Handler("fill_finality", _FINALITY_COLUMNS, _finality("reversed")),
+    DecideAnnounced: _control(attrgetter("code_digest"), _nothing, _nothing),
+    PairApproved: _control(attrgetter("pair_id"), attrgetter("relation"), attrgetter("evidence")),
+    PairRevoked: _control(attrgetter("pair_id"), _nothing, attrgetter("reason")),
+    TradingStateChanged: _control(_scope, attrgetter("state"), attrgetter("reason")),
+    LimitsChanged: _control(attrgetter("name"), lambda record: str(record.value_micros), attrgetter("reason")),
+    SettingsChanged: _control(attrgetter("name"), attrgetter("value"), attrgetter("reason")),
+    ControlApplied: _control(_scope, _applied_value, attrgetter("action")),
+    DeadLetter: Handler(
+        "dead_letters", ("ts_ns", "stage", "source", "source_partition", "source_offset", "error", "bytes"), _dead_letter
+    ),
+}  # fmt: skip
+
+#: Columns of each table in the order of its rows.
+TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
+    handler.table: (*COORDINATES, *handler.columns) for handler in HANDLERS.values()
+}
+
+
+def to_row(record: Record, at: Coordinates) -> tuple[str, Values] | None:
+    """Table and row of a record; None for one that is rolled up or ignored."""
+    handler = HANDLERS.get(type(record))
+    return None if handler is None else (handler.table, (*at, *handler.values(record)))

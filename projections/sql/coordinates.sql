@@ -1,0 +1,6 @@
+  log_id LowCardinality(String) COMMENT 'Identity of the log (LogOpened)',
+  topic LowCardinality(String) COMMENT 'Topic without the prefix',
+  partition Int32 COMMENT 'Partition of the topic',
+  offset Int64 COMMENT 'Offset of the record',
+  ts_append_ms Int64 COMMENT 'When the broker appended it, Unix ms',
+  ts_append DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(ts_append_ms, 'UTC') COMMENT 'ts_append_ms as a time',

@@ -1,0 +1,44 @@
+"""Shared fixtures: one embedded Kafka and one embedded ClickHouse a test session, and the real recordings where they are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.clickhouse import ClickHouseServer
+from deploy.local.kafka import KafkaServer
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RECORDINGS = REPOSITORY.parent / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the fixtures below, so that `-m "not stack"` and `-m "not recordings"` select by themselves."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "kafka" in names:
+            item.add_marker(pytest.mark.stack)
+        if "recordings" in names:
+            item.add_marker(pytest.mark.recordings)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A running broker: `kafka.bootstrap`. Shared: tests choose topic names of their own."""
+    with KafkaServer(folder=tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A running ClickHouse: `.host .port .username .password`. Shared: tests make databases of their own."""
+    with ClickHouseServer(folder=tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of real recordings beside the checkout."""
+    if not RECORDINGS.is_dir():
+        pytest.skip(f"the recordings are not beside the checkout ({RECORDINGS.name}/ is absent)")
+    return RECORDINGS

@@ -1,0 +1,33 @@
+"""What `main` has pinned stays pinned: an id of a released log never changes its meaning."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from schemas.compatibility import removed_pins
+from schemas.registry import PinnedSchema, load_registry
+
+ROOT = Path(__file__).resolve().parents[2]
+REFS = ("origin/main", "main")
+
+
+def registry_at(ref: str) -> str | None:
+    """Text of registry.json at a git ref; none when the ref or the file is not there."""
+    shown = subprocess.run(
+        ["git", "-C", str(ROOT), "show", f"{ref}:schemas/registry.json"], capture_output=True, text=True, check=False
+    )
+    return shown.stdout if shown.returncode == 0 else None
+
+
+@pytest.mark.parametrize("ref", REFS)
+def test_every_id_pinned_there_is_pinned_here_with_the_same_schema(ref: str) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed: the registry of main cannot be read")
+    text = registry_at(ref)
+    if text is None:
+        pytest.skip(f"{ref} holds no schemas/registry.json here (no such ref, or no checkout)")
+    before = [PinnedSchema(r["id"], r["record"], r["version"], r["schema"]) for r in json.loads(text)["schemas"]]
+    assert removed_pins(before, load_registry().by_id) == []

@@ -1,0 +1,24 @@
+"""docs/records.md is what the contract says, today."""
+
+from schemas.document import PAGE, main, render
+from schemas.records import RECORDS
+from schemas.topics import TOPICS
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.is_file(), "write it with: python -m schemas.document"
+    assert PAGE.read_text("utf-8") == render(), "docs/records.md is stale; write it with: python -m schemas.document"
+    assert main(["--check"]) == 0
+
+
+def test_every_topic_and_record_is_on_the_page() -> None:
+    text = render()
+    assert all(f"| `{name}` |" in text for name in TOPICS)
+    assert all(f"\n## {name}\n" in text for name in RECORDS)
+
+
+def test_nested_fields_are_listed_under_their_path() -> None:
+    text = render()
+    assert "`payouts[].payout_a_micros` | long or null" in text
+    assert "`intent.leg_a.fee_schedule.hash`" in text
+    assert "`intent.leg_b.fee_schedule.hash`" in text, "a type that is named a second time is written out again"
