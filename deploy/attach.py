@@ -73,6 +73,22 @@ def replaced(settings: Settings, section: str, **values: Any) -> Settings:
     return Settings(**(dump | {section: dump[section] | values}))
 
 
+@contextlib.contextmanager
+def sql_errors() -> Iterator[None]:
+    """Turn ClickHouse's errors into one line.
+
+    Raises:
+        StackError: what ClickHouse says, shortened to its first sentence.
+    """
+    from clickhouse_connect.driver.exceptions import Error
+
+    try:
+        yield
+    except Error as error:
+        text = str(error).split("server response: ")[-1].split(" (for url")[0]
+        raise StackError(f"ClickHouse: {text.splitlines()[0]}") from error
+
+
 def reader_client(settings: Settings) -> tuple[Any, str]:
     """ClickHouse as its read-only user, and the database of the prefix.
 

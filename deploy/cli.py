@@ -178,14 +178,15 @@ def sql(
     json_: Json = False,
 ) -> None:
     """Query ClickHouse (read-only user); works on the kept state of the last demo as well."""
-    from deploy.attach import attached, reader_client
+    from deploy.attach import attached, reader_client, sql_errors
 
     with attached(kafka=False) as settings:
         client, database = reader_client(settings)
         statement = query or (
             f"SELECT name, engine, total_rows AS rows, comment FROM system.tables WHERE database = '{database}' ORDER BY engine = 'View', name"
         )
-        result = client.query(statement)
+        with sql_errors():
+            result = client.query(statement)
         if json_:
             print_json([dict(zip(result.column_names, row, strict=True)) for row in result.result_rows])
         else:

@@ -20,7 +20,7 @@ from rich.text import Text
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import StageError
 from crossbook.runtime.settings import Settings, load_settings
-from deploy.attach import reader_client
+from deploy.attach import reader_client, sql_errors
 from deploy.errors import StackError, UsageError
 from deploy.lag import lag_rows
 from deploy.operate import change_trading_state
@@ -34,8 +34,8 @@ FOLDER = "demo"
 PREFIX = "demo."
 REFRESH_S = 1.0
 PLAIN_REFRESH_S = 5.0
-#: An open trade ends within its attempts, back-offs and finality: well below this.
-SETTLE_S = 12.0
+#: An open trade ends within its attempts, back-offs and finality: usually in seconds, an unknown order after 15.
+SETTLE_S = 25.0
 #: The projection writes every half second; a reader that is behind by more than this is broken.
 DRAIN_S = 60.0
 #: Faults of the paper venue that show every way a trade can end. Shares of orders, parts per million.
@@ -165,7 +165,7 @@ def _watch(stack: LocalStack, options: DemoOptions, screen: Screen) -> None:
                 return
             stack.write_status()
             if not screen.quiet:
-                with contextlib.suppress(StackError, StageError):
+                with contextlib.suppress(StackError, StageError), sql_errors():
                     client, database = reader_client(stack.settings)
                     if queries.stream_range(client, database)[1]:
                         page = read_page(

@@ -251,7 +251,7 @@ def _row(
 ) -> LagRow:
     now_ms = now_ns() / 1e6
     lag = unread.get(key, _Unread(0, exact=True, first_append_ms=None))
-    elapsed_s = after.at_s - before.at_s
+    elapsed_s = max(after.at_s - before.at_s, 1e-9)
     consumed = (_next(after, key) - _next(before, key)) / elapsed_s
     appended = (after.ends[key][1] - before.ends[key][1]) / elapsed_s
     gaining = consumed - appended

@@ -219,9 +219,7 @@ class Lane:
     # Tops
 
     def _top(self, trade_id: str, instrument_id: str, ts_ns: int) -> TopSeen:
-        book = self.market.books.get(instrument_id)
-        bid = None if book is None else book.book.best_bid
-        ask = None if book is None else book.book.best_ask
+        bid, ask = self.venue.tops(instrument_id)
         return TopSeen(
             sequence=-1,
             ts_ns=ts_ns,

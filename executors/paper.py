@@ -15,6 +15,7 @@ vanished for a hedge stays gone for its later attempts, as it would.
 
 import hashlib
 import heapq
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from crossbook.domain.book_state import BookState, Change
@@ -27,8 +28,10 @@ from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms
 from executors.trade import floor_step
 from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderStatus, Outcome
 
-#: How long an order waits for a usable book. Below the machine's horizon for unknown orders, so that silence always ends first.
-BOOK_WAIT_NS: Final = 3 * NS_PER_S
+#: How long an order waits for a usable book: a streaming one is back within a resync, a polled one within two slow polls (5.3 s
+#: apart at most in the recorded matches). Both below the machine's horizon for unknown orders, so that silence always ends first.
+STREAMING_WAIT_NS: Final = 3 * NS_PER_S
+POLLED_WAIT_NS: Final = 12 * NS_PER_S
 ARRIVAL: Final = 0
 REPORT: Final = 1
 
@@ -138,7 +141,7 @@ class PaperVenue:
         book = self._market.books.get(request.instrument_id)
         if book is not None and self._can_meet(request, book):
             self._match(order, listed, book, self._market.now_ns if book.delivery == "polled" else ts_ns)
-        elif self._market.now_ns >= order.arrival_ns + BOOK_WAIT_NS:
+        elif self._market.now_ns >= order.arrival_ns + _patience_ns(book):
             self._report(order, self._market.now_ns, "canceled", cumulative=0, reason="no_book")
         else:
             order.met = True
@@ -158,7 +161,7 @@ class PaperVenue:
             kept: list[_Order] = []
             for order in orders:
                 meets = book is not None and self._can_meet(order.request, book)
-                if meets or now >= order.arrival_ns + BOOK_WAIT_NS:
+                if meets or now >= order.arrival_ns + _patience_ns(book):
                     heapq.heappush(self._queue, (now, ARRIVAL, order.number, order))
                 else:
                     kept.append(order)
@@ -252,6 +255,22 @@ class PaperVenue:
                 takes.append(_Take(side, yes_price, price, quantity))
                 wanted -= quantity
         return takes
+
+    def tops(self, instrument_id: str) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """Best bid and ask in YES terms (price, size) as far as they are still there for us.
+
+        A recording shows what we took as if nobody had; whoever decides on it must see it gone, as on a live book.
+        """
+        state = self._market.books.get(instrument_id)
+        if state is None:
+            return None, None
+        book, memory = state.book, self._memory.get(instrument_id)
+        if not memory:
+            return book.best_bid, book.best_ask
+        levels = book.levels()
+        bids = zip(levels.bid_prices, levels.bid_sizes, strict=True)
+        asks = zip(levels.ask_prices, levels.ask_sizes, strict=True)
+        return _first_left("bid", bids, memory), _first_left("ask", asks, memory)
 
     # Consumed depth
 
@@ -356,10 +375,25 @@ class PaperVenue:
         return self._number
 
 
+def _first_left(
+    side: Literal["bid", "ask"], levels: Iterable[tuple[int, int]], memory: dict[tuple[str, int], _Memory]
+) -> tuple[int, int] | None:
+    for price, size in levels:
+        known = memory.get((side, price))
+        left = size if known is None else min(known.available, size)
+        if left > 0:
+            return price, left
+    return None
+
+
 def _vanishes(request: OrderRequested, terms: PaperTerms) -> bool:
     """Depth gone before we came: for all hedges of a trade in an instrument, or for a single other order."""
     subject = f"{request.trade_id}/{request.instrument_id}" if request.role == "hedge" else request.order_id
     return _fault(terms, "vanish", subject, terms.vanish_ppm)
+
+
+def _patience_ns(book: BookState | None) -> int:
+    return POLLED_WAIT_NS if book is not None and book.delivery == "polled" else STREAMING_WAIT_NS
 
 
 def _fault(terms: PaperTerms, kind: str, subject: str, ppm: int) -> bool:

@@ -17,7 +17,7 @@ from crossbook.domain.venues import VENUES
 from executors.ledger import Account, Ledger, Place
 from executors.plan import choose_leader, minimum_quantity
 from executors.terms import NS_PER_S, ExecuteTerms
-from executors.trade import common_step, floor_step, planned_price
+from executors.trade import common_step, floor_step, planned_price, price_to_buy, size_to_buy
 from schemas.records import IntentLeg, PlanSlot, Scope, TopSeen, TradeIntent, TradingState, Venue
 
 #: Most executions that an order's fee bound allows for; deeper walks exceed it by micros only.
@@ -152,6 +152,9 @@ def gate_trade(
     quantity = floor_step(intent.quantity_micros, step)
     limit_reason = "quantity_step"
     for leg in legs:
+        left = floor_step(_left(leg, tops[leg.instrument_id], quantity), step)
+        if left < quantity:
+            quantity, limit_reason = left, "depth_taken"
         for name, room in _rooms(standing, leg, legs, terms):
             fitting = _fitting(leg, quantity, step, room)
             if fitting < quantity:
@@ -201,7 +204,16 @@ def _refusal_of_books(intent: TradeIntent, tops: dict[str, TopSeen]) -> str:
         top = tops.get(leg.instrument_id)
         if top is None or not top.usable:
             return "feed_health"
+        price = price_to_buy(top, leg.outcome)
+        if price is None or price > leg.price_limit_micros:
+            return "depth_taken"  # decide saw it displayed; an earlier order of ours has it
     return ""
+
+
+def _left(leg: IntentLeg, top: TopSeen, quantity: int) -> int:
+    """How much of a quantity is still there, where the best level is also the last one that the leg may walk to."""
+    price, size = price_to_buy(top, leg.outcome), size_to_buy(top, leg.outcome)
+    return min(quantity, size) if price == leg.price_limit_micros else quantity
 
 
 def _refusal_of_losses(standing: Standing, terms: ExecuteTerms, now_ns: int) -> str:

@@ -187,6 +187,11 @@ def price_to_buy(top: TopSeen | None, outcome: Outcome) -> int | None:
     return None if top.bid_price_micros is None else MICROS - top.bid_price_micros
 
 
+def size_to_buy(top: TopSeen, outcome: Outcome) -> int:
+    """Quantity offered at `price_to_buy`, micros; 0: no offer."""
+    return (top.ask_size_micros if outcome == "yes" else top.bid_size_micros) or 0
+
+
 def price_to_sell(top: TopSeen | None, outcome: Outcome) -> int | None:
     """Price that is bid for the outcome, in its own terms; None: no bid, or no top seen."""
     if top is None:

@@ -39,6 +39,9 @@ class Difference(NamedTuple):
     cause_position: int
     cause: Record | None
 
+    def __str__(self) -> str:
+        return self.describe()
+
     def describe(self) -> str:
         """Both records with their cause, a line each."""
         kind = "missing" if self.found is None else "extra" if self.expected is None else "different"

@@ -60,10 +60,6 @@ class Sink(Protocol):
         """The socket says that the market resolved; to be confirmed elsewhere."""
 
 
-class ConnectionEndedError(Exception):
-    """The connection is to be given up; the message is the reason."""
-
-
 class Feed:
     """One connection of one venue, over its life."""
 

@@ -10,17 +10,18 @@ import random
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 import msgspec
 import structlog
 
+from crossbook.domain.errors import SymbolError
 from crossbook.domain.venues import KALSHI, POLYMARKET, parse_instrument_id
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, SettingsError, StageError
 from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
 from crossbook.runtime.settings import Settings
+from producers.catalog import Catalog
 from producers.errors import CatalogError
 from producers.feed import Feed, Venue
 from producers.kalshi.auth import RequestSigner
@@ -62,21 +63,6 @@ BROKER_DEADLINE_S = 60.0
 DEAD_LETTERS_PER_S = 100
 CONFIRM_AFTER_S = 15.0
 PAIRS_FILE_OPERATOR = "pairs file"
-
-
-class Catalog(Protocol):
-    """What ingest needs of a venue's catalogue."""
-
-    async def discover(
-        self, volume_min_micros: int, limit: int, ts_ns: int, refused: list[str]
-    ) -> list[InstrumentListed]:
-        """Markets worth following."""
-
-    async def find(self, symbol: str, ts_ns: int, refused: list[str]) -> InstrumentListed | None:
-        """One market by name."""
-
-    async def settlement(self, listed: InstrumentListed, ts_ns: int) -> InstrumentSettled | None:
-        """The payout, once it is final."""
 
 
 class Ingest:
@@ -224,7 +210,11 @@ class Ingest:
         have = {one.instrument_id for one in listed}
         found: list[InstrumentListed] = []
         for wanted in self.universe.wanted():
-            name = parse_instrument_id(wanted)
+            try:
+                name = parse_instrument_id(wanted)
+            except SymbolError as error:
+                refused.append(f"an approved pair names {wanted[:80]!r}: {error}")
+                continue
             if name.venue != venue or wanted in have:
                 continue
             one = await reader.find(name.symbol, ts_ns, refused)

@@ -1,0 +1,23 @@
+"""The port to a venue's catalogue; `polymarket/catalog.py` and `kalshi/catalog.py` are the two that fill it.
+
+Decides nothing. Whoever fills it names what it leaves out in `refused`, and raises CatalogError when the venue does not answer.
+"""
+
+from typing import Protocol
+
+from schemas.records import InstrumentListed, InstrumentSettled
+
+
+class Catalog(Protocol):
+    """What ingest needs of a venue's catalogue."""
+
+    async def discover(
+        self, volume_min_micros: int, limit: int, ts_ns: int, refused: list[str]
+    ) -> list[InstrumentListed]:
+        """Markets worth following."""
+
+    async def find(self, symbol: str, ts_ns: int, refused: list[str]) -> InstrumentListed | None:
+        """One market by name."""
+
+    async def settlement(self, listed: InstrumentListed, ts_ns: int) -> InstrumentSettled | None:
+        """The payout, once it is final."""

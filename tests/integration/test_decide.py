@@ -1,0 +1,252 @@
+"""decide on a real broker: killed at any moment it writes every output once, and verify proves it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import msgspec
+import pytest
+from confluent_kafka import TopicPartition
+
+from crossbook.runtime.kafka import (
+    Outgoing,
+    RecordProducer,
+    TransactionalProducer,
+    committed_offsets,
+    create_topics,
+    offset_range,
+    open_consumer,
+    poll_batch,
+)
+from crossbook.runtime.settings import DecideSettings, KafkaSettings, Settings
+from processors.code_digest import decision_digest
+from processors.decide import Decide
+from processors.decide_settings import announcement, as_configured
+from processors.verify import verify_decide
+from schemas.codec import load_codec
+from schemas.records import Checkpoint, DeadLetter, DecideAnnounced, EdgeQuote, TradeIntent
+from schemas.topics import TOPICS
+from tests.unit.processors import market_records as mr
+from tests.unit.processors.test_decide_fold import lively_market
+
+CODEC = load_codec()
+START_S = 30
+#: Digests of equal logs under different batch sizes.
+BATCH_DIGESTS: list[dict[str, str]] = []
+
+
+def environment(kafka_settings, **changes):
+    return os.environ | {
+        "CROSSBOOK_KAFKA__BOOTSTRAP": kafka_settings.bootstrap,
+        "CROSSBOOK_KAFKA__PREFIX": kafka_settings.prefix,
+        "CROSSBOOK_DECIDE__CHECKPOINT_EVENTS": "700",
+        **changes,
+    }
+
+
+@pytest.fixture
+def settings(kafka, request):
+    prefix = "d-" + re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:30] + "."
+    found = KafkaSettings(bootstrap=kafka.bootstrap, prefix=prefix)
+    create_topics(found)
+    return found
+
+
+@pytest.fixture
+def start(settings):
+    """Start decide as its own process; whatever still runs at the end is killed."""
+    running = []
+
+    def launch(**changes):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.stage", "decide"],
+            env=environment(settings, **changes),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield launch
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def market(digest=None):
+    said = announcement(DecideSettings(min_edge_micros=0), digest or decision_digest(), ts_ns=mr.T0, operator="test")
+    head = as_configured(said, ts_received_ns=mr.T0, control_offset=0)
+    return [head if isinstance(record, mr.DecideConfigured) else record for record in lively_market(events=3_000)]
+
+
+def write(settings, records):
+    producer = RecordProducer(settings, CODEC, "test")
+    for record in records:
+        value = record if isinstance(record, bytes) else CODEC.encode(record)
+        producer.send_bytes("market", value, key="group", partition=0)
+    producer.flush()
+
+
+def committed(settings):
+    topic = TOPICS["market"].full_name(settings.prefix)
+    reader = open_consumer(settings, "decide")
+    try:
+        return committed_offsets(reader, [TopicPartition(topic, 0)])[topic, 0]
+    finally:
+        reader.close()
+
+
+def wait_until(settings, offset, process):
+    deadline = time.monotonic() + START_S
+    while committed(settings) < offset:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, f"decide stands at {committed(settings)}, wanted {offset}"
+        time.sleep(0.05)
+
+
+def read(settings, name):
+    topic = TOPICS[name].full_name(settings.prefix)
+    reader = open_consumer(settings, "test.read")
+    try:
+        _, high = offset_range(reader, topic, 0)
+        reader.assign([TopicPartition(topic, 0, 0)])
+        found = []
+        silent = time.monotonic() + 3
+        while time.monotonic() < silent and high:
+            for message in poll_batch(reader, 500, 0.3):
+                found.append(CODEC.decode(message.value()))
+                silent = time.monotonic() + 1
+                if message.offset() + 1 >= high:
+                    return found
+        return found
+    finally:
+        reader.close()
+
+
+def stop(process):
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+
+
+def test_killed_in_the_middle_it_writes_all_once(settings, start):
+    records = market()
+    third = len(records) // 3
+    for number, part in enumerate((records[:third], records[third : 2 * third], records[2 * third :])):
+        process = start()
+        write(settings, part)
+        if number < 2:
+            wait_until(settings, 1 + number * third, process)
+            process.kill()
+            process.wait()
+        else:
+            wait_until(settings, len(records), process)
+            stop(process)
+    result = verify_decide(settings)
+    assert result.first_difference is None, result.first_difference.describe()
+    assert (result.mismatches, result.events) == (0, len(records))
+    expected = sum(len(outputs) for outputs in [mr.fold(records, mr.DecideState(decision_digest()))[1]])
+    assert result.decisions == expected > 100
+    assert any(isinstance(record, TradeIntent) for record in read(settings, "intents"))
+    checkpoints = [one for one in read(settings, "checkpoints.decide") if isinstance(one, Checkpoint)]
+    assert max(one.position for one in checkpoints) == len(records) - 1
+
+
+def test_a_restart_goes_on_from_the_checkpoint_and_announces_once(settings, start):
+    process = start(CROSSBOOK_DECIDE__MIN_EDGE_MICROS="0")
+    deadline = time.monotonic() + START_S
+    while not (said := [one for one in read(settings, "control") if isinstance(one, DecideAnnounced)]):
+        assert time.monotonic() < deadline
+    records = market()
+    write(settings, records)
+    wait_until(settings, len(records), process)
+    stop(process)
+    process = start(CROSSBOOK_DECIDE__MIN_EDGE_MICROS="0")
+    more = [mr.status("kalshi", records[-1].ts_received_ns + 200 * mr.MS, state="ended")]
+    write(settings, more)
+    wait_until(settings, len(records) + 1, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert f'"offsets": {{"0": {len(records)}}}' in errors.partition("decide.started")[0] + errors.splitlines()[0]
+    assert [one.code_digest for one in read(settings, "control")] == [said[0].code_digest] == [decision_digest()]
+    assert verify_decide(settings).mismatches == 0
+
+
+def test_what_cannot_be_decoded_is_dead_lettered_and_passed(settings, start):
+    records = market()
+    bad = [b"\x00\x7f\xff\xff\xff junk", b"junk", CODEC.encode(records[20])[:-3]]
+    records[0] = msgspec.structs.replace(records[0], base_offset=1)
+    mixed = [*bad[:1], *records[:40], *bad, *records[40:200]]
+    write(settings, mixed)
+    process = start()
+    wait_until(settings, len(mixed), process)
+    stop(process)
+    letters = [one for one in read(settings, "deadletter") if isinstance(one, DeadLetter)]
+    assert [(one.stage, one.offset) for one in letters] == [
+        ("decide", 0),
+        ("decide", 41),
+        ("decide", 42),
+        ("decide", 43),
+    ]
+    assert letters[1].payload == bad[0]
+
+
+def test_other_code_is_refused_by_name(settings, start):
+    write(settings, market(digest="e" * 64)[:50])
+    process = start()
+    _, errors = process.communicate(timeout=START_S)
+    assert process.returncode == 1
+    assert "decided by code eeeeeeeeeeee" in errors
+
+
+def test_verify_finds_what_is_missing_extra_and_different(settings, start):
+    records = market()[:800]
+    write(settings, records)
+    process = start()
+    wait_until(settings, len(records), process)
+    stop(process)
+    clean = verify_decide(settings)
+    assert clean.mismatches == 0
+    last = next(one for one in reversed(read(settings, "signals")) if isinstance(one, EdgeQuote))
+    forged = msgspec.structs.replace(last, position=len(records) - 1, index=99)
+    producer = TransactionalProducer(settings, "decide")
+    producer.init()
+    consumer = open_consumer(settings, "decide")
+    signals = TOPICS["signals"].full_name(settings.prefix)
+    producer.commit([Outgoing(signals, 0, b"group", CODEC.encode(forged))], [], consumer)
+    consumer.close()
+    result = verify_decide(settings)
+    assert (result.mismatches, result.decisions) == (1, clean.decisions + 1)
+    assert result.first_difference.expected is None
+    assert result.first_difference.found == forged
+    assert "extra" in result.first_difference.describe()
+    assert result.digests["intents/0"] == clean.digests["intents/0"]
+    assert result.digests["signals/0"] != clean.digests["signals/0"]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 500])
+def test_batches_do_not_show(settings, monkeypatch, batch):
+    monkeypatch.setattr("processors.decide.BATCH_RECORDS", batch)
+    records = market()[:900]
+    write(settings, records)
+    stop_at = threading.Event()
+    decide = Decide(Settings(kafka=settings))
+    thread = threading.Thread(target=decide.run, args=(stop_at,))
+    thread.start()
+    try:
+        deadline = time.monotonic() + START_S
+        while committed(settings) < len(records):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        stop_at.set()
+        thread.join(START_S)
+    result = verify_decide(settings)
+    assert (result.mismatches, result.events) == (0, len(records))
+    BATCH_DIGESTS.append(result.digests)
+    assert BATCH_DIGESTS[0] == result.digests

@@ -1,0 +1,215 @@
+"""The stage execute on a real broker: killed, restarted, fenced, halted; its journal is what the pure engine writes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from crossbook.runtime.kafka import (
+    Outgoing,
+    RecordProducer,
+    TransactionalProducer,
+    committed_offsets,
+    create_topics,
+    open_consumer,
+)
+from crossbook.runtime.reading import read_partition
+from crossbook.runtime.settings import KafkaSettings
+from executors.journal import comparable, topic_of
+from executors.terms import ExecuteTerms, PaperTerms, Terms
+from executors.verify import verify_executions
+from schemas.codec import load_codec
+from schemas.records import ControlApplied, DeadLetter, LatencyObserved, TradeUpdate, TradingStateChanged
+from tests.unit.executors.worlds import T0, make_world, run_world
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEADLINE_S = 60
+END = 1_000_000  # beyond every world
+EXECUTE = {"pairs_open_max": 20, "cost_per_leg_micros": 2_500_000_000}
+PAPER = {"vanish_ppm": 150_000, "partial_ppm": 150_000, "reject_ppm": 50_000, "late_ppm": 100_000}
+TERMS = Terms(execute=ExecuteTerms(**EXECUTE), paper=PaperTerms(**PAPER))
+
+
+class Stage:
+    """The stage as a child process."""
+
+    def __init__(self, kafka, folder, **settings):
+        values = {"KAFKA__BOOTSTRAP": kafka.bootstrap, "KAFKA__PREFIX": kafka.prefix, "STATE_DIR": str(folder)}
+        values |= {f"EXECUTE__{k.upper()}": v for k, v in EXECUTE.items()}
+        values |= {f"PAPER__{k.upper()}": v for k, v in PAPER.items()}
+        values |= settings
+        env = {k: v for k, v in os.environ.items() if not k.startswith("CROSSBOOK_")}
+        env |= {f"CROSSBOOK_{k}": str(v) for k, v in values.items()} | {"PYTHONPATH": str(REPOSITORY)}
+        self.log = (folder / f"log-{time.monotonic_ns()}").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.stage", "execute"], cwd=folder, env=env, stderr=self.log
+        )
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.log.seek(0)
+        self.said = self.log.read()
+        self.log.close()
+        return code
+
+
+@pytest.fixture
+def stages():
+    started = []
+    yield started
+    for stage in started:
+        if not stage.log.closed:
+            stage.stop(signal.SIGKILL)
+        print(stage.said)
+
+
+@pytest.fixture
+def log(kafka, request):
+    name = request.node.name.replace("test_", "").replace("_", "-")[:30]
+    settings = KafkaSettings(bootstrap=kafka.bootstrap, prefix=f"ex-{name}.")
+    create_topics(settings)
+    return Log(settings)
+
+
+class Log:
+    """Plays producers and decide: writes a world in pieces."""
+
+    def __init__(self, kafka):
+        self.kafka = kafka
+        self.codec = load_codec()
+        self.plain = RecordProducer(kafka, self.codec, "test")
+        self.decide = TransactionalProducer(kafka, "decide")
+        self.decide.init()
+
+    def write(self, world, start, end):
+        records, intents, marks = world
+        for record in records[start:end]:
+            self.plain.send("market", record, partition=0)
+        self.plain.flush()
+        outputs = sorted(
+            [(m.position, 1, m) for m in marks if start <= m.position < end]
+            + [(i.position, 0, i) for i in intents if start <= i.position < end],
+            key=lambda row: row[:2],
+        )
+        for chunk in range(0, len(outputs), 7):
+            self.decide.commit(
+                [
+                    Outgoing(self.kafka.prefix + ("signals" if kind else "intents"), 0, None, self.codec.encode(record))
+                    for _, kind, record in outputs[chunk : chunk + 7]
+                ],
+                [],
+                None,
+            )
+
+    def read(self, topic):
+        return [self.codec.decode(line.value) for line in read_partition(self.kafka, topic, 0)]
+
+    def lag(self):
+        """(committed, end) of `market` for the group execute."""
+        consumer = open_consumer(self.kafka, "execute")
+        name = self.kafka.prefix + "market"
+        try:
+            at = committed_offsets(consumer, [TopicPartition(name, 0)])[name, 0]
+            return at, consumer.get_watermark_offsets(TopicPartition(name, 0), 5)[1]
+        finally:
+            consumer.close()
+
+    def wait(self, what, condition):
+        end = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < end, f"{what} did not happen in {DEADLINE_S} s"
+            time.sleep(0.1)
+
+    def wait_folded(self):
+        self.wait("everything folded", lambda: (lambda at, end: at == end)(*self.lag()))
+
+
+def plain(records):
+    return [c for c in map(comparable, records) if c is not None]
+
+
+def test_killed_again_and_again_it_writes_what_the_pure_engine_writes(log, stages, tmp_path):
+    world = make_world(5, 1_500)
+    cuts = [0, 400, 800, 1_100, END]
+    for number, (start, end) in enumerate(pairwise(cuts)):
+        before = len(log.read("orders"))
+        stages.append(Stage(log.kafka, tmp_path))
+        log.write(world, start, end)
+        if end < END:
+            log.wait("journal", lambda before=before: len(log.read("orders")) > before + 10)
+            assert stages[-1].stop(signal.SIGKILL) == -signal.SIGKILL, number
+    log.wait_folded()
+    assert stages[-1].stop() == 0, stages[-1].said
+    result = verify_executions(log.kafka)
+    assert result.mismatches == 0, result.first_difference.describe()
+    written = run_world(world, TERMS)[1]
+    for topic in ("orders", "fills"):
+        expected = [r for r in written if topic_of(r) == topic]
+        found = log.read(topic)
+        assert plain(found)[1:] == plain(expected)[1:] if topic == "orders" else plain(found) == plain(expected)
+    assert result.executions > 100
+    assert [r.sequence for r in log.read("orders")] == list(range(len(log.read("orders"))))
+    kinds = {r.kind for r in log.read("orders") if isinstance(r, LatencyObserved)}
+    assert kinds == {"tick_to_plan", "hedge"}
+
+
+def test_a_second_executor_fences_the_first(log, stages, tmp_path):
+    world = make_world(6, 600)
+    stages.append(Stage(log.kafka, tmp_path))
+    log.write(world, 0, 300)
+    log.wait("journal", lambda: len(log.read("orders")) > 10)
+    stages.append(Stage(log.kafka, tmp_path))
+    log.wait("the first one to stop", lambda: log.write(world, 0, 0) is None and stages[0].process.poll() is not None)
+    log.write(world, 300, END)
+    log.wait_folded()
+    assert stages[0].process.returncode == 1
+    assert stages[1].stop() == 0
+    assert verify_executions(log.kafka).mismatches == 0
+
+
+def test_halt_kill_and_garbage(log, stages, tmp_path):
+    world = make_world(7, 600)
+    log.plain.send_bytes("intents", b"\x00garbage", partition=0)
+    log.plain.send_bytes("control", b"no avro at all", partition=0)
+    log.plain.send_bytes("signals", b"", partition=0)
+    log.plain.flush()
+    stages.append(Stage(log.kafka, tmp_path))
+    log.write(world, 0, 301)  # ends with a watermark
+    log.wait_folded()
+    halt = TradingStateChanged(ts_ns=T0, operator="me", state="halted", scope="all", scope_value="", reason="test")
+    log.plain.send("control", halt, partition=0)
+    log.plain.flush()
+    log.wait("the acknowledgement", lambda: any(isinstance(r, ControlApplied) for r in log.read("orders")))
+    log.write(world, 301, 441)
+    log.wait_folded()
+    (tmp_path / "KILL").touch()
+    log.wait("the kill", lambda: any(getattr(r, "action", "") == "kill" for r in log.read("orders")))
+    log.write(world, 441, END)
+    log.wait_folded()
+    assert stages[-1].stop() == 0
+    journal = log.read("orders")
+    at = next(i for i, r in enumerate(journal) if isinstance(r, ControlApplied))
+    reasons = {r.reason for r in journal[at:] if isinstance(r, TradeUpdate) and r.state == "declined"}
+    assert reasons == {"halted"}
+    assert not any(type(r).__name__ == "OrderRequested" for r in journal[at:])
+    letters = log.read("deadletter")
+    assert len(letters) == 3 and all(isinstance(one, DeadLetter) and one.stage == "execute" for one in letters)
+    assert verify_executions(log.kafka).mismatches == 0
+
+
+def test_market_is_not_folded_past_the_proof(log, stages, tmp_path):
+    records, intents, marks = make_world(8, 400)
+    log.write((records, intents, [m for m in marks if m.position <= 200]), 0, END)
+    stages.append(Stage(log.kafka, tmp_path))
+    proved = max([m.position for m in marks if m.position <= 200] + [i.position for i in intents])
+    log.wait("the proof's end", lambda: log.lag()[0] == proved + 1)
+    time.sleep(1.5)
+    assert log.lag()[0] == proved + 1
+    assert stages[-1].stop() == 0
