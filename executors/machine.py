@@ -45,7 +45,7 @@ from schemas.records import (
 )
 
 #: How long an order may stay unknown: the window in which a request may still leave (0.3 s), the stamp windows of the venues'
-#: signatures and the lag of their order queries stay well below it.
+#: signatures, the lag of their order queries and the paper venue's patience with a polled book (12 s) stay below it.
 UNKNOWN_HORIZON_NS: Final = 15 * NS_PER_S
 #: How long an unwind waits for a purchase to become final before a person is called. A block takes about 2 s.
 FINALITY_WAIT_NS: Final = 60 * NS_PER_S

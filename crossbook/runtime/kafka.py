@@ -82,7 +82,7 @@ def client_config(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
         "broker.address.family": "v4",
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
-        "log_level": 3,
+        "log_level": 2,  # connection failures are reported by the stages, in their own words
     }
 
 

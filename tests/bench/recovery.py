@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition
 
 from crossbook.runtime.kafka import open_consumer, poll_batch
 from crossbook.runtime.settings import KafkaSettings
+from deploy.lag import lag_rows
 from deploy.stack import LocalStack
 from deploy.verify import verify_log
 from schemas.topics import TOPICS
@@ -92,8 +93,6 @@ def _kill(stack: LocalStack, stage: str, topic: str) -> float:
 
 def _await_quiet(kafka: KafkaSettings) -> None:
     """Wait until decide and execute have read everything."""
-    from deploy.lag import lag_rows
-
     groups = {"decide": ("market",), "execute": ("market", "intents")}
     end = time.monotonic() + 60
     while any(row.lag_messages for row in lag_rows(kafka, groups, sample_s=0.0)):

@@ -6,12 +6,14 @@ it, so that time lost before that moment shows as well. The threshold is lowered
 
 import time
 
-from crossbook.runtime.kafka import open_consumer
+from confluent_kafka import TopicPartition
+
+from crossbook.runtime.kafka import open_consumer, poll_batch
 from crossbook.runtime.settings import KafkaSettings
 from deploy.stack import SandboxOptions
-from executors.reading import read_lines
 from schemas.codec import load_codec
 from schemas.records import BookDelta
+from schemas.topics import TOPICS
 from tests.bench.market_latency import latency_rows
 from tests.bench.observer import Observer
 from tests.bench.report import Row, distribution
@@ -64,10 +66,6 @@ def market_end(kafka: KafkaSettings) -> int:
     """End offset of `market`."""
     consumer = open_consumer(kafka, "bench.end", read_committed=False)
     try:
-        from confluent_kafka import TopicPartition
-
-        from schemas.topics import TOPICS
-
         return int(consumer.get_watermark_offsets(TopicPartition(TOPICS["market"].full_name(kafka.prefix), 0), 10)[1])
     finally:
         consumer.close()
@@ -80,9 +78,18 @@ def _from_venue(kafka: KafkaSettings, observer: Observer, start_ns: int, end_ns:
     }
     codec = load_codec()
     found = []
-    for line in read_lines(kafka, "market", 0):  # positions are offsets: the log begins at offset 0
-        if line.offset in wanted:
-            record = codec.decode(line.value)
-            if isinstance(record, BookDelta) and record.ts_venue_ns is not None:
-                found.append(wanted[line.offset] - record.ts_venue_ns)
+    consumer = open_consumer(kafka, "bench.end", read_committed=False)
+    try:
+        consumer.assign([TopicPartition(TOPICS["market"].full_name(kafka.prefix), 0, 0)])
+        last = max(wanted, default=-1)
+        offset = -1
+        while offset < last:
+            for message in poll_batch(consumer, 500, 5.0):
+                offset = int(message.offset() or 0)  # positions are offsets: the log begins at offset 0
+                if offset in wanted:
+                    record = codec.decode(message.value() or b"")
+                    if isinstance(record, BookDelta) and record.ts_venue_ns is not None:
+                        found.append(wanted[offset] - record.ts_venue_ns)
+    finally:
+        consumer.close()
     return found
