@@ -194,6 +194,21 @@ def sql(
 
 
 @app.command()
+def rebuild() -> None:
+    """Drop the ClickHouse tables and build them again from the topics, with a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from deploy.attach import attached
+    from projections.project import rebuild as rebuild_tables
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with attached() as settings, Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("rebuilding", total=None)
+        records = rebuild_tables(settings, lambda done, total: progress.update(task, completed=done, total=total))
+    out.print(f"{records:,} records")
+
+
+@app.command()
 def topics(
     create: Annotated[bool, typer.Option("--create", help="create those that are missing")] = False,
     json_: Json = False,
