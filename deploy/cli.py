@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -36,7 +36,8 @@ app.add_typer(pairs_app, name="pairs")
 app.add_typer(import_app, name="import")
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
-out = Console(highlight=False)
+#: A pipe has no width of its own; what is cut there is lost to grep.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def print_json(value: Any) -> None:
@@ -60,7 +61,9 @@ def demo(
     seconds: Annotated[float, typer.Option(min=5, help="how long to trade")] = 60,
     seed: Annotated[int, typer.Option(help="seed of the sandbox world and of the paper venue's faults")] = 7,
     rate: Annotated[float, typer.Option(min=1, help="book updates a second of the sandbox world")] = 300,
-    preset: Annotated[str, typer.Option(help="eventful (planted edges) or worldcup (nothing to trade)")] = "eventful",
+    preset: Annotated[
+        Literal["eventful", "worldcup"], typer.Option(help="eventful: planted edges; worldcup: nothing to trade")
+    ] = "eventful",
     recording: Annotated[list[Path] | None, typer.Option(help="replay this recording instead of the sandbox")] = None,
     fees: Annotated[Path | None, typer.Option(help="fee file of the recording")] = None,
     min_edge: Annotated[float | None, typer.Option(help="smallest net edge for an intent, cents a contract")] = None,
@@ -89,7 +92,8 @@ def demo(
 @app.command()
 def up(
     preset: Annotated[
-        str, typer.Option(help="sandbox preset, or `none` for the venues that the settings name")
+        Literal["eventful", "worldcup", "none"],
+        typer.Option(help="sandbox preset, or `none` for the venues that the settings name"),
     ] = "eventful",
     seed: Annotated[int, typer.Option(help="seed of the sandbox world")] = 7,
     rate: Annotated[float, typer.Option(min=1, help="book updates a second of the sandbox world")] = 300,
@@ -225,7 +229,8 @@ def topics(
     if json_:
         print_json(rows)
         return
-    print_table(list(rows[0]), [list(row.values()) for row in rows])
+    shown = ("topic", "exists", "partitions", "offsets", "writer", "key", "kept")
+    print_table(shown, [[row[column] for column in shown] for row in rows])
 
 
 @app.command()

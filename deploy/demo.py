@@ -41,8 +41,8 @@ DRAIN_S = 60.0
 #: Faults of the paper venue that show every way a trade can end. Shares of orders, parts per million.
 PAPER_FAULTS = {
     "reject_ppm": 40_000,
-    "partial_ppm": 100_000,
-    "vanish_ppm": 120_000,
+    "partial_ppm": 120_000,
+    "vanish_ppm": 180_000,
     "late_ppm": 40_000,
     "wire_latency_ms": 80,
 }

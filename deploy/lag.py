@@ -274,22 +274,15 @@ def _row(
 
 
 def render_lag(rows: Sequence[LagRow], limit_s: float) -> Table:
-    """A table for people; what is over the limit is red, an estimate has a ~ before it."""
+    """A table for people; what is over the limit is red, an estimate has a ~ before it.
+
+    `end` is the last stable offset, `txn s` the age of an open transaction, `done in` the time to catch up at this pace.
+    """
     table = Table(box=None, pad_edge=False)
     for column in ("group", "topic"):
-        table.add_column(column)
-    for column in (
-        "partition",
-        "committed",
-        "stable end",
-        "messages",
-        "seconds",
-        "open txn s",
-        "read/s",
-        "written/s",
-        "catch-up s",
-    ):
-        table.add_column(column, justify="right")
+        table.add_column(column, no_wrap=True)
+    for column in ("p", "committed", "end", "records", "seconds", "txn s", "read/s", "new/s", "done in"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         cells: list[Any] = [
             row.group,
@@ -302,7 +295,7 @@ def render_lag(rows: Sequence[LagRow], limit_s: float) -> Table:
             "" if row.open_transaction_s is None else f"{row.open_transaction_s:.1f}",
             f"{row.consumed_per_s:.0f}",
             f"{row.appended_per_s:.0f}",
-            "not shrinking" if row.catch_up_s is None else f"{row.catch_up_s:.1f}",
+            "never" if row.catch_up_s is None else f"{row.catch_up_s:.1f} s",
         ]
         table.add_row(*(str(cell) for cell in cells), style="red" if row.lag_seconds > limit_s else None)
     return table

@@ -173,8 +173,10 @@ def revoke_pair(settings: Settings, pair_id: str, reason: str) -> None:
 
 
 def approved_pairs(settings: Settings) -> dict[str, PairApproved]:
-    """Pairs in force by `control`, in the order of their approval."""
-    pairs: dict[str, PairApproved] = {}
+    """Pairs in force: those of the settings' pairs file, and what was approved and revoked on `control` since."""
+    file = settings.catalog.pairs_file
+    filed = [pair.approval(0, Path(file).name) for pair in load_pairs_file(Path(file))] if file else []
+    pairs = {pair.pair_id: pair for pair in filed}
     for line in read_topic(settings.kafka, "control", last=None, follow=False):
         if isinstance(line.record, PairApproved):
             pairs[line.record.pair_id] = line.record

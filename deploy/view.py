@@ -142,7 +142,7 @@ def _trades_table(trades: Sequence[queries.TradeRow]) -> Table:
     table.add_column("state", no_wrap=True, overflow="ellipsis", ratio=1)
     for trade in trades:
         legs = [
-            f"{outcome} {dollars(quantity, 2)} @ {cents(price, 1)}"
+            f"{outcome} {dollars(quantity, 2)} @ {cents(price, 1)}" if price else "–"
             for outcome, quantity, price in (
                 (trade.outcome_a, trade.quantity_a_micros, trade.price_a_micros),
                 (trade.outcome_b, trade.quantity_b_micros, trade.price_b_micros),
@@ -157,27 +157,29 @@ def _trades_table(trades: Sequence[queries.TradeRow]) -> Table:
     return table
 
 
-def _foot(page: Page) -> Table:
-    foot = Table.grid(padding=(0, 3))
+def _foot(page: Page) -> Group:
     counts, pnl = page.counts, page.pnl
-    foot.add_row(
-        f"trades: {counts.hedged} hedged, {counts.unwound} unwound, {counts.unfilled} unfilled, {counts.declined} declined, "
-        f"{counts.stuck} stuck, {counts.open} open; {counts.fills} fills",
-        f"PnL $: net {dollars(pnl.net)} = gross {dollars(pnl.gross)} - fees {dollars(pnl.fees)} (realised {dollars(pnl.realised)})",
-    )
-    lag = "  ".join(
-        f"{name} {value.p50:.1f}/{value.p99:.1f} ms (n {value.n})" for name, value in sorted(page.latencies.items())
-    )
     behind = max(page.lag, key=lambda row: row.lag_seconds, default=None)
-    foot.add_row(
-        f"latency p50/p99: {lag or 'none yet'}",
-        "lag: none"
-        if behind is None or behind.lag_seconds == 0
-        else f"lag: {behind.group} on {behind.topic} {behind.lag_messages} records, {behind.lag_seconds:.2f} s",
-    )
+    lines = [
+        f"trades   {counts.hedged} hedged, {counts.unwound} unwound, {counts.unfilled} unfilled, {counts.declined} declined, "
+        f"{counts.stuck} stuck, {counts.open} open; {counts.fills} fills",
+        f"PnL      net ${dollars(pnl.net)} = gross ${dollars(pnl.gross)} - fees ${dollars(pnl.fees)}; realised ${dollars(pnl.realised)}",
+        "latency  "
+        + (", ".join(_latency(name, value) for name, value in sorted(page.latencies.items())) or "none yet"),
+        "lag      "
+        + (
+            "none"
+            if behind is None or behind.lag_seconds == 0
+            else f"{behind.group} on {behind.topic}: {behind.lag_messages} records, {behind.lag_seconds:.2f} s"
+        ),
+    ]
     if page.declined:
-        foot.add_row("declined: " + ", ".join(f"{row.reason} {row.trades}" for row in page.declined[:4]), "")
-    return foot
+        lines.append("declined " + ", ".join(f"{row.reason} {row.trades}" for row in page.declined[:4]))
+    return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
+
+
+def _latency(name: str, figures: queries.Latency) -> str:
+    return f"{name} {figures.p50:.1f}/{figures.p99:.1f} ms p50/p99 (n {figures.n})"
 
 
 def plain_line(page: Page) -> str:

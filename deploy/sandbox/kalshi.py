@@ -29,15 +29,18 @@ def _invalid(call: str, field: str, tag: str) -> Response:
     return JSONResponse({"msg": f"Parameter validation failed for {call}: {text}"}, status_code=400)
 
 
-def routes(engine: Engine) -> list[Route]:
-    """Routes under ``/trade-api/v2``."""
-    markets = engine.tickers
-    by_event = {wire.listing_of(m).event_ticker: m for m in markets.values()}
-    by_series = {wire.listing_of(m).series_ticker: m for m in markets.values()}
+class _Rest:
+    """The endpoints, over one engine."""
 
-    async def list_events(request: Request) -> Response:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._markets = engine.tickers
+        self._by_event = {wire.listing_of(m).event_ticker: m for m in self._markets.values()}
+        self._by_series = {wire.listing_of(m).series_ticker: m for m in self._markets.values()}
+
+    async def list_events(self, request: Request) -> Response:
         query = request.query_params
-        rows = [m for m in markets.values() if query.get("status", "open") == "open"]
+        rows = [m for m in self._markets.values() if query.get("status", "open") == "open"]
         if "series_ticker" in query:
             rows = [m for m in rows if wire.listing_of(m).series_ticker == query["series_ticker"]]
         nested = query.get("with_nested_markets", "false") == "true"
@@ -45,22 +48,22 @@ def routes(engine: Engine) -> list[Route]:
         if isinstance(page, Response):
             return page
         found, cursor = page
-        events = [wire.event_row(m, opened_s=engine.opened_s, nested=nested) for m in found]
+        events = [wire.event_row(m, opened_s=self._engine.opened_s, nested=nested) for m in found]
         return JSONResponse({"events": events, "cursor": cursor})
 
-    async def one_event(request: Request) -> Response:
-        market = by_event.get(request.path_params["event"])
+    async def one_event(self, request: Request) -> Response:
+        market = self._by_event.get(request.path_params["event"])
         if market is None:
             return _not_found()
         nested = request.query_params.get("with_nested_markets", "false") == "true"
-        body: dict[str, object] = {"event": wire.event_row(market, opened_s=engine.opened_s, nested=nested)}
+        body: dict[str, object] = {"event": wire.event_row(market, opened_s=self._engine.opened_s, nested=nested)}
         if not nested:
-            body["markets"] = [wire.market_row(market, opened_s=engine.opened_s)]
+            body["markets"] = [wire.market_row(market, opened_s=self._engine.opened_s)]
         return JSONResponse(body)
 
-    async def list_markets(request: Request) -> Response:
+    async def list_markets(self, request: Request) -> Response:
         query = request.query_params
-        rows = [m for m in markets.values() if query.get("status", "open") == "open"]
+        rows = [m for m in self._markets.values() if query.get("status", "open") == "open"]
         if query.get("tickers"):
             wanted = set(query["tickers"].split(","))
             rows = [m for m in rows if wire.listing_of(m).ticker in wanted]
@@ -72,17 +75,17 @@ def routes(engine: Engine) -> list[Route]:
             return page
         found, cursor = page
         return JSONResponse(
-            {"markets": [wire.market_row(m, opened_s=engine.opened_s) for m in found], "cursor": cursor}
+            {"markets": [wire.market_row(m, opened_s=self._engine.opened_s) for m in found], "cursor": cursor}
         )
 
-    async def one_market(request: Request) -> Response:
-        market = markets.get(request.path_params["ticker"])
+    async def one_market(self, request: Request) -> Response:
+        market = self._markets.get(request.path_params["ticker"])
         if market is None:
             return _not_found()
-        return JSONResponse({"market": wire.market_row(market, opened_s=engine.opened_s)})
+        return JSONResponse({"market": wire.market_row(market, opened_s=self._engine.opened_s)})
 
-    async def orderbook(request: Request) -> Response:
-        market = markets.get(request.path_params["ticker"])
+    async def orderbook(self, request: Request) -> Response:
+        market = self._markets.get(request.path_params["ticker"])
         if market is None:
             return _not_found()
         try:
@@ -93,28 +96,28 @@ def routes(engine: Engine) -> list[Route]:
             return _invalid("GetMarketOrderbook", "Depth", "lte")
         return JSONResponse({"orderbook_fp": _book(market, depth)})
 
-    async def orderbooks(request: Request) -> Response:
+    async def orderbooks(self, request: Request) -> Response:
         tickers = request.query_params.getlist("tickers")  # repeated, never comma-joined
         if not 1 <= len(tickers) <= BOOKS_MAX:
             return _invalid("GetMarketOrderbooks", "Tickers", "lte" if tickers else "required")
-        found = [(t, markets[t]) for t in tickers if t in markets]
+        found = [(t, self._markets[t]) for t in tickers if t in self._markets]
         return JSONResponse({"orderbooks": [{"ticker": t, "orderbook_fp": _book(m, 0)} for t, m in found]})
 
-    async def one_series(request: Request) -> Response:
-        market = by_series.get(request.path_params["series"])
+    async def one_series(self, request: Request) -> Response:
+        market = self._by_series.get(request.path_params["series"])
         return _not_found() if market is None else JSONResponse({"series": wire.series_row(market)})
 
-    async def series_fee_changes(request: Request) -> Response:
+    async def series_fee_changes(self, request: Request) -> Response:
         del request
         return JSONResponse({"series_fee_change_arr": []})
 
-    async def event_fee_changes(request: Request) -> Response:
+    async def event_fee_changes(self, request: Request) -> Response:
         del request
         return JSONResponse({"event_fee_changes": [], "cursor": ""})
 
-    async def status(request: Request) -> Response:
+    async def status(self, request: Request) -> Response:
         del request
-        shards = sorted({wire.listing_of(m).exchange_index for m in markets.values()})
+        shards = sorted({wire.listing_of(m).exchange_index for m in self._markets.values()})
         rows = [{"exchange_index": i, "exchange_active": True, "trading_active": True} for i in shards]
         return JSONResponse(
             {
@@ -125,17 +128,21 @@ def routes(engine: Engine) -> list[Route]:
             }
         )
 
+
+def routes(engine: Engine) -> list[Route]:
+    """Routes under ``/trade-api/v2``."""
+    rest = _Rest(engine)
     return [
-        Route("/events", list_events),
-        Route("/events/fee_changes", event_fee_changes),
-        Route("/events/{event}", one_event),
-        Route("/markets", list_markets),
-        Route("/markets/orderbooks", orderbooks),
-        Route("/markets/{ticker}/orderbook", orderbook),
-        Route("/markets/{ticker}", one_market),
-        Route("/series/fee_changes", series_fee_changes),
-        Route("/series/{series}", one_series),
-        Route("/exchange/status", status),
+        Route("/events", rest.list_events),
+        Route("/events/fee_changes", rest.event_fee_changes),
+        Route("/events/{event}", rest.one_event),
+        Route("/markets", rest.list_markets),
+        Route("/markets/orderbooks", rest.orderbooks),
+        Route("/markets/{ticker}/orderbook", rest.orderbook),
+        Route("/markets/{ticker}", rest.one_market),
+        Route("/series/fee_changes", rest.series_fee_changes),
+        Route("/series/{series}", rest.one_series),
+        Route("/exchange/status", rest.status),
     ]
 
 

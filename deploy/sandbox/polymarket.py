@@ -90,22 +90,25 @@ def _page(request: Request, name: str, rows: list[dict[str, object]]) -> Respons
     return JSONResponse(body)
 
 
-def clob_routes(engine: Engine) -> list[Route]:
-    """Routes under ``/clob``."""
+class _Clob:
+    """The endpoints of the CLOB, over one engine."""
 
-    def asset(request: Request) -> tuple[Market, bool] | None:
-        return engine.tokens.get(request.query_params.get("token_id", ""))
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-    def book_text(market: Market, *, yes: bool) -> str:
-        return wire.rest_book(market, yes=yes, wall_ms=engine.stamp_ns() // 1_000_000)
+    def _asset(self, request: Request) -> tuple[Market, bool] | None:
+        return self._engine.tokens.get(request.query_params.get("token_id", ""))
 
-    async def book(request: Request) -> Response:
-        found = asset(request)
+    def _book_text(self, market: Market, *, yes: bool) -> str:
+        return wire.rest_book(market, yes=yes, wall_ms=self._engine.stamp_ns() // 1_000_000)
+
+    async def book(self, request: Request) -> Response:
+        found = self._asset(request)
         if found is None:
             return JSONResponse({"error": "No orderbook exists for the requested token id"}, status_code=404)
-        return Response(book_text(found[0], yes=found[1]), media_type="application/json")
+        return Response(self._book_text(found[0], yes=found[1]), media_type="application/json")
 
-    async def books(request: Request) -> Response:
+    async def books(self, request: Request) -> Response:
         try:
             wanted = json.loads(await request.body())
             tokens = [str(item["token_id"]) for item in wanted]
@@ -113,24 +116,24 @@ def clob_routes(engine: Engine) -> list[Route]:
             return JSONResponse({"error": "Invalid payload"}, status_code=400)
         if len(tokens) > BATCH_MAX:
             return JSONResponse({"error": "Payload exceeds the limit"}, status_code=400)
-        found = [engine.tokens[token] for token in tokens if token in engine.tokens]
-        text = ",".join(book_text(market, yes=yes) for market, yes in found)
+        found = [self._engine.tokens[token] for token in tokens if token in self._engine.tokens]
+        text = ",".join(self._book_text(market, yes=yes) for market, yes in found)
         return Response(f"[{text}]", media_type="application/json")
 
-    async def tick_size(request: Request) -> Response:
-        found = asset(request)
+    async def tick_size(self, request: Request) -> Response:
+        found = self._asset(request)
         if found is None:
             return JSONResponse({"error": "market not found"}, status_code=404)
         return JSONResponse({"minimum_tick_size": found[0].tick / MICROS})
 
-    async def neg_risk(request: Request) -> Response:
-        found = asset(request)
+    async def neg_risk(self, request: Request) -> Response:
+        found = self._asset(request)
         if found is None:
             return JSONResponse({"error": "market not found"}, status_code=404)
         return JSONResponse({"neg_risk": wire.listing_of(found[0]).neg_risk})
 
-    async def midpoint(request: Request) -> Response:
-        found = asset(request)
+    async def midpoint(self, request: Request) -> Response:
+        found = self._asset(request)
         if found is None:
             return JSONResponse({"error": "No orderbook exists for the requested token id"}, status_code=404)
         bid, ask = found[0].book.best_bid, found[0].book.best_ask
@@ -139,32 +142,36 @@ def clob_routes(engine: Engine) -> list[Route]:
         middle = (bid + ask) // 2
         return JSONResponse({"mid": plain(middle if found[1] else MICROS - middle)})
 
-    async def clob_market(request: Request) -> Response:
-        market = engine.conditions.get(request.path_params["condition_id"])
+    async def clob_market(self, request: Request) -> Response:
+        market = self._engine.conditions.get(request.path_params["condition_id"])
         if market is None:
             return JSONResponse({"error": "market not found"}, status_code=404)
-        return JSONResponse(wire.clob_market(market, opened_s=engine.opened_s))
+        return JSONResponse(wire.clob_market(market, opened_s=self._engine.opened_s))
 
-    async def clock(request: Request) -> Response:
+    async def clock(self, request: Request) -> Response:
         del request
         return Response(str(int(time.time())), media_type="application/json")
 
-    async def version(request: Request) -> Response:
+    async def version(self, request: Request) -> Response:
         del request
         return JSONResponse({"version": 2})
 
-    async def healthy(request: Request) -> Response:
+    async def healthy(self, request: Request) -> Response:
         del request
         return JSONResponse("OK")
 
+
+def clob_routes(engine: Engine) -> list[Route]:
+    """Routes under ``/clob``."""
+    clob = _Clob(engine)
     return [
-        Route("/ok", healthy),
-        Route("/time", clock),
-        Route("/version", version),
-        Route("/book", book),
-        Route("/books", books, methods=["POST"]),
-        Route("/tick-size", tick_size),
-        Route("/neg-risk", neg_risk),
-        Route("/midpoint", midpoint),
-        Route("/clob-markets/{condition_id}", clob_market),
+        Route("/ok", clob.healthy),
+        Route("/time", clob.clock),
+        Route("/version", clob.version),
+        Route("/book", clob.book),
+        Route("/books", clob.books, methods=["POST"]),
+        Route("/tick-size", clob.tick_size),
+        Route("/neg-risk", clob.neg_risk),
+        Route("/midpoint", clob.midpoint),
+        Route("/clob-markets/{condition_id}", clob.clob_market),
     ]

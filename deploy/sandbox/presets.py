@@ -59,7 +59,7 @@ EVENTFUL = Preset(
     rival_net_micros=1_000,
     rival_delay_ns=(40 * MS, 200 * MS),
     trade_share=0.03,
-    planted_interval_ns=2 * SECOND,
+    planted_interval_ns=1_500 * MS,
 )
 
 # Calibrated to the recorded match by simulation (tests/unit/deploy/sandbox/test_world.py holds the bands).

@@ -11,7 +11,7 @@ from tests.bench.decide import MIXES, make_stream
 from tests.bench.report import Row
 from tests.bench.timing import rate_of
 
-EVENTS = {"quiet": 250_000, "busy": 60_000}
+EVENTS = {"quiet": 200_000, "mixed": 100_000, "busy": 60_000}
 GOAL_PER_S = 60_000.0
 
 

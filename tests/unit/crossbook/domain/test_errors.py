@@ -1,3 +1,5 @@
+"""The error tree of the domain: every leaf hangs on the root and is drawn."""
+
 from crossbook.domain import errors
 
 

@@ -1,3 +1,5 @@
+"""Price grids: which prices are on them, and roundings to them."""
+
 from itertools import pairwise
 
 import pytest

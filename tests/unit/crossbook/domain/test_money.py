@@ -1,3 +1,5 @@
+"""Money: text to micros and back, exact to the last digit."""
+
 import math
 from decimal import Decimal
 from fractions import Fraction

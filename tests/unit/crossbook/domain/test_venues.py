@@ -1,3 +1,5 @@
+"""Names of venues and instruments."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

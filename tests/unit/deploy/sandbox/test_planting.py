@@ -58,8 +58,8 @@ def minute_of_truth() -> list[PlantedEdge]:
     return [world.planter.ended.get(edge.id, edge) for edge in world.planter.started]
 
 
-def test_density_is_about_one_in_two_seconds(minute_of_truth: list[PlantedEdge]) -> None:
-    assert 75 <= len(minute_of_truth) <= 100
+def test_density_is_about_two_in_three_seconds(minute_of_truth: list[PlantedEdge]) -> None:
+    assert 95 <= len(minute_of_truth) <= 130
 
 
 def test_dwell_and_spacing(minute_of_truth: list[PlantedEdge]) -> None:

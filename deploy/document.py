@@ -1,0 +1,417 @@
+"""Write `docs/settings.md`, `docs/commands.md` and `docs/machine.md`: `python -m deploy.document` (`--check`: exit code 1 when stale).
+
+Settings come from their declarations, commands from the command line itself, states and moves from the executor's tables and the
+source of its machine. Nothing is said here that is not said there, and each page is a function of the code alone: no clock, file of
+settings or environment shows, so that a test can demand that it is current.
+"""
+
+import argparse
+import ast
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from crossbook.runtime.settings import PREFIX, Settings
+from deploy.cli import app
+from executors.tables import INPUTS, ORDER_TABLE, REFUSED, STALE, STATES, STATUSES, TRADE_TABLE, InputKind
+from schemas.records import TradeState
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+#: Last word of a setting's name → its unit.
+UNITS: Final = {
+    "micros": "10⁻⁶ of a dollar or contract",
+    "ppm": "parts per million",
+    "ms": "ms",
+    "s": "s",
+    "dollars": "dollars",
+    "year": "parts per million a year",
+}
+#: Moves that the machine does not make itself: the gate declines (executors/fold.py), a plan opens (`open_trade`).
+OPENING: Final = (("proposed", "declined"), ("proposed", "leading"))
+
+Move = tuple[str, str]
+
+
+def pages() -> dict[str, str]:
+    """Name → text of every page."""
+    return {"settings.md": settings_page(), "commands.md": commands_page(), "machine.md": machine_page()}
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    head = [_row(columns), "|" + "---|" * len(columns)]
+    return "\n".join([*head, *(_row(row) for row in rows)]) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+# Settings
+
+
+class Setting(NamedTuple):
+    """One setting: `section` is empty for those at the top of the file."""
+
+    section: str
+    name: str
+    field: FieldInfo
+
+    @property
+    def variable(self) -> str:
+        """Name in the environment."""
+        path = f"{self.section}__{self.name}" if self.section else self.name
+        return f"{PREFIX}{path}".upper()
+
+    @property
+    def unit(self) -> str:
+        """Unit by the last word of the name; empty where the description says it all."""
+        return UNITS.get(self.name.rsplit("_", 1)[-1], "") if "_" in self.name else ""
+
+
+def settings() -> list[Setting]:
+    """Every setting, in the order of declaration."""
+    found: list[Setting] = []
+    for name, field in Settings.model_fields.items():
+        section = _section(field)
+        if section is None:
+            found.append(Setting("", name, field))
+        else:
+            found += [Setting(name, key, one) for key, one in section.model_fields.items()]
+    return found
+
+
+def settings_page() -> str:
+    """Text of `docs/settings.md`."""
+    parts = [_SETTINGS_HEAD]
+    sections = dict.fromkeys(one.section for one in settings())
+    for section in sections:
+        model = _section(Settings.model_fields[section]) if section else None
+        title = f"## {section}" if section else "## At the top of the file"
+        said = "" if model is None else f"\n{model.__doc__}\n"
+        rows = [
+            [
+                f"`{one.name}`",
+                _default(one.field),
+                one.unit,
+                _allowed(one.field),
+                one.field.description or "",
+                f"`{one.variable}`",
+            ]
+            for one in settings()
+            if one.section == section
+        ]
+        parts.append(
+            f"{title}\n{said}\n" + table(("setting", "default", "unit", "allowed", "what it is", "environment"), rows)
+        )
+    return "\n".join(parts)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _default(field: FieldInfo) -> str:
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{json.dumps(value)}`"
+
+
+def _allowed(field: FieldInfo) -> str:
+    kind = field.annotation
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(kind))
+    words = {bool: "true, false", int: "whole number", float: "number", str: "text"}
+    word = words[kind] if isinstance(kind, type) and kind in words else "list of texts"
+    bounds = [
+        f"{sign} {getattr(rule, name):,}"
+        for rule in field.metadata
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+        if hasattr(rule, name)
+    ]
+    return " ".join([word, " and ".join(bounds)]).strip()
+
+
+_SETTINGS_HEAD: Final = """# Settings
+
+Generated by `python -m deploy.document` from `crossbook/runtime/settings.py`; change that, not this page.
+
+Settings are read from `crossbook.toml` in the working directory, or from the file that `CROSSBOOK_CONFIG` names, and every one of
+them can be overridden in the environment. Names below a section are joined by two underscores; lists are given as JSON. An unknown
+key or variable, or a value that is not allowed, stops the command with one line and exit code 78.
+
+```toml
+# crossbook.toml
+[decide]
+min_edge_micros = 10000        # 1 cent a contract
+
+[catalog]
+pairs_file = "pairs.yaml"
+```
+
+The same by the environment: `CROSSBOOK_DECIDE__MIN_EDGE_MICROS=10000`.
+"""
+
+
+# Commands
+
+
+class Command(NamedTuple):
+    """One command: its words after `crossbook`, and what typer knows of it."""
+
+    words: tuple[str, ...]
+    command: Any
+
+    @property
+    def name(self) -> str:
+        """The command as it is typed."""
+        return " ".join(("crossbook", *self.words))
+
+
+def commands() -> list[Command]:
+    """Every command that does something, in the order of the help; groups are left out."""
+    return list(_commands(typer.main.get_command(app), ()))
+
+
+def _commands(command: Any, words: tuple[str, ...]) -> Iterator[Command]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield Command(words, command)
+        return
+    for name, one in below.items():
+        yield from _commands(one, (*words, name))
+
+
+def commands_page() -> str:
+    """Text of `docs/commands.md`."""
+    parts = [_COMMANDS_HEAD]
+    for one in commands():
+        rows = [_parameter(parameter) for parameter in one.command.params if parameter.name != "help"]
+        options = "\n" + table(("argument or option", "default", "what it is"), rows) if rows else ""
+        parts.append(f"## {one.name}\n\n{' '.join((one.command.help or '').split())}\n{options}")
+    return "\n".join(parts)
+
+
+def _parameter(parameter: Any) -> list[str]:
+    if parameter.param_type_name == "argument":
+        name = parameter.name.upper() + ("…" if parameter.nargs != 1 else "")
+        shown = f"`{name}`"
+    else:
+        value = "" if getattr(parameter, "is_flag", False) else f" {parameter.name.rstrip('_').upper()}"
+        shown = ", ".join(f"`{option}{value}`" for option in (*parameter.opts, *parameter.secondary_opts))
+        shown += " (repeatable)" if getattr(parameter, "multiple", False) else ""
+    if parameter.required:
+        default = "required"
+    elif parameter.default in (None, "") or getattr(parameter, "is_flag", False):
+        default = ""
+    else:
+        default = f"`{parameter.default}`"
+    return [shown, default, parameter.help or ""]
+
+
+_COMMANDS_HEAD: Final = """# Commands
+
+Generated by `python -m deploy.document` from the command line; change `deploy/cli.py`, not this page. `crossbook COMMAND --help`
+says the same.
+
+Commands find the local stack by the state folder (`.crossbook` under the working directory, setting `state_dir`): a running one, or
+the kept state of the last one, whose Kafka and ClickHouse are then started for the length of the command. Where `kafka.bootstrap`
+is set they talk to that broker instead.
+
+Exit codes: 0 done; 1 an operating error, a mismatch, or a lag over its limit; 2 a wrong call; 78 settings that cannot work;
+130 interrupted.
+"""
+
+
+# Machine
+
+
+def order_moves() -> list[Move]:
+    """(status, next status) of every report that changes an order."""
+    return [
+        (status, following)
+        for status in STATUSES
+        for following in dict.fromkeys(ORDER_TABLE[status].values())
+        if following not in {STALE, REFUSED, status}
+    ]
+
+
+def trade_moves() -> list[Move]:
+    """(state, next state) of every move that the code of the machine can make, whatever the quantities are."""
+    reader = MachineReader()
+    moves: dict[Move, None] = dict.fromkeys(OPENING)
+    for state in STATES:
+        for kind in INPUTS:
+            reader.moves.clear()
+            reader.handle(TRADE_TABLE[state][kind], {state})
+            moves |= reader.moves
+    return sorted(moves, key=lambda move: tuple(STATES.index(_state(one)) for one in move))
+
+
+def moves_of(state: TradeState, kind: InputKind) -> list[str]:
+    """States that an input can move a trade to from this state, the first move only."""
+    reader = MachineReader()
+    reader.handle(TRADE_TABLE[state][kind], {state})
+    return [after for before, after in reader.moves if before == state]
+
+
+def _state(name: str) -> TradeState:
+    return next(state for state in STATES if state == name)
+
+
+class MachineReader:
+    """Reads the source of `executors/machine.py` and follows `run.move(...)` through its handlers.
+
+    Branches are followed on both sides, except where they ask for the trade's state by name; quantities are not known here, so a
+    move that no quantity allows may be among the moves.
+    """
+
+    def __init__(self) -> None:
+        tree = ast.parse(files("executors").joinpath("machine.py").read_text("utf-8"))
+        self._functions = {node.name: node.body for node in tree.body if isinstance(node, ast.FunctionDef)}
+        self._handlers: dict[str, ast.expr] = {}
+        for node in tree.body:
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_HANDLERS":
+                assert isinstance(node.value, ast.Dict), "the handlers are a table"
+                keys = (ast.literal_eval(key) for key in node.value.keys if key is not None)
+                self._handlers = dict(zip(keys, node.value.values, strict=True))
+        self.moves: dict[Move, None] = {}
+
+    def handle(self, handler: str, states: set[str]) -> set[str]:
+        """States after a handler, from any of these; its moves are added to `moves`."""
+        value = self._handlers[handler]
+        call = value.body if isinstance(value, ast.Lambda) else ast.Call(value, [], [])
+        assert isinstance(call, ast.Call), "a handler is a function, or a lambda that calls one"
+        return self._call(call, states)
+
+    def _function(self, name: str, states: set[str]) -> set[str]:
+        returned: set[str] = set()
+        return self._block(self._functions[name], states, returned) | returned
+
+    def _block(self, body: Sequence[ast.stmt], states: set[str], returned: set[str]) -> set[str]:
+        for statement in body:
+            match statement:
+                case ast.If():
+                    asked = _asked_state(statement.test)
+                    inside = states & {asked} if asked else states
+                    outside = states - {asked} if asked and isinstance(statement.test, ast.Compare) else states
+                    states = self._block(statement.body, inside, returned) | self._block(
+                        statement.orelse, outside, returned
+                    )
+                case ast.For():
+                    states = states | self._block(statement.body, states, returned)
+                case ast.Return():
+                    returned |= states
+                    return set()
+                case ast.Expr(value=ast.Call() as call):
+                    states = self._call(call, states)
+                case _:
+                    continue
+        return states
+
+    def _call(self, call: ast.Call, states: set[str]) -> set[str]:
+        match call.func:
+            case ast.Attribute(attr="move"):
+                target = ast.literal_eval(call.args[0])
+                self.moves |= {(state, target): None for state in states if state != target}
+                return {target} if states else set()
+            case ast.Name(id=name) if name in self._functions and states:
+                return self._function(name, states)
+            case ast.Subscript():  # the handler of an order that was declared dead is that of one that is done
+                return set().union(*(self.handle(TRADE_TABLE[_state(one)]["done"], {one}) for one in states))
+            case _:
+                return states
+
+
+def _asked_state(test: ast.expr) -> str:
+    """The state that a condition asks for (`… .state == "x"`, also as the first part of an `and`); empty when none."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return _asked_state(test.values[0])
+    match test:
+        case ast.Compare(left=ast.Attribute(attr="state"), ops=[ast.Eq()], comparators=[ast.Constant(value=str(name))]):
+            return name
+        case _:
+            return ""
+
+
+def machine_page() -> str:
+    """Text of `docs/machine.md`."""
+    orders = [[f"`{status}`", *(_order_cell(ORDER_TABLE[status][one]) for one in STATUSES)] for status in STATUSES]
+    trades = [[f"`{kind}`", *(_trade_cell(state, kind) for state in STATES)] for kind in INPUTS]
+    return "\n".join(
+        (
+            _MACHINE_HEAD,
+            _diagram("requested", order_moves()),
+            table(("order is ↓, report says →", *(f"`{one}`" for one in STATUSES)), orders),
+            _TRADE_HEAD,
+            _diagram("proposed", trade_moves()),
+            table(("input ↓, trade is →", *(f"`{one}`" for one in STATES)), trades),
+        )
+    )
+
+
+def _diagram(first: str, moves: Iterable[Move]) -> str:
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}", *(f"    {a} --> {b}" for a, b in moves), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _order_cell(following: str) -> str:
+    return following if following in {STALE, REFUSED} else f"`{following}`"
+
+
+def _trade_cell(state: TradeState, kind: InputKind) -> str:
+    handler = TRADE_TABLE[state][kind]
+    if handler in {"wait", REFUSED}:
+        return handler
+    after = moves_of(state, kind)
+    return f"{handler}{' → ' if after else ''}{', '.join(f'`{one}`' for one in after)}"
+
+
+_MACHINE_HEAD: Final = """# Orders and trades
+
+Generated by `python -m deploy.document` from `executors/tables.py` and the source of `executors/machine.py`; change those, not this
+page.
+
+## An order
+
+A report moves an order as the table says. `stale` is older than what is known and changes no status, `refused` cannot be meant; an
+execution is booked in either case. `unknown` is what silence makes of an order; it is never an end.
+"""
+_TRADE_HEAD: Final = """## A trade
+
+A trade is told something (rows) and answers by a handler of the machine; after the arrow stand the states that it can move to next,
+from which it may move on at once. `wait` keeps the input and does nothing, `refused` cannot be meant. The diagram holds every move
+that the code can make; what a trade holds rules some of them out in a given moment. `declined`, `flat`, `closed` and `stuck` are
+ends, but a fill that comes late or is reversed opens a trade again, except one that is stuck: there a person has been called.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the pages, or check them; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.document")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a page is not current")
+    check: bool = parser.parse_args(argv).check
+    stale = [name for name, text in pages().items() if not _current(DOCS / name, text)]
+    if check:
+        for name in stale:
+            sys.stderr.write(f"docs/{name} is not current; write it with: python -m deploy.document\n")
+        return int(bool(stale))
+    DOCS.mkdir(exist_ok=True)
+    for name in stale:
+        (DOCS / name).write_text(pages()[name], "utf-8")
+    return 0
+
+
+def _current(file: Path, text: str) -> bool:
+    return file.is_file() and file.read_text("utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Style as a test: sizes, docstrings, names, and what may stand in no file; the rules that no linter has."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from executors.code_digest import EXECUTION_MODULES
+from processors.code_digest import DECISION_MODULES
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("crossbook", "schemas", "producers", "processors", "executors", "projections", "deploy")
+MODULE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 70
+#: Modules that may be longer, and why.
+LONG_MODULES = {
+    "schemas/records.py": "one declaration a record and no code: split, the contract would have no one place",
+}
+#: What the project says of other machines; a path of the one it was written on helps nobody.
+MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|work|home|Users|tmp)/")
+INDEX_HOST = re.compile(r"pypi\.|pythonhosted\.|maven\.(?:org|apache)|repo1\.|npmjs\.|crates\.io")
+UNFINISHED = re.compile(r"\b(?:T[O]DO|F[I]XME|X[X]X)\b")
+VAGUE_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc", "base"}
+TEXT_SUFFIXES = {".md", ".toml", ".yml", ".yaml", ".sql", ".avsc", ".lock", ".in", ".json", ".py"}
+#: A path inside a container is no path of this machine.
+CONTAINER_FILES = {"deploy/docker/Dockerfile", "docker-compose.yml"}
+
+PYTHON = sorted(file for folder in (*PACKAGES, "tests") for file in (ROOT / folder).rglob("*.py"))
+TEXTS = sorted(
+    {
+        *PYTHON,
+        *(
+            f
+            for folder in (*PACKAGES, "docs", "tests")
+            for f in (ROOT / folder).rglob("*")
+            if f.suffix in TEXT_SUFFIXES
+        ),
+        *(f for f in ROOT.iterdir() if f.is_file() and (f.suffix in TEXT_SUFFIXES or f.name == "Makefile")),
+        ROOT / "deploy" / "docker" / "Dockerfile",
+    }
+)
+
+
+def name(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
+
+
+def pure_modules() -> tuple[list[str], set[str]]:
+    """Modules and forbidden imports of the contract in pyproject.toml."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contract = next(c for c in content["tool"]["importlinter"]["contracts"] if c["name"].startswith("pure modules"))
+    return contract["source_modules"], set(contract["forbidden_modules"])
+
+
+def pure_files() -> list[Path]:
+    found: list[Path] = []
+    for module in pure_modules()[0]:
+        path = ROOT.joinpath(*module.split("."))
+        found += sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    return found
+
+
+def imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_there_is_something_to_look_at():
+    assert len(PYTHON) > 150
+    assert all(any(name(file).startswith(f"{folder}/") for file in PYTHON) for folder in PACKAGES)
+
+
+def test_modules_are_short():
+    long = {name(file): len(file.read_text("utf-8").splitlines()) for file in PYTHON}
+    assert {
+        module: lines for module, lines in long.items() if lines > MODULE_LINES_MAX and module not in LONG_MODULES
+    } == {}
+    assert all(long[module] > MODULE_LINES_MAX for module in LONG_MODULES), "an exception that is none any more"
+
+
+def test_functions_are_short():
+    long = {
+        f"{name(file)}:{node.lineno} {node.name}": lines
+        for file in PYTHON
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
+    }
+    assert long == {}
+
+
+def test_every_module_says_what_it_is():
+    silent = [name(file) for file in PYTHON if file.read_text("utf-8").strip() and not ast.get_docstring(tree(file))]
+    assert silent == []
+
+
+def test_modules_are_named_for_what_they_do():
+    assert [name(file) for file in PYTHON if file.stem in VAGUE_NAMES] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern", "allowed"),
+    [
+        ("a path of one machine", MACHINE_PATH, CONTAINER_FILES),
+        ("a host of a package index", INDEX_HOST, set()),
+        ("something unfinished", UNFINISHED, set()),
+    ],
+    ids=["machine_path", "index_host", "unfinished"],
+)
+def test_no_file_holds(what, pattern, allowed):
+    found = [
+        f"{name(file)}:{number} {line.strip()[:100]}"
+        for file in TEXTS
+        if name(file) not in allowed
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    assert found == [], what
+
+
+def test_the_patterns_find_what_they_look_for():
+    # Put together here, because this file is looked at too.
+    path, host, note = "".join(("/", "root/x")), ".".join(("pypi", "org")), "".join(("TO", "DO: x"))
+    assert MACHINE_PATH.search(f'open("{path}")')
+    assert not MACHINE_PATH.search("tests/work/x")
+    assert INDEX_HOST.search(host)
+    assert UNFINISHED.search(note)
+
+
+def test_pure_modules_exist_and_import_nothing_impure():
+    forbidden = pure_modules()[1]
+    impure = {
+        name(file): found for file in pure_files() if (found := {m.split(".")[0] for m in imported(file)} & forbidden)
+    }
+    assert impure == {}
+
+
+def test_pure_modules_have_no_coroutines():
+    assert [name(f) for f in pure_files() if any(isinstance(n, ast.AsyncFunctionDef) for n in ast.walk(tree(f)))] == []
+
+
+def test_whatever_decides_or_executes_is_pure():
+    pure = set(pure_modules()[0])
+    assert set(DECISION_MODULES) <= pure
+    assert {f"executors.{module}" for module in EXECUTION_MODULES} <= pure
+
+
+def test_nothing_is_hidden_from_the_type_checker():
+    hidden = [name(f) for f in PYTHON if f.name != Path(__file__).name and "TYPE_CHECKING" in f.read_text("utf-8")]
+    assert hidden == []
