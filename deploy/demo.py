@@ -185,7 +185,8 @@ def _finish(stack: LocalStack, options: DemoOptions, screen: Screen, ts_start_ns
     settings = stack.settings
     if not options.recording:
         screen.say("no new trades; settling those that are open")
-        change_trading_state(settings, "halted", "all", "", "end of the demo", wait_s=5)
+        # Not "halted": that would hold back the hedges and unwinds of open trades as well.
+        change_trading_state(settings, "reduce_only", "all", "", "end of the demo", wait_s=5)
         _await_settled(settings)
     screen.say("stopping the feeds; reading the log to its end")
     stack.stop_group("feeds")

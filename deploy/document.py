@@ -259,7 +259,7 @@ def moves_of(state: TradeState, kind: InputKind) -> list[str]:
     """States that an input can move a trade to from this state, the first move only."""
     reader = MachineReader()
     reader.handle(TRADE_TABLE[state][kind], {state})
-    return [after for before, after in reader.moves if before == state]
+    return [after for after in STATES if (state, after) in reader.moves]
 
 
 def _state(name: str) -> TradeState:

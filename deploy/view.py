@@ -161,8 +161,10 @@ def _foot(page: Page) -> Group:
     counts, pnl = page.counts, page.pnl
     behind = max(page.lag, key=lambda row: row.lag_seconds, default=None)
     lines = [
-        f"trades   {counts.hedged} hedged, {counts.unwound} unwound, {counts.unfilled} unfilled, {counts.declined} declined, "
-        f"{counts.stuck} stuck, {counts.open} open; {counts.fills} fills",
+        (
+            f"trades   {counts.hedged} hedged, {counts.unwound} unwound, {counts.unfilled} unfilled, {counts.declined} declined, "
+            f"{counts.stuck} stuck, {counts.open} open; {counts.fills} fills"
+        ),
         f"PnL      net ${dollars(pnl.net)} = gross ${dollars(pnl.gross)} - fees ${dollars(pnl.fees)}; realised ${dollars(pnl.realised)}",
         "latency  "
         + (", ".join(_latency(name, value) for name, value in sorted(page.latencies.items())) or "none yet"),

@@ -36,6 +36,7 @@ from schemas.records import (
 
 #: Steps of one `advance`, so that the shell looks at its signals and files now and then.
 STEPS_MAX: Final = 5_000
+NEVER_NS: Final = 2**63 - 1
 
 
 class Engine:
@@ -47,6 +48,7 @@ class Engine:
         self._written: list[Record] = []
         self._observed: deque[LatencyObserved] = deque()
         self._urgent = False
+        self._sent_ns: dict[int, int] = {}  # when a venue gets the first order that is not committed yet, a lane
 
     @property
     def now_ns(self) -> int:
@@ -159,7 +161,9 @@ class Engine:
     def advance(self, steps_max: int = STEPS_MAX) -> bool:
         """Step the lanes until something must be committed before work goes on, or nothing is ready; whether more may be.
 
-        A step that requested an order ends the batch: nothing of the venue's answer is looked at before the plan is written.
+        A batch ends before the first step in which the venue could have received an order of the same batch: nothing of its
+        answer is looked at before the plan is written. So trades that come together share a transaction, and one that comes
+        alone is committed at once, because nothing else is ready.
         """
         self._urgent = False
         while self._observed:
@@ -170,6 +174,8 @@ class Engine:
             worked = False
             for lane in self.lanes.values():
                 if lane.ready():
+                    if lane.next_ts_ns() >= self._sent_ns.get(lane.partition, NEVER_NS):
+                        return True
                     lane.step()
                     worked = True
                     steps += 1
@@ -178,8 +184,9 @@ class Engine:
         return False
 
     def take(self) -> list[Record]:
-        """Records of `orders` and `fills` since the last call, in journal order."""
+        """Records of `orders` and `fills` since the last call, in journal order. You must commit them before you advance."""
         written, self._written = self._written, []
+        self._sent_ns.clear()
         return written
 
     def _journal(self, record: JournalInput) -> None:
@@ -189,10 +196,10 @@ class Engine:
         self._written.extend(outputs)
         for output in outputs:
             if isinstance(output, OrderRequested):
-                self.lanes[output.partition].venue.submit(output, self.state.terms.paper)
-                self._urgent = True
-            elif isinstance(output, TradeUpdate):
-                self._urgent = True
+                paper = self.state.terms.paper
+                self.lanes[output.partition].venue.submit(output, paper)
+                sent_ns = output.ts_ns + paper.request_ns
+                self._sent_ns[output.partition] = min(sent_ns, self._sent_ns.get(output.partition, NEVER_NS))
 
 
 def refold(records: Iterable[Record]) -> tuple[ExecutorState, dict[int, deque[Journaled]]]:

@@ -39,7 +39,7 @@ from executors.latency import LatencyWatch
 from executors.terms import make_terms
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
-from schemas.records import DeadLetter, LogOpened, Record, TradeIntent, Watermark
+from schemas.records import DeadLetter, LatencyObserved, LogOpened, Record, TradeIntent, Watermark
 from schemas.topics import TOPICS
 
 STAGE = "execute"
@@ -114,6 +114,7 @@ class Execute:
         for number in self._inputs:
             self._rebuild(number, journaled.get(number))
         self._letters: list[DeadLetter] = []
+        self._pending: list[Record] = []
         self._latency = LatencyWatch()
         self._committed_at = time.monotonic()
         self._kill_file = Path(settings.state_dir) / KILL_FILE
@@ -242,10 +243,12 @@ class Execute:
             self._commit(began_ns)
 
     def _commit(self, began_ns: int) -> None:
-        records = self._engine.take()
+        self._pending += self._engine.take()
         due = time.monotonic() - self._committed_at >= POSITION_INTERVAL_S
-        if not records and not self._letters and not due:
+        # A measurement changes nothing: it rides along with the next record that does, or with the positions.
+        if not due and not self._letters and all(isinstance(record, LatencyObserved) for record in self._pending):
             return
+        records, self._pending = self._pending, []
         moved = {key: at for key, at in self._offsets().items() if at > self._committed[key]}
         if records or self._letters or moved:
             prefix = self._kafka.prefix

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from crossbook.domain.book_state import Change
 from crossbook.domain.market_state import MarketState
 from executors.errors import JournalError, LaneError
 from executors.fold import SETTLED_ACTION, ExecutorState
@@ -125,6 +126,13 @@ class Lane:
             return True
         return bool(self._records) and self._records[0][0] <= self._proved
 
+    def next_ts_ns(self) -> int:
+        """Stream time, at the earliest, that the next step may reach; it may be asked only when `ready`."""
+        now = self.market.now_ns
+        if self._intents and self._intents[0].intent.position <= self.position:
+            return now
+        return max(now, getattr(self._records[0][1], "ts_received_ns", now))
+
     def step(self) -> None:
         """Process the next intent of the position reached, or else fold the next position and all that is due by it."""
         if self._intents and self._intents[0].intent.position <= self.position:
@@ -132,24 +140,27 @@ class Lane:
             return
         position, record = self._records.popleft()
         self._journaled = False
-        floor_ns = self._fold(position, record)
-        if record is None:
+        floor_ns = self.market.now_ns
+        change = self._fold(position, record)
+        if change is None:
             return
         self._run_due()
         if self._state.working.get(self.partition):
-            self._watch_tops()
+            self._watch_tops(change)
         if isinstance(record, InstrumentSettled) or (self._journaled and self.market.settled):
             self._settle()
         assert self.market.now_ns >= floor_ns, "stream time is monotone"
 
-    def _fold(self, position: int, record: Record | None) -> int:
+    def _fold(self, position: int, record: Record | None) -> Change | None:
         floor_ns = self.market.now_ns
+        change = None
         if record is None:
             self.market.skip(position)
         else:
-            self.venue.begin(self.market.apply(position, record), floor_ns)
+            change = self.market.apply(position, record)
+            self.venue.begin(change, floor_ns)
         self.position = position
-        return floor_ns
+        return change
 
     def _run_due(self) -> None:
         now = self.market.now_ns
@@ -243,15 +254,23 @@ class Lane:
             if not _same_top(trade.top(lead), top):
                 self._record(top)
 
-    def _watch_tops(self) -> None:
-        """Journal a top when it turns a hedging trade's price adverse, or back."""
+    def _watch_tops(self, change: Change) -> None:
+        """Journal a top when it turns a hedging trade's price adverse, or back: after a change of its book, its feed or its listing.
+
+        A feed that falls silent is noticed at the next word of any other feed, half a second later at most.
+        """
+        if change.kind in {"none", "trade"}:
+            return
         limit = self._state.terms.execute.adverse_micros
         for trade_id in list(self._state.working[self.partition]):
             trade = self._state.trades[trade_id]
             if trade.state != "hedging":
                 continue
             lead = trade.residual < 0
-            top = self._top(trade_id, trade.leg(lead).instrument_id, self.market.now_ns)
+            instrument_id = trade.leg(lead).instrument_id
+            if change.kind == "book" and change.instrument_id != instrument_id:
+                continue
+            top = self._top(trade_id, instrument_id, self.market.now_ns)
             seen = msgspec.structs.replace(trade, **{"top_leader" if lead else "top_hedge": top})
             if is_adverse(seen, limit) != is_adverse(trade, limit):
                 self._record(top)

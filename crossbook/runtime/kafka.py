@@ -33,6 +33,9 @@ CALL_TIMEOUT_S = 10.0
 RECORD_BYTES_MAX = 2_097_152 - 16_384
 #: A topic that was just created may be unknown to a broker for this long.
 PROPAGATION_S = 5.0
+#: librdkafka stops fetching when its queue holds `queued.min.messages` and by default looks again only after a second: a reader
+#: that catches up is then capped at 20 to 30 thousand records/s. Measured with 5 ms instead: over a million.
+FAST_FETCH: dict[str, Any] = {"queued.min.messages": 50_000, "fetch.queue.backoff.ms": 5}
 _FENCED = {
     KafkaError._FENCED,
     KafkaError.PRODUCER_FENCED,
@@ -290,7 +293,7 @@ def open_consumer(
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": fetch_wait_ms,
             "fetch.min.bytes": fetch_min_bytes,
-            "queued.min.messages": 20_000,
+            **FAST_FETCH,
             "enable.partition.eof": False,
         }
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from crossbook.runtime.errors import BrokerAwayError, LogError
-from crossbook.runtime.kafka import client_config, offset_range
+from crossbook.runtime.kafka import FAST_FETCH, client_config, offset_range
 from crossbook.runtime.settings import KafkaSettings
 from schemas.topics import TOPICS
 
@@ -42,7 +42,7 @@ def read_partition(
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
-        "queued.min.messages": 20_000,
+        **FAST_FETCH,
     }
     consumer = Consumer(settings)
     try:

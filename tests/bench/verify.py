@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from crossbook.runtime.reading import LogLine
 from processors.code_digest import decision_digest
 from processors.decide_partition import PartitionFold
 from processors.decide_state import DecideState
-from processors.verify import OUTPUT_TOPICS, Line, TopicCheck, compare
+from processors.verify import OUTPUT_TOPICS, TopicCheck, compare
 from schemas.codec import load_codec
 from tests.bench.decide import MIXES, make_stream
 from tests.bench.report import Row
@@ -23,15 +24,15 @@ def run() -> list[Row]:
 def _verify(name: str) -> Row:
     codec = load_codec()
     head, events = make_stream(MIXES[name], EVENTS[name])
-    market = [Line(None, codec.encode(record), offset) for offset, record in enumerate([*head, *events])]
+    market = [LogLine(offset, 0, None, codec.encode(record)) for offset, record in enumerate([*head, *events])]
     del head, events
-    written: dict[str, list[Line]] = {topic: [] for topic in OUTPUT_TOPICS}
+    written: dict[str, list[LogLine]] = {topic: [] for topic in OUTPUT_TOPICS}
     fold = PartitionFold(0, codec, DecideState(decision_digest()))
     for line in market:
         for topic, key, record in fold.take(line.offset, line.value):
-            written[topic].append(Line(None if key is None else key.encode(), codec.encode(record)))
+            written[topic].append(LogLine(line.offset, 0, None if key is None else key.encode(), codec.encode(record)))
 
-    def lines(topic: str) -> Iterator[Line]:
+    def lines(topic: str) -> Iterator[LogLine]:
         return iter(written[topic])
 
     checks = {topic: TopicCheck(topic, 0, lines(topic), codec) for topic in OUTPUT_TOPICS}

@@ -130,8 +130,8 @@ def test_no_file_holds(what, pattern, allowed):
 
 
 def test_the_patterns_find_what_they_look_for():
-    # Put together here, because this file is looked at too.
-    path, host, note = "".join(("/", "root/x")), ".".join(("pypi", "org")), "".join(("TO", "DO: x"))
+    # Written backwards, because this file is looked at too.
+    path, host, note = "x/toor/"[::-1], "gro.ipyp"[::-1], "x :ODOT"[::-1]
     assert MACHINE_PATH.search(f'open("{path}")')
     assert not MACHINE_PATH.search("tests/work/x")
     assert INDEX_HOST.search(host)
