@@ -33,7 +33,7 @@ class Codec:
         for schema in registry.by_id.values():
             cls = RECORDS.get(schema.record)
             if cls is None:
-                raise RegistryError(f"registry.json pins {schema.record}, which schemas/records.py does not have")
+                raise RegistryError(f"registry.json pins {schema.record}, which schemas/records/ does not have")
             newest = registry.newest[schema.record].id
             self._readers[schema.id] = (cls, parsed[schema.id], None if newest == schema.id else parsed[newest])
         for name, schema in registry.newest.items():

@@ -1,6 +1,6 @@
 """Pin changed schemas: `python -m schemas.pin` (`--check` only says what it would do, exit code 1 when there is something).
 
-When to run it: after an `.avsc` file in `avro/` was changed or added, together with its class in `records.py`. It appends the
+When to run it: after an `.avsc` file in `avro/` was changed or added, together with its class in `records/`. It appends the
 changed schema to `registry.json` as the record's next version, under the next free id, and from then on the codec writes that
 version. What is pinned already is never edited, renumbered or removed: bytes of that id may stand in a log. A version that is
 not FULL_TRANSITIVE compatible with all earlier ones is refused; give a new field a default, or name a new record.

@@ -37,6 +37,8 @@ class Audit:
 
     def __init__(self, log: Log) -> None:
         self.log = log
+        self.log_lines = {topic: log.lines(topic) for topic in ("market", "deadletter")}
+        self.letters = log.records("deadletter")
         self.market = log.readable("market")
         self.signals = log.readable("signals")
         self.intents = [r for r in log.readable("intents") if isinstance(r, TradeIntent)]
@@ -112,7 +114,7 @@ class Audit:
         assert decided.mismatches == 0, decided.first_difference and decided.first_difference.describe()
         assert executed.mismatches == 0, executed.first_difference and executed.first_difference.describe()
         assert decided.decisions == len(self.signals) + len(self.intents)
-        assert decided.events == len(self.log.lines("market")), "decide has read everything"
+        assert decided.events == len(self.log_lines["market"]), "decide has read everything"
 
     def check_trades(self) -> None:
         """Every intent became a trade that ended, with nothing unmatched that could be traded away."""

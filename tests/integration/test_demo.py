@@ -4,7 +4,6 @@ The run is left alone (what is killed is `test_faults.py`); the figures are held
 """
 
 import json
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from crossbook.runtime.settings import KafkaSettings
 from deploy.demo import PREFIX
 from deploy.local.kafka import KafkaServer
 from tests.integration.audit import Audit
-from tests.integration.whole_stack import Log, Stack, answer, crossbook, processes_of, started, wait_until
+from tests.integration.whole_stack import Log, answer, crossbook, processes_of
 
 pytestmark = pytest.mark.stack
 SECONDS = "22"
@@ -69,6 +68,13 @@ def test_it_trades_and_proves_it(summary: dict[str, Any]) -> None:
     assert summary["first_hedged_fill_s"] > 0
 
 
+def test_nothing_of_it_still_runs_and_its_tables_are_kept(folder: Path, summary: dict[str, Any]) -> None:
+    assert processes_of(folder) == []
+    (row,) = answer(folder, "sql", "SELECT net_micros, fees_micros FROM pnl_total")
+    assert row == {"net_micros": summary["pnl_micros"]["net"], "fees_micros": summary["pnl_micros"]["fees"]}
+    assert processes_of(folder) == [], "what the query started is gone"
+
+
 def test_the_planted_edges_are_found_and_no_others(summary: dict[str, Any]) -> None:
     planted = summary["planted"]
     assert planted["edges"] >= 3
@@ -92,23 +98,3 @@ def test_its_pnl_is_that_of_the_fills(summary: dict[str, Any], audit: Audit) -> 
 
 def test_the_log_holds(audit: Audit) -> None:
     audit.check()
-
-
-def test_nothing_of_it_still_runs_and_its_tables_are_kept(folder: Path, summary: dict[str, Any]) -> None:
-    assert processes_of(folder) == []
-    (row,) = answer(folder, "sql", "SELECT net_micros, fees_micros FROM pnl_total")
-    assert row == {"net_micros": summary["pnl_micros"]["net"], "fees_micros": summary["pnl_micros"]["fees"]}
-    assert processes_of(folder) == [], "what the query started is gone"
-
-
-def test_ctrl_c_ends_the_run_early_and_in_order(folder: Path, audit: Audit) -> None:
-    """Last: it forgets the run that the others look at."""
-    audit.check_journal()
-    with started(folder, "demo", "--seconds", "600", "--json") as process:
-        stack = Stack(folder / ".crossbook" / "demo")
-        wait_until("the feeds", lambda: stack.pid("producers") and stack.description().get("pid") == process.pid)
-        process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=90)
-    assert (process.returncode, errors) == (0, "")
-    assert json.loads(said)["verified"]["mismatches"] == 0
-    assert processes_of(folder) == []

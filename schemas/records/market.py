@@ -1,0 +1,194 @@
+"""Records of `tape` and `market`: what venues said and what was configured, in the order that decisions are made in."""
+
+from schemas.records.base import Delivery, Direction, FeedState, InstrumentStatus, Record, Relation, Side, Venue
+from schemas.records.parts import FeeSchedule, OrderMinimum, PayoutCell, PriceRange
+
+
+class RawFrame(Record, frozen=True, kw_only=True, gc=False):
+    """A venue message as bytes, published before it is parsed."""
+
+    ts_received_ns: int
+    feed: str
+    connection: str
+    session: int
+    direction: Direction
+    payload: bytes
+
+
+class LogOpened(Record, frozen=True, kw_only=True, gc=False):
+    """Head of a `market` partition: names the log and where its positions start."""
+
+    ts_received_ns: int
+    log_id: str
+    partition: int
+    partitions: int
+    base_offset: int
+
+
+class DecideConfigured(Record, frozen=True, kw_only=True, gc=False):
+    """Settings and code digest under which decide works from this position on."""
+
+    ts_received_ns: int
+    code_digest: str
+    min_edge_micros: int
+    edge_change_micros: int
+    top_interval_ns: int
+    watermark_interval_ns: int
+    polled_fresh_ns: int
+    feed_stale_ns: int
+    cooldown_ns: int
+    intent_valid_ns: int
+    close_window_ns: int
+    game_start_window_ns: int
+    jump_ns: int
+    cost_max_micros: int
+    control_offset: int
+
+
+class FrictionPack(Record, frozen=True, kw_only=True, gc=False):
+    """Costs beside price and fee. Named by its hash in every edge."""
+
+    ts_received_ns: int
+    gas_micros: int
+    fx_ppm: int
+    on_ramp_ppm: int
+    lockup_ppm_per_year: int
+    source: str
+    hash: str
+
+
+class InstrumentListed(Record, frozen=True, kw_only=True, gc=False):
+    """A binary contract as it may be traded now; repeated as a keyframe and on every change."""
+
+    ts_received_ns: int
+    instrument_id: str
+    venue: Venue
+    symbol: str
+    yes_token: str | None = None
+    no_token: str | None = None
+    event_id: str
+    series_id: str | None = None
+    group: str
+    title: str
+    category: str
+    rules_hash: str
+    resolution_source: str
+    grid: tuple[PriceRange, ...]
+    quantity_step_micros: int
+    minimums: tuple[OrderMinimum, ...]
+    taker_delay_ms: int
+    ts_close_ns: int | None = None
+    ts_payout_expected_ns: int | None = None
+    ts_game_start_ns: int | None = None
+    neg_risk: bool
+    exchange_version: str
+    shard: int
+    volume_micros: int | None = None
+    status: InstrumentStatus
+    fee_schedule: FeeSchedule
+    keyframe: bool
+
+
+class InstrumentMoved(Record, frozen=True, kw_only=True, gc=False):
+    """The instrument leaves this partition: its book is dropped and its quotes are closed."""
+
+    ts_received_ns: int
+    instrument_id: str
+    group_from: str
+    group_to: str
+
+
+class InstrumentSettled(Record, frozen=True, kw_only=True, gc=False):
+    """The market's payout."""
+
+    ts_received_ns: int
+    ts_venue_ns: int | None = None
+    instrument_id: str
+    payout_yes_micros: int
+    source: str
+
+
+class PairListed(Record, frozen=True, kw_only=True, gc=False):
+    """Two instruments judged to resolve alike (or as complements), in force from this position on."""
+
+    ts_received_ns: int
+    group: str
+    pair_id: str
+    relation: Relation
+    instrument_a: str
+    instrument_b: str
+    payouts: tuple[PayoutCell, ...]
+    haircut_micros: int
+    evidence: str
+    approved_by: str
+    keyframe: bool
+
+
+class PairDelisted(Record, frozen=True, kw_only=True, gc=False):
+    """The pair is no longer traded; open trades go on by their plan."""
+
+    ts_received_ns: int
+    pair_id: str
+    reason: str
+
+
+class BookSnapshot(Record, frozen=True, kw_only=True, gc=False):
+    """The whole book of an instrument, in YES terms; starts or refreshes it."""
+
+    ts_received_ns: int
+    ts_venue_ns: int | None = None
+    instrument_id: str
+    feed: str
+    session: int
+    sequence: int
+    delivery: Delivery
+    cadence_ms: int
+    keyframe: bool
+    bid_prices: tuple[int, ...]
+    bid_sizes: tuple[int, ...]
+    ask_prices: tuple[int, ...]
+    ask_sizes: tuple[int, ...]
+
+
+class BookDelta(Record, frozen=True, kw_only=True, gc=False):
+    """Changed levels of a book, absolute sizes; counts only right after previous_sequence of the same session."""
+
+    ts_received_ns: int
+    ts_venue_ns: int | None = None
+    instrument_id: str
+    feed: str
+    session: int
+    sequence: int
+    previous_sequence: int
+    bid_prices: tuple[int, ...]
+    bid_sizes: tuple[int, ...]
+    ask_prices: tuple[int, ...]
+    ask_sizes: tuple[int, ...]
+
+
+class PublicTrade(Record, frozen=True, kw_only=True, gc=False):
+    """A trade of others."""
+
+    ts_received_ns: int
+    ts_venue_ns: int | None = None
+    instrument_id: str
+    feed: str
+    session: int
+    trade_id: str
+    price_micros: int
+    quantity_micros: int
+    taker_side: Side
+
+
+class FeedStatus(Record, frozen=True, kw_only=True, gc=False):
+    """Health of a feed, every 500 ms into each partition that it feeds, and at once when it changes. Silence for 2 s means stale."""
+
+    ts_received_ns: int
+    feed: str
+    venue: Venue
+    session: int
+    state: FeedState
+    reason: str
+    instruments: tuple[str, ...]
+    ts_data_ns: int | None = None
+    clock_offset_ns: int | None = None

@@ -1,0 +1,225 @@
+"""Records of `orders` and `fills`: the executor's journal, and executions for everyone else."""
+
+from schemas.records.base import (
+    Finality,
+    LatencyKind,
+    Liquidity,
+    OrderStatus,
+    Outcome,
+    Package,
+    Record,
+    Role,
+    Scope,
+    Side,
+    TimeInForce,
+    TimerKind,
+    TradeState,
+    TradingState,
+    Venue,
+)
+from schemas.records.parts import PlanSlot
+from schemas.records.signals import TradeIntent
+
+
+class ExecutorConfigured(Record, frozen=True, kw_only=True, gc=False):
+    """Settings and code digest under which the executor works from here on."""
+
+    sequence: int
+    ts_ns: int
+    portfolio: str
+    code_digest: str
+    settings: str
+
+
+class IntentSeen(Record, frozen=True, kw_only=True, gc=False):
+    """Input: an intent reached the executor."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    ts_seen_ns: int
+    intent: TradeIntent
+
+
+class ControlApplied(Record, frozen=True, kw_only=True, gc=False):
+    """Input: an operator's word took effect; the acknowledgement of a halt."""
+
+    sequence: int
+    ts_ns: int
+    control_offset: int
+    action: str
+    scope: Scope
+    scope_value: str
+    state: TradingState | None = None
+    name: str
+    value_micros: int
+    operator: str
+
+
+class TimerFired(Record, frozen=True, kw_only=True, gc=False):
+    """Input: a timer of a trade ran out."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    trade_id: str
+    timer: TimerKind
+    order_id: str
+
+
+class TopSeen(Record, frozen=True, kw_only=True, gc=False):
+    """Input: the book that an open trade's choice rests on."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    trade_id: str
+    instrument_id: str
+    usable: bool
+    bid_price_micros: int | None = None
+    bid_size_micros: int | None = None
+    ask_price_micros: int | None = None
+    ask_size_micros: int | None = None
+
+
+class TradePlan(Record, frozen=True, kw_only=True, gc=False):
+    """Output: everything that a trade may send, committed before its first byte leaves."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    trade_id: str
+    intent_id: str
+    pair_id: str
+    quantity_micros: int
+    leader: PlanSlot
+    slots: tuple[PlanSlot, ...]
+
+
+class OrderRequested(Record, frozen=True, kw_only=True, gc=False):
+    """Output: we are about to send this order."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    order_id: str
+    trade_id: str
+    role: Role
+    attempt: int
+    instrument_id: str
+    venue: Venue
+    outcome: Outcome
+    side: Side
+    price_limit_micros: int
+    quantity_micros: int
+    time_in_force: TimeInForce
+    reduce_only: bool
+    send_before_ns: int
+    reserved_micros: int
+
+
+class OrderReport(Record, frozen=True, kw_only=True, gc=False):
+    """Input: what the venue (or silence) told us of an order. Carries its result, so that no reader needs an order machine."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    report_id: str
+    order_id: str
+    venue_order_id: str
+    trade_id: str
+    ts_venue_ns: int | None = None
+    order_status: OrderStatus
+    cumulative_quantity_micros: int
+    leaves_quantity_micros: int
+    last_quantity_micros: int
+    last_price_micros: int
+    last_fee_micros: int
+    fill_id: str
+    liquidity: Liquidity
+    finality: Finality
+    reversed: bool
+    reason: str
+
+
+class TradeUpdate(Record, frozen=True, kw_only=True, gc=False):
+    """Output: a trade changed state."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    trade_id: str
+    intent_id: str
+    pair_id: str
+    package: Package
+    state: TradeState
+    reason: str
+    quantity_a_micros: int
+    quantity_b_micros: int
+    residual_micros: int
+    cost_micros: int
+    fee_micros: int
+    edge_micros: int
+
+
+class LatencyObserved(Record, frozen=True, kw_only=True, gc=False):
+    """Input that changes nothing: wall-clock stamps of a finished stage."""
+
+    sequence: int
+    ts_ns: int
+    trade_id: str
+    kind: LatencyKind
+    ts_start_ns: int
+    ts_end_ns: int
+    latency_ns: int
+
+
+class Fill(Record, frozen=True, kw_only=True, gc=False):
+    """One execution, for everyone else (derived from the journal in the same transaction)."""
+
+    sequence: int
+    ts_ns: int
+    fill_id: str
+    order_id: str
+    trade_id: str
+    intent_id: str
+    pair_id: str
+    category: str
+    role: Role
+    instrument_id: str
+    venue: Venue
+    outcome: Outcome
+    side: Side
+    price_micros: int
+    price_planned_micros: int
+    quantity_micros: int
+    fee_micros: int
+    liquidity: Liquidity
+    schedule_hash: str
+    finality: Finality
+
+
+class FillConfirmed(Record, frozen=True, kw_only=True, gc=False):
+    """A provisional execution became final."""
+
+    sequence: int
+    ts_ns: int
+    fill_id: str
+    trade_id: str
+
+
+class FillReversed(Record, frozen=True, kw_only=True, gc=False):
+    """A provisional execution never happened after all."""
+
+    sequence: int
+    ts_ns: int
+    fill_id: str
+    trade_id: str
+    reason: str

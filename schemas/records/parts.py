@@ -1,0 +1,91 @@
+"""Parts that stand inside records and are never written to a topic alone."""
+
+from schemas.records.base import (
+    FeeModel,
+    OrderType,
+    Outcome,
+    PayoutOutcome,
+    Record,
+    Role,
+    Rounding,
+    Side,
+    TimeInForce,
+    Venue,
+)
+
+
+class PriceRange(Record, frozen=True, kw_only=True, gc=False):
+    """One stretch of a price grid: valid prices are start, start + tick, ... up to end."""
+
+    start_micros: int
+    end_micros: int
+    tick_micros: int
+
+
+class FeeSchedule(Record, frozen=True, kw_only=True, gc=False):
+    """How a venue charges one instrument, from a moment on. Named by its hash in every edge and fill."""
+
+    model: FeeModel
+    taker_rate_ppm: int
+    maker_rate_ppm: int
+    exponent: int
+    rounding: Rounding
+    member_precision_micros: int
+    ts_effective_ns: int
+    source: str
+    hash: str
+
+
+class OrderMinimum(Record, frozen=True, kw_only=True, gc=False):
+    """Smallest order that a venue takes, by order type and side."""
+
+    order_type: OrderType
+    side: Side
+    quantity_micros: int
+    notional_micros: int
+
+
+class PayoutCell(Record, frozen=True, kw_only=True, gc=False):
+    """What both legs pay in one outcome of the world."""
+
+    outcome: PayoutOutcome
+    payout_a_micros: int | None = None
+    payout_b_micros: int | None = None
+    admissible: bool
+    evidence: str
+
+
+class IntentLeg(Record, frozen=True, kw_only=True, gc=False):
+    """One side of a package as a processor wants it bought."""
+
+    instrument_id: str
+    venue: Venue
+    outcome: Outcome
+    price_limit_micros: int
+    cost_micros: int
+    fee_micros: int
+    depth_micros: int
+    quantity_step_micros: int
+    quantity_minimum_micros: int
+    notional_minimum_micros: int
+    taker_delay_ms: int
+    grid: tuple[PriceRange, ...]
+    fee_schedule: FeeSchedule
+    category: str
+    shard: int
+
+
+class PlanSlot(Record, frozen=True, kw_only=True, gc=False):
+    """An order that may be sent under a committed plan."""
+
+    order_id: str
+    role: Role
+    attempt: int
+    instrument_id: str
+    venue: Venue
+    outcome: Outcome
+    side: Side
+    price_worst_micros: int
+    quantity_max_micros: int
+    time_in_force: TimeInForce
+    ts_deadline_ns: int

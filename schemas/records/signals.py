@@ -1,0 +1,110 @@
+"""Records of `signals` and `intents`: what decide made of the market."""
+
+from schemas.records.base import EdgeState, Package, Record
+from schemas.records.parts import IntentLeg
+
+
+class TopOfBook(Record, frozen=True, kw_only=True, gc=False):
+    """Best bid and ask of an instrument."""
+
+    ts_ns: int
+    log_id: str
+    partition: int
+    position: int
+    index: int
+    instrument_id: str
+    valid: bool
+    fresh: bool
+    bid_price_micros: int | None = None
+    bid_size_micros: int | None = None
+    ask_price_micros: int | None = None
+    ask_size_micros: int | None = None
+    ts_received_ns: int
+
+
+class EdgeQuote(Record, frozen=True, kw_only=True, gc=False):
+    """Edge of a package after fees, frictions and depth, at a stated quantity. All amounts are totals of that quantity, micros of a dollar."""
+
+    ts_ns: int
+    log_id: str
+    partition: int
+    position: int
+    index: int
+    pair_id: str
+    package: Package
+    state: EdgeState
+    reason: str
+    quantity_micros: int
+    price_a_micros: int
+    price_b_micros: int
+    cost_a_micros: int
+    cost_b_micros: int
+    payout_micros: int
+    gross_micros: int
+    fee_a_micros: int
+    fee_b_micros: int
+    friction_micros: int
+    lockup_micros: int
+    net_micros: int
+    net_per_contract_micros: int
+    distance_micros: int
+    schedule_a: str
+    schedule_b: str
+    friction_hash: str
+
+
+class EdgeStatistics(Record, frozen=True, kw_only=True, gc=False):
+    """Counters of a pair's package since the log began; written with a Watermark when they changed."""
+
+    ts_ns: int
+    log_id: str
+    partition: int
+    position: int
+    index: int
+    pair_id: str
+    package: Package
+    evaluations: int
+    gross_positive: int
+    net_positive: int
+    episodes: int
+    at_threshold: int
+    episodes_at_threshold: int
+    net_best_micros: int | None = None
+
+
+class Watermark(Record, frozen=True, kw_only=True, gc=False):
+    """Proof that decide has folded everything up to a position."""
+
+    ts_ns: int
+    log_id: str
+    partition: int
+    position: int
+    index: int
+    intents: int
+    clamped: int
+
+
+class TradeIntent(Record, frozen=True, kw_only=True, gc=False):
+    """What decide wants done: buy both legs of a package."""
+
+    intent_id: str
+    ts_ns: int
+    ts_received_ns: int
+    log_id: str
+    partition: int
+    position: int
+    index: int
+    number: int
+    pair_id: str
+    package: Package
+    quantity_micros: int
+    leg_a: IntentLeg
+    leg_b: IntentLeg
+    payout_micros: int
+    gross_micros: int
+    friction_micros: int
+    lockup_micros: int
+    net_micros: int
+    net_per_contract_micros: int
+    friction_hash: str
+    valid_until_ns: int
