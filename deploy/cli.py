@@ -91,18 +91,19 @@ def demo(
 
 @app.command()
 def up(
-    preset: Annotated[
-        Literal["eventful", "worldcup", "none"],
-        typer.Option(help="sandbox preset, or `none` for the venues that the settings name"),
-    ] = "eventful",
+    feeds: Annotated[
+        Literal["sandbox", "venues", "none"],
+        typer.Option(help="sandbox venues, the venues that the settings name, or none (for `crossbook import`)"),
+    ] = "sandbox",
+    preset: Annotated[Literal["eventful", "worldcup"], typer.Option(help="the sandbox's market")] = "eventful",
     seed: Annotated[int, typer.Option(help="seed of the sandbox world")] = 7,
     rate: Annotated[float, typer.Option(min=1, help="book updates a second of the sandbox world")] = 300,
     detach: Annotated[bool, typer.Option("--detach", help="return once everything runs")] = False,
 ) -> None:
     """Start the local stack and keep it running: Kafka, ClickHouse, venues, stages. Ctrl-C stops it."""
-    from deploy.stack import run_up
+    from deploy.stack import SandboxOptions, run_up
 
-    raise typer.Exit(run_up(preset=preset, seed=seed, rate=rate, detach=detach))
+    raise typer.Exit(run_up(feeds, SandboxOptions(preset=preset, seed=seed, rate=rate), detach=detach))
 
 
 @app.command()

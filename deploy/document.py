@@ -95,7 +95,7 @@ def settings_page() -> str:
     for section in sections:
         model = _section(Settings.model_fields[section]) if section else None
         title = f"## {section}" if section else "## At the top of the file"
-        said = "" if model is None else f"\n{model.__doc__}\n"
+        said = "" if model is None else f"\n{' '.join((model.__doc__ or '').split())}\n"
         rows = [
             [
                 f"`{one.name}`",

@@ -282,10 +282,10 @@ def held_folder(path: Path) -> Iterator[StateFolder]:
         yield folder
 
 
-def run_up(*, preset: str, seed: int, rate: float, detach: bool) -> int:
+def run_up(feeds: str, sandbox: SandboxOptions, *, detach: bool) -> int:
     """Run the stack until Ctrl-C, SIGTERM or `crossbook down`; return the exit code."""
     if detach:
-        return _detach(preset, seed, rate)
+        return _detach(feeds, sandbox)
     base = load_settings()
     root = state_root(base)
     with held_folder(root) as folder:
@@ -293,10 +293,11 @@ def run_up(*, preset: str, seed: int, rate: float, detach: bool) -> int:
         stack = LocalStack(folder, base, {})
         try:
             stack.start_servers()
-            if preset != "none":
-                stack.start_sandbox(SandboxOptions(preset=preset, seed=seed, rate=rate))
+            if feeds == "sandbox":
+                stack.start_sandbox(sandbox)
             stack.start_stages()
-            stack.start_feed("producers")
+            if feeds != "none":
+                stack.start_feed("producers")
             sys.stdout.write(f"crossbook is up: {stack.folder.path} (Ctrl-C or `crossbook down` stops it)\n")
             sys.stdout.flush()
             while not (failures := stack.failures()):
@@ -310,13 +311,16 @@ def run_up(*, preset: str, seed: int, rate: float, detach: bool) -> int:
             stack.stop()
 
 
-def _detach(preset: str, seed: int, rate: float) -> int:
+def _detach(feeds: str, sandbox: SandboxOptions) -> int:
     root = state_root(load_settings())
     folder = StateFolder(root)
     if (pid := folder.holder_pid()) is not None:
         raise StackError(f"the state folder {root} is in use by pid {pid}: stop it with `crossbook down`")
     root.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "deploy.cli", "up", "--preset", preset, "--seed", str(seed), "--rate", str(rate)]
+    argv = [
+        sys.executable, "-m", "deploy.cli", "up", "--feeds", feeds,
+        "--preset", sandbox.preset, "--seed", str(sandbox.seed), "--rate", str(sandbox.rate),
+    ]  # fmt: skip
     with (root / "up.log").open("wb") as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     deadline = time.monotonic() + DETACHED_START_S

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from crossbook.runtime.errors import StageError
 from crossbook.runtime.log import configure_log
+from crossbook.runtime.metrics import serve_metrics
 from crossbook.runtime.settings import CONFIG_VARIABLE, Settings, load_settings
 
 #: Stage name → module whose `run(settings)` is the stage.
@@ -23,6 +24,14 @@ STAGES = {
     "decide": "processors.decide",
     "execute": "executors.execute",
     "project": "projections.project",
+}
+#: Stage name → setting of its Prometheus port.
+METRICS = {
+    "producers": "producers_port",
+    "import": "producers_port",
+    "decide": "decide_port",
+    "execute": "execute_port",
+    "project": "project_port",
 }
 #: Stages that must not slow the path of money down.
 NICE = {"project": 10, "registry": 10}
@@ -43,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         settings = load_settings()
         log = configure_log(name, settings.log_level)
         os.nice(NICE.get(name, 0))
+        if port := getattr(settings.metrics, METRICS.get(name, ""), 0):
+            serve_metrics(port)
         run: Callable[[Settings], None] = importlib.import_module(STAGES[name]).run
         run(settings)
     except StageError as error:

@@ -227,7 +227,7 @@ def read_log_head(kafka: KafkaSettings, codec: Codec, log_id_if_new: str) -> Log
         log_id = ""
         opened: set[int] = set()
         ends: dict[int, int] = {}
-        tail: list[Record] = []
+        tail: list[Record | None] = []
         for partition in range(kafka.partitions):
             low, high = offset_range(consumer, name, partition)
             ends[partition] = high
@@ -237,9 +237,8 @@ def read_log_head(kafka: KafkaSettings, codec: Codec, log_id_if_new: str) -> Log
                 raise LogError(f"{name}/{partition} lost all its records; restore it, or choose another prefix")
             head = _read(consumer, name, partition, low, 1, codec)[0]
             if not isinstance(head, LogOpened):
-                raise LogError(
-                    f"{name}/{partition} does not start with LogOpened but {type(head).__name__}; choose another prefix"
-                )
+                what = "what cannot be read" if head is None else type(head).__name__
+                raise LogError(f"{name}/{partition} does not start with LogOpened but {what}; choose another prefix")
             if head.partitions != kafka.partitions or (log_id and head.log_id != log_id):
                 raise LogError(f"{name}/{partition} belongs to another log; partitions are fixed for a prefix")
             log_id = head.log_id
@@ -263,13 +262,14 @@ def read_log_head(kafka: KafkaSettings, codec: Codec, log_id_if_new: str) -> Log
     )
 
 
-def _last(records: list[Record], cls: type[R]) -> R | None:
+def _last(records: list[Record | None], cls: type[R]) -> R | None:
     return next((record for record in reversed(records) if isinstance(record, cls)), None)
 
 
-def _read(consumer: Consumer, topic: str, partition: int, start: int, count: int, codec: Codec) -> list[Record]:
+def _read(consumer: Consumer, topic: str, partition: int, start: int, count: int, codec: Codec) -> list[Record | None]:
+    """Records as they stand; None for one that cannot be decoded, which decide dead-letters and no fold looks at."""
     consumer.assign([TopicPartition(topic, partition, start)])
-    found: list[Record] = []
+    found: list[Record | None] = []
     while len(found) < count:
         batch = poll_batch(consumer, count - len(found), READ_TIMEOUT_S)
         if not batch:
@@ -277,6 +277,6 @@ def _read(consumer: Consumer, topic: str, partition: int, start: int, count: int
         for message in batch:
             try:
                 found.append(codec.decode(message.value() or b""))
-            except SchemaError as error:
-                raise LogError(f"{topic}/{partition} at offset {message.offset()}: {error}") from error
+            except SchemaError:
+                found.append(None)
     return found

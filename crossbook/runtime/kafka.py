@@ -6,6 +6,7 @@ a linger of 1 ms. Errors of the client library leave this module as `crossbook.r
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +21,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
+from crossbook.runtime.caller import Caller
 from crossbook.runtime.errors import BrokerAwayError, BufferFullError, FencedError, LogError, StageError
+from crossbook.runtime.metrics import stage_metrics
 from crossbook.runtime.settings import KafkaSettings
 from schemas.codec import Codec
 from schemas.records import Record
@@ -29,6 +32,11 @@ from schemas.topics import TOPICS, Spread
 TRANSACTION_TIMEOUT_MS = 10_000
 #: How long one call to the broker may take before it is reported as away; calls are repeated where that is safe.
 CALL_TIMEOUT_S = 10.0
+#: How long `send_offsets_to_transaction` may take, and after how long it is given up: the client forgets its time-out when the
+#: group's coordinator goes away meanwhile, and blocks for ever (librdkafka issues 5456 and 5511, seen with 2.16 after `kill -9` of
+#: the broker). A broker that was killed is back within these seconds; a stage that gives up starts over from its log.
+OFFSETS_TIMEOUT_S = 4.0
+OFFSETS_LOST_S = 5.0
 #: Largest record a producer takes: what the topics take (librdkafka's own 1 MB would refuse a large frame that the broker takes).
 RECORD_BYTES_MAX = 2_097_152 - 16_384
 #: A topic that was just created may be unknown to a broker for this long.
@@ -100,6 +108,7 @@ class RecordProducer:
         self._prefix = kafka.prefix
         self._failure: KafkaError | None = None
         self.delivered = 0
+        self._metrics = stage_metrics()
         self._producer = Producer(
             client_config(kafka, client_id)
             | {
@@ -136,9 +145,11 @@ class RecordProducer:
                 on_delivery=self._on_delivery,
             )
         except BufferError as error:
+            self._metrics.refused.inc()
             raise BufferFullError(f"{len(self._producer)} records wait for the broker; the buffer is full") from error
         except KafkaException as error:  # too large, or no such partition: known before anything is sent
             raise _translate(error, f"a record of {len(value)} bytes for {topic}") from error
+        self._metrics.produced.labels(topic).inc()
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         if error is None:
@@ -149,6 +160,7 @@ class RecordProducer:
     def poll(self, timeout_s: float = 0.0) -> None:
         """Serve delivery reports; call it regularly."""
         self._producer.poll(timeout_s)
+        self._metrics.waiting.set(len(self._producer))
 
     @property
     def waiting(self) -> int:
@@ -177,6 +189,7 @@ class TransactionalProducer:
 
     def __init__(self, kafka: KafkaSettings, name: str) -> None:
         self.transactional_id = f"{kafka.prefix}{name}"
+        self._caller = Caller()
         self._producer = Producer(
             client_config(kafka, name)
             | {
@@ -215,23 +228,35 @@ class TransactionalProducer:
             BrokerAwayError: the outcome is not known; restart from the log.
             StageError: the transaction was aborted; restart from the log.
         """
+        metrics = stage_metrics()
         try:
-            self._producer.begin_transaction()
-            for topic, partition, key, value in outputs:
-                self._produce(topic, partition, key, value)
-            if offsets:
-                self._retry(
-                    lambda: self._producer.send_offsets_to_transaction(
-                        list(offsets), consumer.consumer_group_metadata(), CALL_TIMEOUT_S
-                    )
-                )
-            self._retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
+            with metrics.transactions.time():
+                self._producer.begin_transaction()
+                for topic, partition, key, value in outputs:
+                    self._produce(topic, partition, key, value)
+                    metrics.produced.labels(topic).inc()
+                if offsets:
+                    self._retry(lambda: self._send_offsets(offsets, consumer))
+                self._retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as error:
             self._abort()
             raise _translate(error, self.transactional_id) from error
         except Exception:
             self._abort()  # an output that cannot be made must not leave a transaction open
             raise
+
+    def _send_offsets(self, offsets: Sequence[TopicPartition], consumer: Consumer) -> None:
+        group = consumer.consumer_group_metadata()
+
+        def send() -> None:
+            self._producer.send_offsets_to_transaction(list(offsets), group, OFFSETS_TIMEOUT_S)
+
+        try:
+            self._caller.call(send, OFFSETS_LOST_S)
+        except TimeoutError as error:
+            raise BrokerAwayError(
+                f"{self.transactional_id}: the broker went away while offsets were sent; starting over from the log"
+            ) from error
 
     def _produce(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         while True:
@@ -254,6 +279,7 @@ class TransactionalProducer:
                 return
 
     def _abort(self) -> None:
+        stage_metrics().aborted.inc()
         try:
             self._producer.abort_transaction(CALL_TIMEOUT_S)
         except KafkaException:
@@ -319,6 +345,8 @@ def poll_batch(consumer: Consumer, limit: int, timeout_s: float) -> list[Message
             raise _absent(message.topic())
         elif not _passes(KafkaException(error)):
             raise StageError(f"{message.topic()}: {error.str()}")
+    for topic, count in Counter(message.topic() for message in good).items():
+        stage_metrics().consumed.labels(topic).inc(count)
     return good
 
 

@@ -198,6 +198,15 @@ class RegistrySettings(Section):
     port: int = Field(8081, description="port it binds to; 0: none is served")
 
 
+class MetricsSettings(Section):
+    """Prometheus endpoints of the stages, on loopback; 0: none."""
+
+    producers_port: int = Field(0, ge=0, le=65_535, description="port of the stage producers (or import)")
+    decide_port: int = Field(0, ge=0, le=65_535, description="port of the stage decide")
+    execute_port: int = Field(0, ge=0, le=65_535, description="port of the stage execute")
+    project_port: int = Field(0, ge=0, le=65_535, description="port of the stage project")
+
+
 class RecordingSettings(Section):
     """What the stage `import` reads."""
 
@@ -232,6 +241,7 @@ class Settings(BaseSettings):
     execute: ExecuteSettings = ExecuteSettings()
     paper: PaperSettings = PaperSettings()
     project: ProjectSettings = ProjectSettings()
+    metrics: MetricsSettings = MetricsSettings()
     recording: RecordingSettings = RecordingSettings()
     lag: LagSettings = LagSettings()
 
