@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossbook.runtime.errors import StageError
+from crossbook.runtime.log import configure_log
 from deploy.errors import DeployError, UsageError
 from deploy.local.errors import LocalStackError
 from schemas.errors import SchemaError
@@ -62,7 +63,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="seed of the sandbox world and of the paper venue's faults")] = 7,
     rate: Annotated[float, typer.Option(min=1, help="book updates a second of the sandbox world")] = 300,
     preset: Annotated[
-        Literal["eventful", "worldcup"], typer.Option(help="eventful: planted edges; worldcup: nothing to trade")
+        Literal["eventful", "worldcup"],
+        typer.Option(help="eventful: planted edges; worldcup: edges, none worth 2.5 cents"),
     ] = "eventful",
     recording: Annotated[list[Path] | None, typer.Option(help="replay this recording instead of the sandbox")] = None,
     fees: Annotated[Path | None, typer.Option(help="fee file of the recording")] = None,
@@ -100,7 +102,7 @@ def up(
     rate: Annotated[float, typer.Option(min=1, help="book updates a second of the sandbox world")] = 300,
     detach: Annotated[bool, typer.Option("--detach", help="return once everything runs")] = False,
 ) -> None:
-    """Start the local stack and keep it running: Kafka, ClickHouse, venues, stages. Ctrl-C stops it."""
+    """Start the local stack and keep it running: Kafka, ClickHouse, registry, venues, stages. Ctrl-C stops it."""
     from deploy.stack import SandboxOptions, run_up
 
     raise typer.Exit(run_up(feeds, SandboxOptions(preset=preset, seed=seed, rate=rate), detach=detach))
@@ -108,7 +110,7 @@ def up(
 
 @app.command()
 def down() -> None:
-    """Stop the local stack that `up` started in this state folder."""
+    """Stop the local stack, or the demo, that runs in this state folder."""
     from deploy.stack import stop_running
 
     out.print(stop_running())
@@ -133,7 +135,7 @@ def lag(
     limit: Annotated[
         float | None, typer.Option(help="seconds above which the exit code is 1 (setting lag.limit_s)")
     ] = None,
-    watch: Annotated[bool, typer.Option(help="repeat every two seconds")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="repeat every two seconds")] = False,
 ) -> None:
     """Show consumer lag per group, topic and partition: messages, seconds, trend, time to catch up."""
     from deploy.attach import attached
@@ -156,7 +158,7 @@ def lag(
 @app.command()
 def tail(
     topic: Annotated[str, typer.Argument(help=f"one of: {', '.join(TOPICS)}")] = "signals",
-    last: Annotated[int, typer.Option("-n", help="how many of the last records of each partition")] = 10,
+    last: Annotated[int, typer.Option("-n", "--last", help="how many of the last records of each partition")] = 10,
     all_: Annotated[bool, typer.Option("--all", help="from the beginning")] = False,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="go on with new records")] = False,
     json_: Json = False,
@@ -182,7 +184,7 @@ def sql(
     query: Annotated[str, typer.Argument(help="one statement; without it the tables and views are listed")] = "",
     json_: Json = False,
 ) -> None:
-    """Query ClickHouse (read-only user); works on the kept state of the last demo as well."""
+    """Query ClickHouse (read-only user); works on the kept state of the last run as well."""
     from deploy.attach import attached, reader_client, sql_errors
 
     with attached(kafka=False) as settings:
@@ -287,14 +289,20 @@ Scope = Annotated[str, typer.Option("--scope", help="all, venue:NAME, category:N
 @app.command()
 def halt(
     scope: Scope = "all",
-    reduce_only: Annotated[bool, typer.Option(help="still allow orders that shrink a position")] = False,
+    reduce_only: Annotated[
+        bool, typer.Option("--reduce-only", help="still allow orders that hedge or shrink a position")
+    ] = False,
     reason: Annotated[str, typer.Option(help="why, for the log")] = "operator",
-    kill: Annotated[bool, typer.Option(help="write the KILL file: works when Kafka does not")] = False,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="write the KILL file: works when Kafka does not; halts all")
+    ] = False,
 ) -> None:
-    """Stop new orders; returns when the executor has acknowledged it."""
+    """Stop new orders, the hedges and unwinds of open trades included; returns when the executor has acknowledged it."""
     from deploy.operate import kill_by_file, set_trading_state
 
     if kill:
+        if scope != "all" or reduce_only:
+            raise UsageError("--kill halts everything; it takes neither --scope nor --reduce-only")
         out.print(kill_by_file())
         return
     out.print(set_trading_state("reduce_only" if reduce_only else "halted", scope, reason))
@@ -302,7 +310,7 @@ def halt(
 
 @app.command()
 def resume(scope: Scope = "all", reason: Annotated[str, typer.Option(help="why, for the log")] = "operator") -> None:
-    """Allow new orders again; removes a KILL file."""
+    """Allow new orders again; removes a KILL file. A halt of a pair is lifted pair by pair."""
     from deploy.operate import set_trading_state
 
     out.print(set_trading_state("running", scope, reason))
@@ -362,7 +370,7 @@ def pairs_revoke(
 
 @import_app.command("bbo-pairs")
 def import_bbo_pairs(
-    files: Annotated[list[Path], typer.Argument(help="Parquet files, in the order they are read")],
+    files: Annotated[list[Path], typer.Argument(help="Parquet files; rows are read by fetch_ms across all of them")],
     fees: Annotated[Path, typer.Option(help="fee file that covers every market in them")],
     speed: Annotated[float, typer.Option(min=0, help="times real time; 0 is as fast as possible")] = 0,
 ) -> None:
@@ -372,7 +380,10 @@ def import_bbo_pairs(
 
     with attached(clickhouse=False) as settings:
         report = run_import(settings, files, fees, speed)
-    out.print(report)
+    dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dropped.items())) or "none"
+    out.print(
+        f"{report.rows:,} rows, {report.books:,} books, {report.records:,} records; dropped: {dropped}; log {report.log_id}"
+    )
 
 
 @app.command()
@@ -392,6 +403,7 @@ def doctor(json_: Json = False) -> None:
 
 def main() -> None:
     """Entry point of the `crossbook` script."""
+    configure_log("cli", "warning")
     try:
         app()
     except (DeployError, StageError) as error:

@@ -46,6 +46,9 @@ PAPER_FAULTS = {
     "late_ppm": 40_000,
     "wire_latency_ms": 80,
 }
+#: With these faults one unwind order in three misses: after the usual three attempts one trade in thirty would be stuck, and a
+#: stuck trade halts its venue until a human comes.
+UNWIND_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,8 @@ def _overrides(base: Settings, options: DemoOptions) -> dict[str, dict[str, Any]
     else:
         untouched = [name for name in PAPER_FAULTS if name not in base.paper.model_fields_set]
         overrides["paper"] = {"seed": options.seed} | {name: PAPER_FAULTS[name] for name in untouched}
+        if "unwind_attempts_max" not in base.execute.model_fields_set:
+            overrides["execute"] = {"unwind_attempts_max": UNWIND_ATTEMPTS}
     return overrides
 
 

@@ -48,11 +48,11 @@ def examine() -> list[Finding]:
         settings = load_settings()
     except StageError as error:
         return [*findings, Finding("settings", False, str(error), "mend the setting that is named")]
-    findings.append(Finding("settings", True, f"mode {settings.mode}, prefix {settings.kafka.prefix}", ""))
     folder = current_folder(state_root(settings))
     running = folder is not None and StateFolder(folder).stack() is not None
     if running and folder is not None:
         settings = settings_of(folder)
+    findings.append(Finding("settings", True, f"mode {settings.mode}, prefix {settings.kafka.prefix}", ""))
     findings += [_disk(settings), _java(), _jars(), _schemas()]
     if settings.catalog.pairs_file:
         findings.append(_pairs(Path(settings.catalog.pairs_file)))

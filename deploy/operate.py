@@ -8,6 +8,7 @@ from typing import NamedTuple
 import yaml
 from confluent_kafka import TopicPartition
 
+from crossbook.domain.venues import VENUES
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.kafka import RecordProducer, offset_range, open_consumer, poll_batch
 from crossbook.runtime.settings import KafkaSettings, Settings, load_settings
@@ -68,6 +69,8 @@ def set_trading_state(state: TradingState, scope_text: str, reason: str) -> str:
     """
     scope, scope_value = parse_scope(scope_text)
     with attached(clickhouse=False) as settings:
+        if scope == "pair" and scope_value not in (known := approved_pairs(settings)):
+            raise UsageError(f"no pair {scope_value!r} is approved; those are: {', '.join(known) or 'none'}")
         folder = Path(settings.state_dir)
         if state == "running":
             (folder / KILL_FILE).unlink(missing_ok=True)
@@ -98,6 +101,8 @@ def parse_scope(text: str) -> tuple[Scope, str]:
     match text.partition(":"):
         case "all", "", "":
             return "all", ""
+        case "venue", ":", value if value not in VENUES:
+            raise UsageError(f"no venue {value!r}; the venues are: {', '.join(VENUES)}")
         case ("venue" | "category" | "pair") as scope, ":", value if value:
             return scope, value
         case _:

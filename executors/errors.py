@@ -8,9 +8,13 @@
 All of them stop the stage before anything is committed: on the order path nothing is guessed.
 """
 
+from crossbook.runtime.errors import EXIT_SETTINGS, StageError
 
-class ExecutorError(Exception):
-    """Root of the executor's errors."""
+
+class ExecutorError(StageError):
+    """Root of the executor's errors; a person must look, so no supervisor starts it again."""
+
+    exit_code = EXIT_SETTINGS
 
 
 class JournalError(ExecutorError):

@@ -131,7 +131,9 @@ class Lane:
         now = self.market.now_ns
         if self._intents and self._intents[0].intent.position <= self.position:
             return now
-        return max(now, getattr(self._records[0][1], "ts_received_ns", now))
+        # A claimed jump of the clock may be confirmed by the next record.
+        claimed = max(self.market.clock.claims.values(), default=now)
+        return max(now, claimed, getattr(self._records[0][1], "ts_received_ns", now))
 
     def step(self) -> None:
         """Process the next intent of the position reached, or else fold the next position and all that is due by it."""

@@ -23,6 +23,7 @@ from crossbook.runtime.kafka import (
     poll_batch,
     wait_for_broker,
 )
+from crossbook.runtime.reading import read_partition
 from crossbook.runtime.settings import Settings
 from processors.checkpoint import STAGE, to_records
 from processors.code_digest import decision_digest
@@ -73,6 +74,7 @@ class Decide:
         self._consumer = open_consumer(self._kafka, STAGE, read_committed=False)
         wanted = [TopicPartition(self._market, number) for number in range(self._kafka.partitions)]
         committed = committed_offsets(self._consumer, wanted)
+        self._refuse_lost_offsets([tp.partition for tp in wanted if committed[tp.topic, tp.partition] < 0])
         self._partitions: dict[int, Resumed] = {
             tp.partition: resume(
                 self._kafka, self._codec, self._digest, tp.partition, committed[tp.topic, tp.partition]
@@ -85,6 +87,16 @@ class Decide:
         self._announced = False
         self._refused: CodeDigestError | None = None
         self._committed_at = time.monotonic()
+
+    def _refuse_lost_offsets(self, partitions: list[int]) -> None:
+        """Without a committed offset everything would be written again; where something is written, that is no start."""
+        for topic in ("signals", "intents"):
+            for number in partitions:
+                if next(read_partition(self._kafka, topic, number), None) is not None:
+                    raise LogError(
+                        f"{topic} partition {number} holds records, but group {self._kafka.prefix}{STAGE} has no committed offset: "
+                        "the broker forgot it (offsets.retention.minutes); restore the group's offsets or choose another prefix"
+                    )
 
     def run(self, stop: threading.Event) -> None:
         """Poll, fold, commit; on stop commit the position and leave checkpoints."""

@@ -6,7 +6,7 @@ ProcessorError
 └── InputError        a `market` partition does not begin as it must
 """
 
-from crossbook.runtime.errors import StageError
+from crossbook.runtime.errors import EXIT_SETTINGS, StageError
 
 
 class ProcessorError(StageError):
@@ -15,6 +15,8 @@ class ProcessorError(StageError):
 
 class CodeDigestError(ProcessorError):
     """DecideConfigured names other decision code; only that code can repeat its decisions."""
+
+    exit_code = EXIT_SETTINGS
 
     def __init__(self, *, partition: int, position: int, configured: str, running: str) -> None:
         super().__init__(

@@ -240,6 +240,7 @@ def rebuild(settings: Settings, progress: Progress, stop: threading.Event | None
         sink.drop()
         projector = Projector(settings, sink, stop)
         projector.run(until_quiet=True, progress=progress)
+        progress(projector.projected, projector.projected)  # transaction markers were in the total, but are no records
     finally:
         sink.close()
     return projector.projected

@@ -36,4 +36,6 @@ class BufferFullError(StageError):
 
 
 class LogError(StageError):
-    """A topic does not hold what its reader must find there."""
+    """A topic does not hold what its reader must find there; starting again mends nothing, so no supervisor tries."""
+
+    exit_code = EXIT_SETTINGS

@@ -210,7 +210,9 @@ class MetricsSettings(Section):
 class RecordingSettings(Section):
     """What the stage `import` reads."""
 
-    files: tuple[str, ...] = Field((), description="paths of the recordings, in the order they are read")
+    files: tuple[str, ...] = Field(
+        (), description="paths of the recordings; rows are read by fetch_ms across all of them"
+    )
     fees_file: str = Field("", description="path of the fee file that covers every market in them")
     speed: float = Field(0, ge=0, description="times real time; 0: as fast as possible")
 
