@@ -4,6 +4,7 @@ The kept state of a demo is as useful as a running stack: its Kafka or ClickHous
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,7 @@ def reader_client(settings: Settings) -> tuple[Any, str]:
         StackError: ClickHouse does not answer.
     """
     import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import Error, OperationalError
 
     place = settings.clickhouse
     database = ClickHouseSettings.database(settings.kafka.prefix)
@@ -105,6 +107,8 @@ def reader_client(settings: Settings) -> tuple[Any, str]:
         local = ClickHouseServer(folder=StateFolder(path).clickhouse)
         if local.password == password:
             user, password = local.reader_username, local.reader_password
+    # It logs each refused connection before it raises; the error says it all.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     try:
         client = clickhouse_connect.get_client(
             host=place.host,
@@ -114,8 +118,11 @@ def reader_client(settings: Settings) -> tuple[Any, str]:
             database=database,
             autogenerate_session_id=False,
         )
-    except Exception as error:
+    except OperationalError as error:
         raise StackError(
-            f"ClickHouse does not answer at {place.host}:{place.port}: {str(error).splitlines()[0]}"
+            f"ClickHouse does not answer at {place.host}:{place.port}; start a stack with `crossbook up`, "
+            "or mend clickhouse.host and clickhouse.port"
         ) from error
+    except Error as error:
+        raise StackError(f"ClickHouse at {place.host}:{place.port}: {str(error).splitlines()[0]}") from error
     return client, database

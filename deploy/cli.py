@@ -18,7 +18,7 @@ from rich.table import Table
 
 from crossbook.runtime.errors import StageError
 from crossbook.runtime.log import configure_log
-from deploy.errors import DeployError, UsageError
+from deploy.errors import DeployError, UsageError, one_line
 from deploy.local.errors import LocalStackError
 from schemas.errors import SchemaError
 from schemas.topics import TOPICS
@@ -407,10 +407,10 @@ def main() -> None:
     try:
         app()
     except (DeployError, StageError) as error:
-        sys.stderr.write(f"crossbook: {error}\n")
+        sys.stderr.write(f"crossbook: {one_line(error)}\n")
         sys.exit(error.exit_code)
     except (LocalStackError, SchemaError) as error:
-        sys.stderr.write(f"crossbook: {error}\n")
+        sys.stderr.write(f"crossbook: {one_line(error)}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("crossbook: interrupted\n")

@@ -28,6 +28,7 @@ from deploy.stack import LocalStack, SandboxOptions, held_folder, point_current,
 from deploy.summary import Summary, read_summary
 from deploy.verify import render_verification, verify_log
 from deploy.view import plain_line, read_page, render_page, render_summary
+from producers.recordings.bbo_pairs import Recording
 from projections import queries
 
 FOLDER = "demo"
@@ -95,11 +96,16 @@ def run_demo(options: DemoOptions) -> int:
     Raises:
         StackError: something could not be started, or a stage gave up.
         UsageError: a recording or fee file does not exist.
+        RecordingError: they cannot be imported; nothing was started.
     """
     for file in (*options.recording, *([options.fees] if options.fees else [])):
         if not file.is_file():
             raise UsageError(f"{file} is no file")
     base = load_settings()
+    if options.recording:
+        Recording(
+            options.recording, options.fees, base.kafka.partitions
+        )  # refuses here what `import` would refuse later
     root = state_root(base)
     screen = Screen(options)
     ts_start_ns = now_ns()

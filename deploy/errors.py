@@ -20,3 +20,8 @@ class UsageError(DeployError):
     """A command was called with values that cannot work."""
 
     exit_code = 2
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line: parsers of other people's formats draw pictures below theirs."""
+    return " ".join(str(error).split())

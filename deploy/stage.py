@@ -15,6 +15,7 @@ from crossbook.runtime.errors import StageError
 from crossbook.runtime.log import configure_log
 from crossbook.runtime.metrics import serve_metrics
 from crossbook.runtime.settings import CONFIG_VARIABLE, Settings, load_settings
+from deploy.errors import one_line
 
 #: Stage name → module whose `run(settings)` is the stage.
 STAGES = {
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         run: Callable[[Settings], None] = importlib.import_module(STAGES[name]).run
         run(settings)
     except StageError as error:
-        sys.stderr.write(f"{name}: {error}\n")
+        sys.stderr.write(f"{name}: {one_line(error)}\n")
         return error.exit_code
     log.info("stage.stopped")
     return 0

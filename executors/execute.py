@@ -39,7 +39,16 @@ from executors.latency import LatencyWatch
 from executors.terms import make_terms
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
-from schemas.records import DeadLetter, LatencyObserved, LogOpened, Record, TradeIntent, Watermark
+from schemas.records import (
+    ControlApplied,
+    DeadLetter,
+    LatencyObserved,
+    LogOpened,
+    OrderRequested,
+    Record,
+    TradeIntent,
+    Watermark,
+)
 from schemas.topics import TOPICS
 
 STAGE = "execute"
@@ -49,6 +58,9 @@ BATCH_RECORDS = 500
 POLL_S = 0.05
 #: Without journal records the positions still move to the group this often.
 POSITION_INTERVAL_S = 1.0
+#: What sends nothing and acknowledges nothing may wait this long for company: every transaction of ours is one that a plan waits for.
+HELD_S = 0.02
+URGENT = (OrderRequested, ControlApplied)
 #: Records of `market` that may wait in a lane for decide's proof before their partition is paused, and when it goes on.
 WAITING_MAX = 20_000
 WAITING_LOW = 5_000
@@ -94,7 +106,8 @@ class Execute:
         self._names = {TOPICS[topic].full_name(kafka.prefix): topic for topic in (*INPUTS, "control")}
         self._producer = TransactionalProducer(kafka, f"{STAGE}.{settings.execute.portfolio}")
         self._producer.init()  # before any position is read: an earlier instance can move none afterwards
-        self._consumer = open_consumer(kafka, GROUP)
+        # A few ms of waiting for a fuller answer spare the broker most of its fetches; `market` is read for its books only.
+        self._consumer = open_consumer(kafka, GROUP, fetch_wait_ms=4, fetch_min_bytes=16_384)
         wanted = [
             TopicPartition(name, number)
             for name, topic in self._names.items()
@@ -144,10 +157,10 @@ class Execute:
         try:
             while not stop.is_set():
                 began_ns = now_ns()
-                self._feed(poll_batch(self._consumer, self._batch, POLL_S), began_ns)
+                self._feed(poll_batch(self._consumer, self._batch, HELD_S if self._pending else POLL_S), began_ns)
                 self._work(stop)
                 self._throttle()
-            self._commit(now_ns())
+            self._commit(now_ns(), stopping=True)
         finally:
             self._consumer.close()
         _log.info("execute.stopped", journal=self._engine.state.next_sequence, positions=self._positions())
@@ -242,12 +255,14 @@ class Execute:
             more = self._engine.advance()
             self._commit(began_ns)
 
-    def _commit(self, began_ns: int) -> None:
+    def _commit(self, began_ns: int, *, stopping: bool = False) -> None:
         self._pending += self._engine.take()
-        due = time.monotonic() - self._committed_at >= POSITION_INTERVAL_S
-        # A measurement changes nothing: it rides along with the next record that does, or with the positions.
-        if not due and not self._letters and all(isinstance(record, LatencyObserved) for record in self._pending):
-            return
+        waited_s = time.monotonic() - self._committed_at
+        if not stopping and not self._letters and not any(isinstance(record, URGENT) for record in self._pending):
+            # A measurement changes nothing: it rides along with the next record that does, or with the positions.
+            idle = all(isinstance(record, LatencyObserved) for record in self._pending)
+            if waited_s < (POSITION_INTERVAL_S if idle else HELD_S):
+                return
         records, self._pending = self._pending, []
         moved = {key: at for key, at in self._offsets().items() if at > self._committed[key]}
         if records or self._letters or moved:

@@ -16,8 +16,9 @@ vanished for a hedge stays gone for its later attempts, as it would.
 import hashlib
 import heapq
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
+from crossbook.domain.book import BookSide
 from crossbook.domain.book_state import BookState, Change
 from crossbook.domain.fees import FeeAccumulator
 from crossbook.domain.grid import PriceGrid
@@ -60,7 +61,7 @@ class _Order:
 
 
 class _Take(NamedTuple):
-    side: Literal["bid", "ask"]
+    side: BookSide
     yes_price: int
     price: int
     quantity: int
@@ -87,7 +88,7 @@ class PaperVenue:
             tuple[int, int, int, _Order | OrderReport]
         ] = []  # requested at the position that is being folded
         self._waiting: dict[str, list[_Order]] = {}
-        self._memory: dict[str, dict[tuple[str, int], _Memory]] = {}
+        self._memory: dict[str, dict[tuple[BookSide, int], _Memory]] = {}
         self._held: dict[tuple[str, Outcome], int] = {}
         self._floor_ns = 0
 
@@ -241,7 +242,7 @@ class PaperVenue:
         """Levels that the order takes, as far as they are still there for us."""
         buying, outcome = request.side == "buy", request.outcome
         levels = book.book.levels_to_buy(outcome) if buying else book.book.levels_to_sell(outcome)
-        side: Literal["bid", "ask"] = "ask" if buying == (outcome == "yes") else "bid"
+        side: BookSide = "ask" if buying == (outcome == "yes") else "bid"
         memory = self._memory.get(request.instrument_id, {})
         takes: list[_Take] = []
         for price, size in levels:
@@ -278,7 +279,7 @@ class PaperVenue:
         memory = self._memory.setdefault(instrument_id, {})
         known = memory.get((take.side, take.yes_price))
         if known is None:
-            displayed = _sizes(book)[take.side, take.yes_price]
+            displayed = book.book.size_at(take.side, take.yes_price)
             memory[take.side, take.yes_price] = _Memory(displayed - take.quantity, displayed)
         else:
             known.available -= take.quantity
@@ -288,10 +289,9 @@ class PaperVenue:
         book = self._market.books[instrument_id]
         if not book.valid:
             return
-        sizes = _sizes(book)
         memory = self._memory[instrument_id]
         for key, level in list(memory.items()):
-            size = sizes.get(key, 0)
+            size = book.book.size_at(*key)
             if size > level.displayed:
                 level.available += size - level.displayed
             else:
@@ -376,7 +376,7 @@ class PaperVenue:
 
 
 def _first_left(
-    side: Literal["bid", "ask"], levels: Iterable[tuple[int, int]], memory: dict[tuple[str, int], _Memory]
+    side: BookSide, levels: Iterable[tuple[int, int]], memory: dict[tuple[BookSide, int], _Memory]
 ) -> tuple[int, int] | None:
     for price, size in levels:
         known = memory.get((side, price))
@@ -401,12 +401,6 @@ def _fault(terms: PaperTerms, kind: str, subject: str, ppm: int) -> bool:
         return False
     digest = hashlib.sha256(f"{terms.seed}:{kind}:{subject}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % MICROS < ppm
-
-
-def _sizes(book: BookState) -> dict[tuple[str, int], int]:
-    levels = book.book.levels()
-    bids = {("bid", price): size for price, size in zip(levels.bid_prices, levels.bid_sizes, strict=True)}
-    return bids | {("ask", price): size for price, size in zip(levels.ask_prices, levels.ask_sizes, strict=True)}
 
 
 def _shorten(takes: list[_Take], quantity: int) -> list[_Take]:

@@ -32,12 +32,16 @@ from processors.decide_settings import announcement, as_configured
 from processors.errors import CodeDigestError
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
-from schemas.records import DeadLetter
+from schemas.records import DeadLetter, EdgeStatistics, TopOfBook
 from schemas.topics import TOPICS
 
 BATCH_RECORDS = 500
 #: Without outputs the position still moves to the group this often: lag tools read it, and a restart folds less.
 POSITION_INTERVAL_S = 1.0
+#: Tops and counters may wait this long for company; a quote, an intent or a proof for the executor commits at once. A transaction
+#: costs the broker the same for one record as for fifty, and while one is under way an intent has to wait for it.
+HELD_S = 0.02
+MAY_WAIT = (TopOfBook, EdgeStatistics)
 POLL_S = 0.1
 BROKER_WAIT_S = 5.0
 DEADLETTER_BYTES_MAX = 65_536
@@ -87,6 +91,8 @@ class Decide:
         self._announced = False
         self._refused: CodeDigestError | None = None
         self._committed_at = time.monotonic()
+        self._held: list[Outgoing] = []
+        self._urgent = False
 
     def _refuse_lost_offsets(self, partitions: list[int]) -> None:
         """Without a committed offset everything would be written again; where something is written, that is no start."""
@@ -104,23 +110,24 @@ class Decide:
         _log.info("decide.started", code_digest=self._digest, offsets=self._next, committed=self._committed)
         try:
             while not stop.is_set():
-                outputs = self._fold(poll_batch(self._consumer, BATCH_RECORDS, POLL_S))
-                if outputs or time.monotonic() - self._committed_at >= POSITION_INTERVAL_S:
-                    self._commit(outputs)
+                self._fold(poll_batch(self._consumer, BATCH_RECORDS, HELD_S if self._held else POLL_S))
+                waited_s = time.monotonic() - self._committed_at
+                if self._urgent or waited_s >= (HELD_S if self._held else POSITION_INTERVAL_S):
+                    self._commit()
                 if self._refused is not None:
+                    self._commit()
                     raise self._refused
                 self._announce_once()
                 self._write_checkpoints(self._settings.decide.checkpoint_events)
                 self._plain.poll()
-            self._commit([])
+            self._commit()
             self._write_checkpoints(1)
             self._plain.flush()
         finally:
             self._consumer.close()
         _log.info("decide.stopped", offsets=self._next)
 
-    def _fold(self, messages: list[Message]) -> list[Outgoing]:
-        outgoing: list[Outgoing] = []
+    def _fold(self, messages: list[Message]) -> None:
         prefix, encode = self._kafka.prefix, self._codec.encode
         for message in messages:
             number, offset = message.partition(), message.offset()
@@ -141,10 +148,12 @@ class Decide:
             if unwritten:
                 for topic, key, record in outputs:
                     raw_key = None if key is None else key.encode()
-                    outgoing.append(Outgoing(prefix + topic, number, raw_key, encode(record)))
-        return outgoing
+                    self._held.append(Outgoing(prefix + topic, number, raw_key, encode(record)))
+                    self._urgent = self._urgent or not isinstance(record, MAY_WAIT)
 
-    def _commit(self, outputs: list[Outgoing]) -> None:
+    def _commit(self) -> None:
+        """Write what is held together with the position that it stands for."""
+        outputs, self._held, self._urgent = self._held, [], False
         moved = {n: at for n, at in self._next.items() if at > self._committed[n]}
         if outputs or moved:
             offsets = [TopicPartition(self._market, number, at) for number, at in moved.items()]
@@ -170,7 +179,7 @@ class Decide:
             if at - self._checkpointed[number] < events or resumed.fold.base_offset is None:
                 continue
             if at > self._committed[number]:
-                self._commit([])
+                self._commit()
             if at < self._committed[number]:
                 continue  # still folding again: the newest checkpoint lies ahead
             if resumed.fold.state.market.partitions != self._kafka.partitions:

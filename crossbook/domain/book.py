@@ -10,13 +10,17 @@ outcomes of an instrument.
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from crossbook.domain.errors import BookError
 from crossbook.domain.money import MICROS
 from schemas.records import Outcome
 
 Level: TypeAlias = tuple[int, int]
+
+
+#: The two sides of a book, in YES terms.
+BookSide: TypeAlias = Literal["bid", "ask"]
 
 
 class Levels(NamedTuple):
@@ -87,6 +91,10 @@ class OrderBook:
         if ask_prices or ask_sizes:
             _set_side("ask", self._asks, self._ask_prices, ask_prices, ask_sizes)
         return self._find_best()
+
+    def size_at(self, side: BookSide, price: int) -> int:
+        """Size displayed at a YES price of one side, micros of a contract; 0: no such level."""
+        return (self._bids if side == "bid" else self._asks).get(price, 0)
 
     def levels(self) -> Levels:
         """All levels, best first."""

@@ -118,7 +118,7 @@ class DecideSettings(Section):
     )
     edge_change_micros: int = Field(1_000, ge=1, description="an open edge is re-quoted when it moves by this")
     top_interval_ms: int = Field(100, ge=1, description="at most one TopOfBook an instrument in this much stream time")
-    watermark_interval_ms: int = Field(250, ge=1, description="one Watermark in this much stream time")
+    watermark_interval_ms: int = Field(50, ge=1, description="one Watermark in this much stream time")
     polled_fresh_ms: int = Field(2_000, ge=1, description="how long a polled book is fresh")
     feed_stale_ms: int = Field(2_000, ge=1, description="a feed without FeedStatus for this long is stale")
     cooldown_ms: int = Field(2_000, ge=0, description="no second intent on a pair within this much stream time")
@@ -188,7 +188,7 @@ class ProjectSettings(Section):
     """The ClickHouse projection."""
 
     batch_records: int = Field(20_000, ge=1, description="most records written at once")
-    interval_ms: int = Field(500, ge=10, description="longest time between two batches")
+    interval_ms: int = Field(1_000, ge=10, description="longest time between two batches")
 
 
 class RegistrySettings(Section):

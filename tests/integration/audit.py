@@ -71,7 +71,9 @@ class Audit:
         trades["hedged"] = states["hedged"] + states["closed"]
         trades["open"] = sum(n for state, n in states.items() if state not in {*trades, "closed"})
         return {
-            "updates": sum(isinstance(r, BookDelta) or (isinstance(r, BookSnapshot) and not r.keyframe) for r in self.market),
+            "updates": sum(
+                isinstance(r, BookDelta) or (isinstance(r, BookSnapshot) and not r.keyframe) for r in self.market
+            ),
             "evaluations": total["evaluations"],
             "gross_positive": total["gross_positive"],
             "net_positive": total["net_positive"],
@@ -126,7 +128,9 @@ class Audit:
             assert update.state == "stuck" or abs(update.residual_micros) < steps[update.intent_id], update
         held: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for fill in self.fills:
-            held[fill.trade_id][fill.instrument_id] += fill.quantity_micros if fill.side == "buy" else -fill.quantity_micros
+            held[fill.trade_id][fill.instrument_id] += (
+                fill.quantity_micros if fill.side == "buy" else -fill.quantity_micros
+            )
         legs = {r.intent_id: (r.leg_a.instrument_id, r.leg_b.instrument_id) for r in self.intents}
         for trade_id, quantities in held.items():
             a, b = (quantities[leg] for leg in legs[trade_id])

@@ -40,7 +40,13 @@ def environment() -> dict[str, str]:
 def crossbook(cwd: Path, *arguments: str, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout_s, check=False
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
 
 
