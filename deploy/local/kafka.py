@@ -134,7 +134,7 @@ class KafkaServer:
 
     def _settle(self, java: str, classpath: str) -> None:
         if self._port_wanted is None:
-            self.port, self._controller_port = free_ports(2)
+            self.port, self._controller_port = self._ports_before() or free_ports(2)
         else:
             require_free(self._port_wanted, "Kafka")
             self.port, (self._controller_port,) = self._port_wanted, free_ports(1)
@@ -150,6 +150,24 @@ class KafkaServer:
         if not (self._data / "meta.properties").exists():
             self._format(java, classpath)
         self._argv = (java, *HEAP, *_jvm_options(), "-cp", classpath, "kafka.Kafka", str(self._settings_path))
+
+    def _ports_before(self) -> tuple[int, int] | None:
+        """Ports of the last start, if they are free again.
+
+        A broker that was killed in the middle of a commit sends the commit's markers, when it starts again, to the address that
+        it had. If nobody answers there, Kafka 4.1 to 4.3 call the transaction complete without them (KAFKA-20734): its outputs
+        show up with the next transaction of the same producer, its offsets do not, and outputs are written twice.
+        """
+        with contextlib.suppress(OSError, PortInUseError):
+            found = re.search(
+                r"^listeners=BROKER://[^:]+:(\d+),CONTROLLER://[^:]+:(\d+)$", self._settings_path.read_text(), re.M
+            )
+            if found:
+                broker, controller = int(found[1]), int(found[2])
+                require_free(broker, "Kafka")
+                require_free(controller, "Kafka")
+                return broker, controller
+        return None
 
     def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Prepare and run the broker; returns when it answers. You must call `stop()` afterwards."""
