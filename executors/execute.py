@@ -129,15 +129,22 @@ class Execute:
         self._letters: list[DeadLetter] = []
         self._pending: list[Record] = []
         self._latency = LatencyWatch()
-        self._committed_at = time.monotonic()
+        self._committed_at = self._offsets_at = time.monotonic()
         self._kill_file = Path(settings.state_dir) / KILL_FILE
 
     def _rebuild(self, number: int, journaled: deque[Journaled] | None) -> None:
-        """Fold `market` again up to the committed position, with what the journal holds of the venue."""
+        """Fold `market` again with what the journal holds of the venue: up to the committed offset, or where the journal ends.
+
+        The journal may be ahead: it is written at once, the offsets once a second.
+        """
         one = self._inputs[number]
         entries = deque() if journaled is None else journaled
-        for line in read_partition(self._kafka, "market", number, end=self._next["market", number]):
+        committed, journal_end = self._next["market", number], self._engine.state.positions.get(number, -1)
+        for line in read_partition(self._kafka, "market", number):
+            if line.offset >= committed and (one.base_offset is None or line.offset - one.base_offset > journal_end):
+                break
             position, record = self._market_record(one, line.offset, line.value)
+            self._next["market", number] = max(committed, line.offset + 1)
             if position is not None:
                 one.lane.replay(position, record, entries)
         if entries:
@@ -271,9 +278,15 @@ class Execute:
             outgoing += [
                 Outgoing(f"{prefix}deadletter", 0, STAGE.encode(), self._codec.encode(one)) for one in self._letters
             ]
-            offsets = [TopicPartition(prefix + topic, number, at) for (topic, number), at in moved.items()]
+            now_s = time.monotonic()
+            if not records or self._letters or stopping or now_s - self._offsets_at >= POSITION_INTERVAL_S:
+                # Half of a commit's price is the group's offsets, and what is journaled says by itself how far it came.
+                offsets = [TopicPartition(prefix + topic, number, at) for (topic, number), at in moved.items()]
+                self._committed |= moved
+                self._offsets_at = now_s
+            else:
+                offsets = []
             self._producer.commit(outgoing, offsets, self._consumer)
-            self._committed |= moved
             self._letters.clear()
             if records:
                 for seen in self._latency.committed(records, self._engine.state, began_ns, now_ns()):

@@ -32,16 +32,16 @@ from processors.decide_settings import announcement, as_configured
 from processors.errors import CodeDigestError
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
-from schemas.records import DeadLetter, EdgeStatistics, TopOfBook
+from schemas.records import DeadLetter, EdgeStatistics, TopOfBook, Watermark
 from schemas.topics import TOPICS
 
 BATCH_RECORDS = 500
 #: Without outputs the position still moves to the group this often: lag tools read it, and a restart folds less.
 POSITION_INTERVAL_S = 1.0
-#: Tops and counters may wait this long for company; a quote, an intent or a proof for the executor commits at once. A transaction
-#: costs the broker the same for one record as for fifty, and while one is under way an intent has to wait for it.
-HELD_S = 0.02
-MAY_WAIT = (TopOfBook, EdgeStatistics)
+#: Tops, counters and proofs may wait this long for company; a quote or an intent commits at once. A transaction costs the broker
+#: the same for one record as for fifty, and while one is under way an intent has to wait for it.
+HELD_S = 0.025
+MAY_WAIT = (TopOfBook, EdgeStatistics, Watermark)
 POLL_S = 0.1
 BROKER_WAIT_S = 5.0
 DEADLETTER_BYTES_MAX = 65_536
