@@ -141,7 +141,8 @@ class Execute:
         entries = deque() if journaled is None else journaled
         committed, journal_end = self._next["market", number], self._engine.state.positions.get(number, -1)
         for line in read_partition(self._kafka, "market", number):
-            if line.offset >= committed and (one.base_offset is None or line.offset - one.base_offset > journal_end):
+            past_journal = one.base_offset is not None and line.offset - one.base_offset > journal_end
+            if line.offset >= committed and past_journal:
                 break
             position, record = self._market_record(one, line.offset, line.value)
             self._next["market", number] = max(committed, line.offset + 1)

@@ -200,7 +200,7 @@ def test_other_code_is_refused_by_name(settings, start):
     write(settings, market(digest="e" * 64)[:50])
     process = start()
     _, errors = process.communicate(timeout=START_S)
-    assert process.returncode == 1
+    assert process.returncode == 78
     assert "decided by code eeeeeeeeeeee" in errors
 
 

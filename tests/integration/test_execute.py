@@ -166,8 +166,9 @@ def test_a_second_executor_fences_the_first(log, stages, tmp_path):
     log.write(world, 0, 300)
     log.wait("journal", lambda: len(log.read("orders")) > 10)
     stages.append(Stage(log.kafka, tmp_path))
-    log.wait("the first one to stop", lambda: log.write(world, 0, 0) is None and stages[0].process.poll() is not None)
-    log.write(world, 300, END)
+    log.wait("the second one", lambda: "execute.started" in Path(stages[1].log.name).read_text())
+    log.write(world, 300, END)  # an idle executor has nothing to commit and would not learn that it is fenced
+    log.wait("the first one to stop", lambda: stages[0].process.poll() is not None)
     log.wait_folded()
     assert stages[0].process.returncode == 1
     assert stages[1].stop() == 0
