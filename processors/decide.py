@@ -23,11 +23,10 @@ from crossbook.runtime.kafka import (
     poll_batch,
     wait_for_broker,
 )
-from crossbook.runtime.reading import read_partition
 from crossbook.runtime.settings import Settings
 from processors.checkpoint import STAGE, to_records
 from processors.code_digest import decision_digest
-from processors.decide_resume import Resumed, resume
+from processors.decide_resume import Resumed, last_written, place_of, resume
 from processors.decide_settings import announcement, as_configured
 from processors.errors import CodeDigestError
 from schemas.codec import Codec, load_codec
@@ -78,12 +77,17 @@ class Decide:
         self._consumer = open_consumer(self._kafka, STAGE, read_committed=False)
         wanted = [TopicPartition(self._market, number) for number in range(self._kafka.partitions)]
         committed = committed_offsets(self._consumer, wanted)
-        self._refuse_lost_offsets([tp.partition for tp in wanted if committed[tp.topic, tp.partition] < 0])
         self._partitions: dict[int, Resumed] = {
             tp.partition: resume(
                 self._kafka, self._codec, self._digest, tp.partition, committed[tp.topic, tp.partition]
             )
             for tp in wanted
+        }
+        # The group's offset says where to go on, but what stands on a topic is the last word: it is never written again.
+        self._written = {
+            (topic, number): last_written(self._kafka, self._codec, topic, number)
+            for topic in ("signals", "intents")
+            for number in self._partitions
         }
         self._next: dict[int, int] = {number: one.offset for number, one in self._partitions.items()}
         self._committed = {number: one.committed_offset for number, one in self._partitions.items()}
@@ -93,16 +97,6 @@ class Decide:
         self._committed_at = time.monotonic()
         self._held: list[Outgoing] = []
         self._urgent = False
-
-    def _refuse_lost_offsets(self, partitions: list[int]) -> None:
-        """Without a committed offset everything would be written again; where something is written, that is no start."""
-        for topic in ("signals", "intents"):
-            for number in partitions:
-                if next(read_partition(self._kafka, topic, number), None) is not None:
-                    raise LogError(
-                        f"{topic} partition {number} holds records, but group {self._kafka.prefix}{STAGE} has no committed offset: "
-                        "the broker forgot it (offsets.retention.minutes); restore the group's offsets or choose another prefix"
-                    )
 
     def run(self, stop: threading.Event) -> None:
         """Poll, fold, commit; on stop commit the position and leave checkpoints."""
@@ -147,6 +141,8 @@ class Decide:
             self._next[number] = offset + 1
             if unwritten:
                 for topic, key, record in outputs:
+                    if place_of(record) <= self._written[topic, number]:
+                        continue
                     raw_key = None if key is None else key.encode()
                     self._held.append(Outgoing(prefix + topic, number, raw_key, encode(record)))
                     self._urgent = self._urgent or not isinstance(record, MAY_WAIT)

@@ -3,6 +3,7 @@
 Reads `market` (its head) and `checkpoints.decide`; writes nothing. Must never go on from a checkpoint of another log or other code.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from processors.decide_partition import PartitionFold
 from processors.decide_state import DecideState
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.records import Checkpoint, LogOpened
+from schemas.records import Checkpoint, LogOpened, Record
 from schemas.topics import TOPICS
 
 #: How many records from the end of `checkpoints.decide` are looked at first; doubled until a checkpoint is found.
@@ -96,3 +97,28 @@ def _checkpoints(kafka: KafkaSettings, codec: Codec, partition: int, start: int)
             continue
         if isinstance(record, Checkpoint):
             yield record
+
+
+def place_of(record: Record) -> tuple[int, int]:
+    """Where an output stands among all outputs of its partition: position of its cause and index; (-1, -1) for no output."""
+    return getattr(record, "position", -1), getattr(record, "index", -1)
+
+
+def last_written(kafka: KafkaSettings, codec: Codec, topic: str, partition: int) -> tuple[int, int]:
+    """Place of the last committed output on a topic partition, (-1, -1) when there is none."""
+    reader = open_consumer(kafka, "decide.resume")
+    try:
+        low, high = offset_range(reader, TOPICS[topic].full_name(kafka.prefix), partition)
+    finally:
+        reader.close()
+    tail = TAIL_RECORDS
+    while low < high:
+        start = max(low, high - tail)
+        last = (-1, -1)
+        for line in read_partition(kafka, topic, partition, start=start):
+            with contextlib.suppress(SchemaError):
+                last = max(last, place_of(codec.decode(line.value)))
+        if last >= (0, 0) or start == low:
+            return last
+        tail *= 2
+    return -1, -1

@@ -5,6 +5,7 @@ let a setting or a current database of one caller reach the next, and never hand
 write. `chdb` is loaded here and nowhere else: one engine a process, one process a folder.
 """
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -100,11 +101,19 @@ class EngineConnection:
             if insert is None:
                 return self._query(statement, format_name, parameters)
             return self._insert(insert, memoryview(statement)[insert.data_start :])
+        except EngineError:
+            self._drain()
+            raise
         finally:
             for name in applied:
                 self._query(f"SET {name} = DEFAULT")
             if not self._limited.isdisjoint(applied):
                 self._query(self._limits)
+
+    def _drain(self) -> None:
+        """Throw away what a statement had written before it failed: chdb puts it in front of the next answer."""
+        with contextlib.suppress(EngineError):
+            self._query("SELECT 1")
 
     def _use(self, database: str) -> None:
         if database != self._database:

@@ -53,7 +53,7 @@ def crossbook(cwd: Path, *arguments: str, timeout_s: float = COMMAND_S) -> subpr
 def answer(cwd: Path, *arguments: str, code: int = 0) -> Any:
     """What a command with `--json` prints, parsed; its exit code must be `code` and its stderr empty."""
     done = crossbook(cwd, *arguments, "--json")
-    assert (done.returncode, done.stderr) == (code, ""), f"{arguments}: {done.stdout[-500:]}{done.stderr[-2000:]}"
+    assert (done.returncode, done.stderr) == (code, ""), f"{arguments}: {done.stdout[:3000]}{done.stderr[-2000:]}"
     return json.loads(done.stdout)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from crossbook.runtime import errors
-from crossbook.runtime.errors import EXIT_SETTINGS, SettingsError, StageError
+from crossbook.runtime.errors import EXIT_SETTINGS, LogError, SettingsError, StageError
 
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
 
@@ -12,5 +12,5 @@ TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and iss
 def test_one_tree(kind: type[StageError]) -> None:
     assert issubclass(kind, StageError)
     assert kind.__name__ in (errors.__doc__ or "")
-    assert (kind.exit_code == EXIT_SETTINGS) is (kind is SettingsError)
+    assert (kind.exit_code == EXIT_SETTINGS) is (kind in {SettingsError, LogError})
     assert kind.exit_code != 0
