@@ -5,21 +5,19 @@ JSON value on stdout wherever a command lists. Errors are one line on stderr tha
 an operating error, 2 for a wrong call, 78 for settings that cannot work.
 """
 
-import json
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from crossbook.runtime.errors import StageError
 from crossbook.runtime.log import configure_log
 from deploy.errors import DeployError, UsageError, one_line
 from deploy.local.errors import LocalStackError
+from deploy.printing import Json, out, print_json, print_table
 from schemas.errors import SchemaError
 from schemas.topics import TOPICS
 
@@ -35,26 +33,6 @@ pairs_app = typer.Typer(help="Which instruments are judged to resolve alike.", n
 import_app = typer.Typer(help="Write a recording into `market`, in place of the live feeds.", no_args_is_help=True)
 app.add_typer(pairs_app, name="pairs")
 app.add_typer(import_app, name="import")
-
-Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
-#: A pipe has no width of its own; what is cut there is lost to grep.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-
-
-def print_json(value: Any) -> None:
-    """One JSON value on stdout."""
-    sys.stdout.write(json.dumps(value, indent=None, default=str) + "\n")
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
-    """A table; numbers to the right."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    out.print(table)
 
 
 @app.command()

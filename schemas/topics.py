@@ -1,6 +1,6 @@
 """Every topic of crossbook, declared once: who writes it, what it holds, how it is kept.
 
-Names stand under a settable prefix (default `crossbook.`). `market`, `signals`, `intents` and `fills` have the same number of
+Names stand under a settable prefix (default `crossbook.`). `market`, `signals`, `intents` and `leadlag` have the same number of
 partitions, fixed for a prefix; the others have one.
 """
 
@@ -75,6 +75,8 @@ TOPICS: dict[str, Topic] = {
                 "BookDelta",
                 "PublicTrade",
                 "FeedStatus",
+                "ReferencePrice",
+                "ReferenceStatus",
             ),
             "group",
             Spread.BY_GROUP,
@@ -93,6 +95,16 @@ TOPICS: dict[str, Topic] = {
             "Tops, edges and watermarks.",
         ),
         Topic("intents", "decide", ("TradeIntent",), "group", Spread.BY_GROUP, KEEP, True, "What decide wants traded."),
+        Topic(
+            "leadlag",
+            "leadlag",
+            ("LeadLag",),
+            "group",
+            Spread.BY_GROUP,
+            28 * DAY_MS,
+            False,
+            "Who moves first, as advice.",
+        ),
         Topic(
             "orders",
             "execute",
@@ -150,6 +162,16 @@ TOPICS: dict[str, Topic] = {
             KEEP,
             False,
             "Fold states of decide.",
+        ),
+        Topic(
+            "checkpoints.execute",
+            "execute",
+            ("Checkpoint",),
+            "portfolio",
+            Spread.ONE,
+            KEEP,
+            False,
+            "Fold states of the executor.",
         ),
         Topic(
             "deadletter",

@@ -4,12 +4,12 @@ Decides nothing and commits nothing. Must never stop early in silence: a broker 
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from crossbook.runtime.errors import BrokerAwayError, LogError
-from crossbook.runtime.kafka import FAST_FETCH, client_config, offset_range
+from crossbook.runtime.kafka import FAST_FETCH, client_config, committed_offsets, offset_range, open_consumer
 from crossbook.runtime.settings import KafkaSettings
 from schemas.topics import TOPICS
 
@@ -24,6 +24,70 @@ class LogLine(NamedTuple):
     append_ms: int
     key: bytes | None
     value: bytes
+
+
+class Log(Protocol):
+    """A log that can be read again: the topics of a prefix, or an archive of them. Topics are named without the prefix."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `market` has."""
+
+    def extent(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset and end offset of what is there; equal when there is nothing."""
+
+    def read(
+        self, topic: str, partition: int, *, start: int | None = None, end: int | None = None
+    ) -> Iterator[LogLine]:
+        """Committed records in order of their offsets, from `start` (or the first) up to and without `end` (or the present end)."""
+
+    def decided_end(self, partition: int) -> int:
+        """Offset of `market` up to and without which decide has written its outputs; the first offset when it has none."""
+
+
+class KafkaLog:
+    """The topics of a prefix on a broker."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+
+    @property
+    def name(self) -> str:
+        """The prefix."""
+        return f"prefix {self._kafka.prefix!r}"
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `market` has, by the settings."""
+        return self._kafka.partitions
+
+    def extent(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset and last stable offset. Raises LogError when the topic is not there, BrokerAwayError without a broker."""
+        reader = open_consumer(self._kafka, "reader")
+        try:
+            return offset_range(reader, TOPICS[topic].full_name(self._kafka.prefix), partition)
+        finally:
+            reader.close()
+
+    def read(
+        self, topic: str, partition: int, *, start: int | None = None, end: int | None = None
+    ) -> Iterator[LogLine]:
+        """See `read_partition`."""
+        return read_partition(self._kafka, topic, partition, start=start, end=end)
+
+    def decided_end(self, partition: int) -> int:
+        """Offset that the group `decide` has committed, or the first offset of the partition."""
+        name = TOPICS["market"].full_name(self._kafka.prefix)
+        reader = open_consumer(self._kafka, "decide", read_committed=False)
+        try:
+            committed = committed_offsets(reader, [TopicPartition(name, partition)])[name, partition]
+            return max(committed, offset_range(reader, name, partition)[0])
+        finally:
+            reader.close()
 
 
 def read_partition(

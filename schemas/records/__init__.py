@@ -55,6 +55,8 @@ from schemas.records.market import (
     PairListed,
     PublicTrade,
     RawFrame,
+    ReferencePrice,
+    ReferenceStatus,
 )
 from schemas.records.orders import (
     ControlApplied,
@@ -72,7 +74,7 @@ from schemas.records.orders import (
     TradeUpdate,
 )
 from schemas.records.parts import FeeSchedule, IntentLeg, OrderMinimum, PayoutCell, PlanSlot, PriceRange
-from schemas.records.signals import EdgeQuote, EdgeStatistics, TopOfBook, TradeIntent, Watermark
+from schemas.records.signals import EdgeQuote, EdgeStatistics, LeadLag, TopOfBook, TradeIntent, Watermark
 
 __all__ = [
     "RECORDS",
@@ -106,6 +108,7 @@ __all__ = [
     "IntentSeen",
     "LatencyKind",
     "LatencyObserved",
+    "LeadLag",
     "LimitsChanged",
     "Liquidity",
     "LogOpened",
@@ -127,6 +130,8 @@ __all__ = [
     "PublicTrade",
     "RawFrame",
     "Record",
+    "ReferencePrice",
+    "ReferenceStatus",
     "Relation",
     "Role",
     "Rounding",
@@ -165,11 +170,14 @@ RECORDS: dict[str, type[Record]] = {
         BookDelta,
         PublicTrade,
         FeedStatus,
+        ReferencePrice,
+        ReferenceStatus,
         TopOfBook,
         EdgeQuote,
         EdgeStatistics,
         Watermark,
         TradeIntent,
+        LeadLag,
         ExecutorConfigured,
         IntentSeen,
         ControlApplied,

@@ -192,3 +192,32 @@ class FeedStatus(Record, frozen=True, kw_only=True, gc=False):
     instruments: tuple[str, ...]
     ts_data_ns: int | None = None
     clock_offset_ns: int | None = None
+
+
+class ReferencePrice(Record, frozen=True, kw_only=True, gc=False):
+    """Price of something that no prediction market sells, such as bitcoin in dollars: the last trade or the best quote of a reference venue."""
+
+    ts_received_ns: int
+    ts_venue_ns: int | None = None
+    reference_id: str
+    feed: str
+    session: int
+    sequence: int
+    bid_price_micros: int | None = None
+    bid_size_micros: int | None = None
+    ask_price_micros: int | None = None
+    ask_size_micros: int | None = None
+    trade_price_micros: int | None = None
+    trade_size_micros: int | None = None
+
+
+class ReferenceStatus(Record, frozen=True, kw_only=True, gc=False):
+    """Health of a reference feed, every 500 ms into each partition, and at once when it changes. Silence for 2 s means stale."""
+
+    ts_received_ns: int
+    feed: str
+    session: int
+    state: FeedState
+    reason: str
+    ts_data_ns: int | None = None
+    clock_offset_ns: int | None = None

@@ -40,6 +40,8 @@ class IntentSeen(Record, frozen=True, kw_only=True, gc=False):
     position: int
     ts_seen_ns: int
     intent: TradeIntent
+    leader_advised: str | None = None
+    advice_id: str | None = None
 
 
 class ControlApplied(Record, frozen=True, kw_only=True, gc=False):

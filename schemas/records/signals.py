@@ -1,4 +1,4 @@
-"""Records of `signals` and `intents`: what decide made of the market."""
+"""Records of `signals`, `intents` and `leadlag`: what processors made of the market."""
 
 from schemas.records.base import EdgeState, Package, Record
 from schemas.records.parts import IntentLeg
@@ -108,3 +108,30 @@ class TradeIntent(Record, frozen=True, kw_only=True, gc=False):
     net_per_contract_micros: int
     friction_hash: str
     valid_until_ns: int
+
+
+class LeadLag(Record, frozen=True, kw_only=True, gc=False):
+    """Which of two instruments (or references) of a group moves first, over one window. Advice, written at least once; equal lead_lag_id means the same window."""
+
+    lead_lag_id: str
+    ts_ns: int
+    log_id: str
+    partition: int
+    group: str
+    instrument_a: str
+    instrument_b: str
+    ts_window_start_ns: int
+    ts_window_end_ns: int
+    bar_ns: int
+    bars: int
+    lag_ns: int | None = None
+    correlation_ppm: int | None = None
+    correlation_placebo_ppm: int | None = None
+    window_leader: str | None = None
+    hy_lag_ns: int | None = None
+    hy_correlation_ppm: int | None = None
+    hy_ratio_ppm: int | None = None
+    hy_correlation_placebo_ppm: int | None = None
+    hy_leader: str | None = None
+    votes: int
+    leader: str | None = None

@@ -1,0 +1,76 @@
+"""What a backtest leaves: the records that the live stages would have written, and under which assumptions they came about.
+
+Holds data only. Reports, comparisons and ClickHouse rows are derived from it and from nothing else.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from schemas.records import EdgeQuote, EdgeStatistics, InstrumentListed, PairListed, Record, TradeIntent
+
+Positions = Literal["logged", "simulated"]
+
+
+class Mark(NamedTuple):
+    """Best prices of an instrument at a stream time, YES terms, micros; None: no such side, or not to be trusted."""
+
+    ts_ns: int
+    instrument_id: str
+    bid_micros: int | None
+    ask_micros: int | None
+
+
+class Model(NamedTuple):
+    """An assumption by name (latency, queue, ...), what it is set to, and what that means in words."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+class Comparison(NamedTuple):
+    """Records of a kind against those that the live run wrote: byte-equal, other, missing here, extra here."""
+
+    topic: str
+    equal: int
+    different: int
+    missing: int
+    extra: int
+    first_difference: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One backtest. Times Unix ns of the stream, amounts micros.
+
+    `settings` are all that were in force, flat (`decide.min_edge_micros`); `changed` those that `--set` or a sweep changed.
+    `journal` and `fills` are the executor's records in order, `quotes` every EdgeQuote in order, `statistics` the last counters of
+    each (pair, package), `marks` at most one an instrument a second of stream time and the last one before each fill,
+    `settled` payouts of YES that the range holds (micros) with the stream time at which they became known.
+    """
+
+    name: str
+    source: str
+    log_id: str
+    positions: Positions
+    seed: int
+    code_digest: str
+    ts_first_ns: int
+    ts_last_ns: int
+    events: int
+    settings: dict[str, Any]
+    changed: dict[str, Any]
+    models: tuple[Model, ...]
+    journal: tuple[Record, ...]
+    fills: tuple[Record, ...]
+    intents: tuple[TradeIntent, ...]
+    quotes: tuple[EdgeQuote, ...]
+    statistics: tuple[EdgeStatistics, ...]
+    instruments: dict[str, InstrumentListed]
+    pairs: dict[str, PairListed]
+    settled: dict[str, tuple[int, int]]
+    marks: tuple[Mark, ...]
+    comparisons: tuple[Comparison, ...]
+    warnings: tuple[str, ...]
+    elapsed_s: float
+    rss_mb: float
