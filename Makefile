@@ -22,7 +22,7 @@ demo: install
 	@$(BIN)/crossbook demo $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest tests --ignore=tests/bench $(ARGS)
+	$(BIN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadfile $(ARGS)
 
 check: install
 	$(BIN)/ruff check .
