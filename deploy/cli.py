@@ -15,6 +15,7 @@ from rich.console import Console
 
 from crossbook.runtime.errors import StageError
 from crossbook.runtime.log import configure_log
+from deploy.commands import LazyCommands
 from deploy.errors import DeployError, UsageError, one_line
 from deploy.local.errors import LocalStackError
 from deploy.printing import Json, out, print_json, print_table
@@ -23,6 +24,7 @@ from schemas.topics import TOPICS
 
 app = typer.Typer(
     name="crossbook",
+    cls=LazyCommands,
     help="Event-sourced cross-venue trading of binary prediction markets, on a real Kafka.",
     no_args_is_help=True,
     add_completion=False,
@@ -30,9 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 pairs_app = typer.Typer(help="Which instruments are judged to resolve alike.", no_args_is_help=True)
-import_app = typer.Typer(help="Write a recording into `market`, in place of the live feeds.", no_args_is_help=True)
 app.add_typer(pairs_app, name="pairs")
-app.add_typer(import_app, name="import")
 
 
 @app.command()
@@ -246,21 +246,6 @@ def schemas(
     print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
-@app.command()
-def verify(json_: Json = False) -> None:
-    """Fold the log again and compare every decision and every execution with what was written, byte for byte."""
-    from deploy.attach import attached
-    from deploy.verify import render_verification, verify_log
-
-    with attached(clickhouse=False) as settings:
-        result = verify_log(settings.kafka)
-    if json_:
-        print_json(result.as_dict())
-    else:
-        out.print(render_verification(result))
-    raise typer.Exit(1 if result.mismatches else 0)
-
-
 Scope = Annotated[str, typer.Option("--scope", help="all, venue:NAME, category:NAME or pair:ID")]
 
 
@@ -344,24 +329,6 @@ def pairs_revoke(
     with attached(clickhouse=False) as settings:
         revoke_pair(settings, pair, reason)
     out.print(f"revoked: {pair}")
-
-
-@import_app.command("bbo-pairs")
-def import_bbo_pairs(
-    files: Annotated[list[Path], typer.Argument(help="Parquet files; rows are read by fetch_ms across all of them")],
-    fees: Annotated[Path, typer.Option(help="fee file that covers every market in them")],
-    speed: Annotated[float, typer.Option(min=0, help="times real time; 0 is as fast as possible")] = 0,
-) -> None:
-    """Import polled best bids and asks of matched contracts; decide must run (see `crossbook demo --recording`)."""
-    from deploy.attach import attached
-    from producers.recordings.bbo_pairs import run_import
-
-    with attached(clickhouse=False) as settings:
-        report = run_import(settings, files, fees, speed)
-    dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dropped.items())) or "none"
-    out.print(
-        f"{report.rows:,} rows, {report.books:,} books, {report.records:,} records; dropped: {dropped}; log {report.log_id}"
-    )
 
 
 @app.command()

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import StageError
+from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import Settings, load_settings
 from deploy.attach import reader_client, sql_errors
 from deploy.errors import StackError, UsageError
@@ -205,7 +206,7 @@ def _finish(stack: LocalStack, options: DemoOptions, screen: Screen, ts_start_ns
     _await_drained(settings)
     stack.stop_group("stages")
     screen.say("folding the log again")
-    verification = verify_log(settings.kafka)
+    verification = verify_log(KafkaLog(settings.kafka))
     truth = None if options.recording else stack.folder.path / "truth.jsonl"
     summary = read_summary(settings, verification, truth_file=truth, ts_start_ns=ts_start_ns)
     (stack.folder.path / "demo.json").write_text(json.dumps(summary.as_dict()))

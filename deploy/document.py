@@ -181,12 +181,11 @@ def commands() -> list[Command]:
 
 
 def _commands(command: Any, words: tuple[str, ...]) -> Iterator[Command]:
-    below = getattr(command, "commands", None)
-    if below is None:
+    if not hasattr(command, "list_commands"):
         yield Command(words, command)
         return
-    for name, one in below.items():
-        yield from _commands(one, (*words, name))
+    for name in command.list_commands(None):
+        yield from _commands(command.get_command(None, name), (*words, name))
 
 
 def commands_page() -> str:

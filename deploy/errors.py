@@ -2,7 +2,8 @@
 
 DeployError
 ├── StackError      the local stack cannot start, or is not there
-└── UsageError      a command was called with values that cannot work (exit code 2)
+├── UsageError      a command was called with values that cannot work (exit code 2)
+└── WorkerError     a process that works for a command was refused; the text and exit code are its own
 """
 
 
@@ -20,6 +21,14 @@ class UsageError(DeployError):
     """A command was called with values that cannot work."""
 
     exit_code = 2
+
+
+class WorkerError(DeployError):
+    """A process that works for a command was refused; the text and exit code are its own."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
 
 
 def one_line(error: Exception) -> str:

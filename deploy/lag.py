@@ -21,8 +21,9 @@ from schemas.topics import TOPICS, Spread
 #: Which group reads which topics.
 GROUPS: dict[str, tuple[str, ...]] = {
     "decide": ("market",),
-    "execute": ("market", "signals", "intents", "control"),
-    "project": ("market", "signals", "intents", "orders", "fills", "control", "deadletter"),
+    "leadlag": ("signals",),
+    "execute": ("market", "signals", "intents", "leadlag", "control"),
+    "project": ("market", "signals", "intents", "leadlag", "orders", "fills", "control", "deadletter"),
 }
 #: A gap of at most this many offsets is read and counted; a larger one is told as the difference of offsets, an upper bound.
 COUNTED_MAX = 10_000

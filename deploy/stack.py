@@ -142,12 +142,18 @@ class LocalStack:
             key_file=str(key_file),
         )
         self._merge("catalog", pairs_file=str(pairs_file))
+        spot = described["binance"]
+        self._merge("binance", ws_url=spot["socket_url"], symbols=tuple(spot["symbols"]))
+        led = [pair["kalshi"]["ticker"] for pair in described["pairs"] if pair["pair"] == spot["leads"]]
+        if led:
+            self._merge("leadlag", references={f"binance:{spot['symbols'][0]}": f"kalshi:{led[0]}"})
         self._write_settings()
         return described
 
     def start_stages(self) -> None:
-        """Start decide, execute and the projection."""
-        self._supervise("stages", [self._stage("project"), self._stage("execute"), self._stage("decide")])
+        """Start decide, execute and the projection, and leadlag where the settings want it."""
+        advising = [self._stage("leadlag")] if self.settings.leadlag.enabled else []
+        self._supervise("stages", [self._stage("project"), self._stage("execute"), self._stage("decide"), *advising])
 
     def start_feed(self, stage: str) -> Supervisor:
         """Start the stage that writes `market`: `producers`, or `import` for a recording."""
@@ -280,6 +286,28 @@ def held_folder(path: Path) -> Iterator[StateFolder]:
     folder = StateFolder(path)
     with interrupted_by_signals(), folder:
         yield folder
+
+
+@contextlib.contextmanager
+def fresh_servers(name: str, *, prefix: str, partitions: int) -> Iterator[Settings]:
+    """Servers of a new local stack without any stage, in a folder of its own; stopped afterwards, kept as the current stack.
+
+    Raises:
+        StackError: there is a stack of that name already.
+    """
+    base = load_settings()
+    root = state_root(base)
+    path = root / name
+    if path.exists():
+        raise StackError(f"{path} is there already; choose another name, or remove it")
+    with held_folder(path) as folder:
+        stack = LocalStack(folder, base, {"kafka": {"prefix": prefix, "partitions": partitions}})
+        try:
+            stack.start_servers()
+            point_current(root, path)
+            yield stack.settings
+        finally:
+            stack.stop()
 
 
 def run_up(feeds: str, sandbox: SandboxOptions, *, detach: bool) -> int:

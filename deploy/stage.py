@@ -25,6 +25,7 @@ STAGES = {
     "decide": "processors.decide",
     "execute": "executors.execute",
     "project": "projections.project",
+    "leadlag": "processors.leadlag",
 }
 #: Stage name → setting of its Prometheus port.
 METRICS = {
@@ -33,9 +34,10 @@ METRICS = {
     "decide": "decide_port",
     "execute": "execute_port",
     "project": "project_port",
+    "leadlag": "leadlag_port",
 }
 #: Stages that must not slow the path of money down.
-NICE = {"project": 10, "registry": 10}
+NICE = {"project": 10, "registry": 10, "leadlag": 10}
 
 
 def main(argv: list[str] | None = None) -> int:

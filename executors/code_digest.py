@@ -11,9 +11,12 @@ from typing import Final
 
 EXECUTION_PACKAGES: Final = ("crossbook.domain",)
 EXECUTION_MODULES: Final = (
+    "advice",
+    "checkpoint",
     "choice",
     "engine",
     "fold",
+    "image",
     "journal",
     "lane",
     "ledger",

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from executors.errors import JournalError
-from executors.fold import KILL_ACTION, ExecutorState, step
+from executors.fold import CAUGHT_UP_ACTION, KILL_ACTION, LAGGING_ACTION, ExecutorState, step
 from executors.journal import INPUTS, JournalInput
 from executors.lane import Journaled, Lane
 from executors.terms import LIMIT_NAMES, Terms, canonical_terms
@@ -37,14 +37,17 @@ from schemas.records import (
 #: Steps of one `advance`, so that the shell looks at its signals and files now and then.
 STEPS_MAX: Final = 5_000
 NEVER_NS: Final = 2**63 - 1
+WATCHDOG: Final = "watchdog"
 
 
 class Engine:
     """Lanes of all partitions over one state."""
 
-    def __init__(self, partitions: Iterable[int], state: ExecutorState | None = None) -> None:
+    def __init__(
+        self, partitions: Iterable[int], state: ExecutorState | None = None, *, advice_age_max_ns: int = 0
+    ) -> None:
         self.state = ExecutorState() if state is None else state
-        self.lanes = {number: Lane(number, self.state, self._journal) for number in partitions}
+        self.lanes = {number: Lane(number, self.state, self._journal, advice_age_max_ns) for number in partitions}
         self._written: list[Record] = []
         self._observed: deque[LatencyObserved] = deque()
         self._urgent = False
@@ -99,6 +102,26 @@ class Engine:
             self._write_control(
                 KILL_ACTION, -1, operator, scope="all", scope_value="", state="halted", name="", value=0
             )
+
+    def watch_lag(self, lag_ns: int, limit_ns: int) -> bool:
+        """Let no trade open while the lag is over its limit, until it is back at half of it; whether that changed just now.
+
+        Open trades go on. A limit of 0 means that nobody watches.
+        """
+        lagging = self.state.lagging
+        if lagging == (lag_ns > (limit_ns // 2 if lagging else limit_ns) and limit_ns > 0):
+            return False
+        self._write_control(
+            CAUGHT_UP_ACTION if lagging else LAGGING_ACTION,
+            -1,
+            WATCHDOG,
+            scope="all",
+            scope_value="",
+            state="running" if lagging else "reduce_only",
+            name="",
+            value=0,
+        )
+        return True
 
     def _acknowledge(
         self,
@@ -189,6 +212,11 @@ class Engine:
         self._sent_ns.clear()
         return written
 
+    @property
+    def drained(self) -> bool:
+        """Whether everything journaled was taken."""
+        return not self._written
+
     def _journal(self, record: JournalInput) -> None:
         numbered = msgspec.structs.replace(record, sequence=self.state.next_sequence)
         outputs = step(self.state, numbered)
@@ -198,16 +226,19 @@ class Engine:
             if isinstance(output, OrderRequested):
                 paper = self.state.terms.paper
                 self.lanes[output.partition].venue.submit(output, paper)
-                sent_ns = output.ts_ns + paper.request_ns
+                sent_ns = output.ts_ns + paper.request_min_ns
                 self._sent_ns[output.partition] = min(sent_ns, self._sent_ns.get(output.partition, NEVER_NS))
 
 
-def refold(records: Iterable[Record]) -> tuple[ExecutorState, dict[int, deque[Journaled]]]:
+def refold(
+    records: Iterable[Record], state: ExecutorState | None = None
+) -> tuple[ExecutorState, dict[int, deque[Journaled]]]:
     """State of a recorded journal, and per partition what it holds of the venue.
 
-    Raises JournalError at the first record that the inputs before it do not give.
+    With a state (of a checkpoint), the records are what comes after it, and the state is folded on. Raises JournalError at the
+    first record that the inputs before it do not give.
     """
-    state = ExecutorState()
+    state = ExecutorState() if state is None else state
     expected: deque[Record] = deque()
     journaled: dict[int, deque[Journaled]] = {}
     for record in records:

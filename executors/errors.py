@@ -1,9 +1,10 @@
 """What can go wrong in the executor, as one tree.
 
     ExecutorError
-    ├── JournalError   the journal cannot be folded: a gap, an output that its inputs do not give, settings that are none
-    ├── LaneError      inputs of a lane contradict each other: a gap in intents, an intent behind the lane
-    └── PlanError      a slot that the committed plan does not hold was asked for (a programmer's error)
+    ├── JournalError     the journal cannot be folded: a gap, an output that its inputs do not give, settings that are none
+    ├── LaneError        inputs of a lane contradict each other: a gap in intents, an intent behind the lane
+    ├── CheckpointError  bytes that are no image, or a state that has outgrown its image
+    └── PlanError        a slot that the committed plan does not hold was asked for (a programmer's error)
 
 All of them stop the stage before anything is committed: on the order path nothing is guessed.
 """
@@ -23,6 +24,10 @@ class JournalError(ExecutorError):
 
 class LaneError(ExecutorError):
     """The inputs of a lane contradict each other."""
+
+
+class CheckpointError(ExecutorError):
+    """Not an image of the executor; older checkpoints or zero are the places to start from."""
 
 
 class PlanError(ExecutorError):

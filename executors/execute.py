@@ -3,8 +3,8 @@
 Decides nothing about trades; that is the engine. All effects of a batch - journal, fills, input offsets - are one transaction,
 and nothing of the venue's answer is looked at before the request is committed, so a kill at any instruction loses and doubles
 nothing. At start: fence, refold the journal (every output must follow again), rebuild the paper venue by folding `market` up to
-the committed positions with the journaled requests put back where they were. Must never go on after an error on the order path:
-it stops, and a restart begins from the log.
+the committed positions with the journaled requests put back where they were; both from the newest checkpoint on that the log proves.
+Must never go on after an error on the order path: it stops, and a restart begins from the log.
 
 `<state_dir>/KILL` halts everything without Kafka's `control`; the file may be removed, the halt stays until the operator resumes.
 """
@@ -22,27 +22,33 @@ from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, LogError
 from crossbook.runtime.kafka import (
     Outgoing,
+    RecordProducer,
     TransactionalProducer,
     committed_offsets,
+    offset_range,
     open_consumer,
     poll_batch,
     wait_for_broker,
 )
 from crossbook.runtime.reading import read_partition
 from crossbook.runtime.settings import Settings
+from executors.checkpoint import STAGE, Checkpoints, anchor_of, start_lanes
 from executors.code_digest import execution_digest
-from executors.engine import Engine, refold
+from executors.engine import Engine
 from executors.errors import ExecutorError
 from executors.journal import key_of, topic_of
-from executors.lane import Journaled, Lane
+from executors.lag_meter import LagMeter
+from executors.lane import Lane
 from executors.latency import LatencyWatch
-from executors.terms import make_terms
+from executors.resume import Start, existing_topics, ignore, starts
+from executors.terms import NS_PER_MS, make_terms
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
 from schemas.records import (
     ControlApplied,
     DeadLetter,
     LatencyObserved,
+    LeadLag,
     LogOpened,
     OrderRequested,
     Record,
@@ -51,7 +57,6 @@ from schemas.records import (
 )
 from schemas.topics import TOPICS
 
-STAGE = "execute"
 GROUP = "execute"
 KILL_FILE = "KILL"
 BATCH_RECORDS = 500
@@ -66,7 +71,9 @@ WAITING_MAX = 20_000
 WAITING_LOW = 5_000
 BROKER_WAIT_S = 5.0
 DEADLETTER_BYTES_MAX = 65_536
-INPUTS = ("market", "signals", "intents")
+INPUTS = ("market", "signals", "intents", "leadlag")
+#: Advice is read again from this far before the end of a partition of `leadlag`: what counted before a restart counts after it.
+ADVICE_RECORDS = 500
 
 _log = structlog.get_logger(stage=STAGE)
 
@@ -94,6 +101,7 @@ class _Input:
         self.lane = lane
         self.base_offset: int | None = None
         self.paused = False
+        self.lag = LagMeter()
 
 
 class Execute:
@@ -103,7 +111,12 @@ class Execute:
         kafka = settings.kafka
         self._settings, self._kafka, self._batch = settings, kafka, batch_records
         self._codec = load_codec()
-        self._names = {TOPICS[topic].full_name(kafka.prefix): topic for topic in (*INPUTS, "control")}
+        self._topics = existing_topics(kafka)  # a prefix may be older than a topic that we can do without
+        self._names = {
+            TOPICS[topic].full_name(kafka.prefix): topic
+            for topic in (*INPUTS, "control")
+            if topic != "leadlag" or topic in self._topics
+        }
         self._producer = TransactionalProducer(kafka, f"{STAGE}.{settings.execute.portfolio}")
         self._producer.init()  # before any position is read: an earlier instance can move none afterwards
         # A few ms of waiting for a fuller answer spare the broker most of its fetches; `market` is read for its books only.
@@ -116,31 +129,65 @@ class Execute:
         stored = committed_offsets(self._consumer, wanted)
         self._next = {(self._names[name], number): max(at, 0) for (name, number), at in stored.items()}
         self._committed = dict(self._next)
-        try:
-            state, journaled = refold(self._codec.decode(line.value) for line in read_partition(kafka, "orders", 0))
-        except SchemaError as error:
-            raise LogError(
-                f"`orders` holds a record that cannot be read ({error}); only execute may write there"
-            ) from error
-        self._engine = Engine(range(kafka.partitions), state)
-        self._inputs = {number: _Input(lane) for number, lane in self._engine.lanes.items()}
-        for number in self._inputs:
-            self._rebuild(number, journaled.get(number))
+        self._plain = RecordProducer(kafka, self._codec, f"{STAGE}.checkpoints")
+        self._engine, self._inputs, self._anchor = self._go_on()
+        self._checkpoints = Checkpoints(self._engine, settings.execute.portfolio, execution_digest())
+        self._checkpointed = self._folded()
+        for name, topic in self._names.items():
+            for number in range(kafka.partitions if topic == "leadlag" else 0):
+                low, high = offset_range(self._consumer, name, number)
+                self._next[topic, number] = max(low, high - ADVICE_RECORDS)
         self._letters: list[DeadLetter] = []
         self._pending: list[Record] = []
         self._latency = LatencyWatch()
         self._committed_at = self._offsets_at = time.monotonic()
         self._kill_file = Path(settings.state_dir) / KILL_FILE
 
-    def _rebuild(self, number: int, journaled: deque[Journaled] | None) -> None:
+    def _go_on(self) -> tuple[Engine, dict[int, _Input], str]:
+        """The engine as the log proves it, from the nearest place to go on from, and the anchor of its journal."""
+        kafka, execute = self._kafka, self._settings.execute
+        for start in starts(
+            kafka,
+            self._codec,
+            portfolio=execute.portfolio,
+            code_digest=execution_digest(),
+            committed={number: self._committed["market", number] for number in range(kafka.partitions)},
+            checkpoints="checkpoints.execute" in self._topics,
+        ):
+            engine = Engine(
+                range(kafka.partitions), start.state, advice_age_max_ns=execute.advice_max_age_ms * NS_PER_MS
+            )
+            inputs = {number: _Input(lane) for number, lane in engine.lanes.items()}
+            try:
+                if start.image is not None:
+                    start_lanes(engine, start.image)
+                for number, one in inputs.items():
+                    self._rebuild(number, one, start)
+            except ExecutorError as error:
+                if start.image is None:
+                    raise
+                ignore(start.image.state.next_sequence - 1, str(error))
+            else:
+                at = None if start.image is None else start.image.state.next_sequence
+                _log.info("execute.restored", checkpoint=at, journal=engine.state.next_sequence)
+                return engine, inputs, start.anchor
+        raise AssertionError("the beginning is the last start")
+
+    def _rebuild(self, number: int, one: _Input, start: Start) -> None:
         """Fold `market` again with what the journal holds of the venue: up to the committed offset, or where the journal ends.
 
         The journal may be ahead: it is written at once, the offsets once a second.
         """
-        one = self._inputs[number]
-        entries = deque() if journaled is None else journaled
-        committed, journal_end = self._next["market", number], self._engine.state.positions.get(number, -1)
-        for line in read_partition(self._kafka, "market", number):
+        entries = start.journaled.get(number, deque())
+        committed, journal_end = self._committed["market", number], start.state.positions.get(number, -1)
+        first: int | None = None
+        if one.lane.market.log_id:
+            one.base_offset = one.lane.market.base_offset
+            first = one.base_offset + one.lane.position + 1
+            one.lane.catch_up(entries)
+        self._next["market", number] = max(committed, first or 0)
+        there = first is not None and first >= committed and one.lane.position >= journal_end
+        for line in () if there else read_partition(self._kafka, "market", number, start=first):
             past_journal = one.base_offset is not None and line.offset - one.base_offset > journal_end
             if line.offset >= committed and past_journal:
                 break
@@ -166,15 +213,37 @@ class Execute:
             while not stop.is_set():
                 began_ns = now_ns()
                 self._feed(poll_batch(self._consumer, self._batch, HELD_S if self._pending else POLL_S), began_ns)
+                self._watch()
                 self._work(stop)
                 self._throttle()
+                self._write_checkpoint(self._settings.execute.checkpoint_events)
+                self._plain.poll()
             self._commit(now_ns(), stopping=True)
+            self._write_checkpoint(1)
+            self._plain.flush()
         finally:
             self._consumer.close()
         _log.info("execute.stopped", journal=self._engine.state.next_sequence, positions=self._positions())
 
     def _positions(self) -> dict[int, int]:
         return {number: lane.position for number, lane in self._engine.lanes.items()}
+
+    def _folded(self) -> int:
+        return sum(lane.position + 1 for lane in self._engine.lanes.values())
+
+    def _write_checkpoint(self, events: int) -> None:
+        """Write where the executor stands once it moved far enough; only what is committed, and proved by offsets, is worth keeping."""
+        if self._folded() - self._checkpointed < events or "checkpoints.execute" not in self._topics:
+            return
+        self._commit(now_ns(), stopping=True)
+        offsets: dict[str, dict[int, int]] = {}
+        for (topic, number), at in self._committed.items():
+            offsets.setdefault(topic, {})[number] = at
+        journal = offset_range(self._consumer, TOPICS["orders"].full_name(self._kafka.prefix), 0)[1]
+        image = self._checkpoints.image(anchor=self._anchor, journal_offset=journal, offsets=offsets)
+        for record in self._checkpoints.records(image):
+            self._plain.send("checkpoints.execute", record, key=self._settings.execute.portfolio, partition=0)
+        self._checkpointed = self._folded()
 
     # Inputs
 
@@ -191,6 +260,8 @@ class Execute:
                 position, record = self._market_record(one, offset, value)
                 if position is not None:
                     one.lane.put_record(position, record)
+                    append_ns = message.timestamp()[1] * NS_PER_MS
+                    one.lag.read(position, append_ns, getattr(record, "ts_received_ns", 0), seen_ns)
                 continue
             self._next[topic, number] = offset + 1
             try:
@@ -208,7 +279,9 @@ class Execute:
         elif topic == "signals":
             if isinstance(record, Watermark):
                 lane.put_watermark(record, offset)
-        elif isinstance(record, TradeIntent):
+        elif topic == "leadlag" and isinstance(record, LeadLag):
+            lane.put_advice(record)
+        elif topic == "intents" and isinstance(record, TradeIntent):
             lane.put_intent(record, offset, seen_ns)
         else:
             refusal = f"{type(record).__name__} does not belong on {topic}"
@@ -253,6 +326,16 @@ class Execute:
 
     # Work
 
+    def _watch(self) -> None:
+        """Let no trade open on a market that is too old to trade on, and say so."""
+        if not any(one.lag.known for one in self._inputs.values()):
+            return
+        now = now_ns()
+        lag_ns = max(one.lag.lag_ns(one.lane.position, now, paused=one.paused) for one in self._inputs.values())
+        if self._engine.watch_lag(lag_ns, self._settings.execute.lag_limit_ms * NS_PER_MS):
+            lagging = self._engine.state.lagging
+            _log.warning("execute.lagging" if lagging else "execute.caught_up", lag_s=round(lag_ns / 1e9, 3))
+
     def _work(self, stop: threading.Event) -> None:
         """Step until nothing is ready, committing before every look at a venue's answer."""
         if self._kill_file.exists():
@@ -276,6 +359,7 @@ class Execute:
         if records or self._letters or moved:
             prefix = self._kafka.prefix
             outgoing = [self._outgoing(prefix, record) for record in records]
+            journaled = [out.value for out, one in zip(outgoing, records, strict=True) if topic_of(one) == "orders"]
             outgoing += [
                 Outgoing(f"{prefix}deadletter", 0, STAGE.encode(), self._codec.encode(one)) for one in self._letters
             ]
@@ -288,6 +372,8 @@ class Execute:
             else:
                 offsets = []
             self._producer.commit(outgoing, offsets, self._consumer)
+            if journaled:
+                self._anchor = anchor_of(journaled[-1])
             self._letters.clear()
             if records:
                 for seen in self._latency.committed(records, self._engine.state, began_ns, now_ns()):

@@ -38,13 +38,17 @@ from schemas.records import (
 #: Action of a ControlApplied that the market, not an operator, said: an instrument of ours paid out.
 SETTLED_ACTION: Final = "InstrumentSettled"
 KILL_ACTION: Final = "kill"
+#: Actions of the watchdog over our own lag. They touch no word of the operator's: neither may undo the other.
+LAGGING_ACTION: Final = "lagging"
+CAUGHT_UP_ACTION: Final = "caught_up"
 
 
 class ExecutorState:
     """Everything that the journal says. Mutable; only `step` changes it.
 
     `working`: per partition of `market`, the trades that may still send; `intents_seen`: number of the last intent per
-    partition; `positions`: last position journaled per partition; `controls_applied`: first control offset not applied yet.
+    partition; `positions`: last position journaled per partition; `controls_applied`: first control offset not applied yet;
+    `lagging`: whether the watchdog lets no trade open.
     """
 
     def __init__(self) -> None:
@@ -61,6 +65,7 @@ class ExecutorState:
         self.positions: dict[int, int] = {}
         self.controls_applied = 0
         self.killed = False
+        self.lagging = False
 
     def take_sequence(self) -> int:
         """Number of the next journal record."""
@@ -101,10 +106,12 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
     standing.pairs[intent.pair_id] = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
     decide_ns = terms.paper.decide_latency_ms * NS_PER_MS
     verdict = gate_trade(standing, intent, tops, terms.execute, now_ns=record.ts_ns, decide_ns=decide_ns)
-    leader_is_a = choose_leader(intent)
+    leader_is_a = choose_leader(intent, record.leader_advised)
     if isinstance(verdict, Refusal) or leader_is_a is None:
         reason = verdict.reason if isinstance(verdict, Refusal) else "two_delayed_legs"
         return [_declined(state, record, reason)]
+    if state.lagging:
+        return [_declined(state, record, LAGGING_ACTION)]
     plan = make_plan(
         intent,
         leader_is_a=leader_is_a,
@@ -184,6 +191,9 @@ def _order_report(state: ExecutorState, record: OrderReport) -> list[Output]:
 def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Output]:
     standing = state.standing
     state.controls_applied = max(state.controls_applied, record.control_offset + 1)
+    if record.action in {LAGGING_ACTION, CAUGHT_UP_ACTION}:
+        state.lagging = record.action == LAGGING_ACTION
+        return []
     if record.action == SETTLED_ACTION:
         realised = standing.ledger.settle(record.name, record.value_micros)
         standing.note_realised(record.ts_ns, realised)

@@ -63,10 +63,11 @@ def comparable(record: Record) -> Record | None:
     """The record without what the wall clock put into it; None when nothing else is in it.
 
     Two runs over the same log, at any speed and with any batches, give equal comparable records in `orders` and `fills`.
-    Masked: `LatencyObserved` as a whole, `ts_seen_ns`, and the journal number, which a `LatencyObserved` lost in a crash shifts.
+    Masked: `LatencyObserved` as a whole, `ts_seen_ns`, the journal number, which a `LatencyObserved` lost in a crash shifts, and the
+    lead-lag advice, which comes when it comes (what was done on it shows in the plan).
     """
     if isinstance(record, LatencyObserved):
         return None
     if isinstance(record, IntentSeen):
-        return msgspec.structs.replace(record, ts_seen_ns=0, sequence=0)
+        return msgspec.structs.replace(record, ts_seen_ns=0, sequence=0, leader_advised=None, advice_id=None)
     return msgspec.structs.replace(record, sequence=0)

@@ -19,6 +19,7 @@ import msgspec
 
 from crossbook.domain.book_state import Change
 from crossbook.domain.market_state import MarketState
+from executors.advice import Advice, AdviceBook
 from executors.errors import JournalError, LaneError
 from executors.fold import SETTLED_ACTION, ExecutorState
 from executors.journal import JournalInput
@@ -30,6 +31,7 @@ from schemas.records import (
     ControlApplied,
     InstrumentSettled,
     IntentSeen,
+    LeadLag,
     OrderReport,
     OrderRequested,
     Record,
@@ -50,12 +52,13 @@ class _Seen(NamedTuple):
     intent: TradeIntent
     offset: int
     ts_seen_ns: int
+    advice: Advice | None
 
 
 class Lane:
     """The executor's view of one partition. `position` is the last one folded, -1 before the first."""
 
-    def __init__(self, partition: int, state: ExecutorState, journal: Journal) -> None:
+    def __init__(self, partition: int, state: ExecutorState, journal: Journal, advice_age_max_ns: int = 0) -> None:
         self.partition = partition
         self.market = MarketState()
         self.venue = PaperVenue(self.market)
@@ -70,6 +73,7 @@ class Lane:
         self._journaled = False  # within the step under way
         self._wm_offset = -1
         self._wm_position = -1
+        self._advice = AdviceBook(advice_age_max_ns)
 
     # Inputs
 
@@ -77,8 +81,11 @@ class Lane:
         """The next record of `market`; None for one that could not be decoded."""
         self._records.append((position, record))
 
-    def put_intent(self, intent: TradeIntent, offset: int, ts_seen_ns: int) -> None:
-        """The next record of `intents`. One that is journaled already is passed over."""
+    def put_intent(self, intent: TradeIntent, offset: int, ts_seen_ns: int, *, advice: Advice | None = None) -> None:
+        """The next record of `intents`. One that is journaled already is passed over.
+
+        `advice`: use this, as a journal has it, instead of what `put_advice` brought.
+        """
         if intent.number <= self._arrived:
             return
         if intent.number != self._arrived + 1:
@@ -87,8 +94,12 @@ class Lane:
                 "the topic lost records or belongs to another log; restore it or choose another prefix"
             )
         self._arrived = intent.number
-        self._intents.append(_Seen(intent, offset, ts_seen_ns))
+        self._intents.append(_Seen(intent, offset, ts_seen_ns, advice))
         self._prove(intent.position, intent.number - 1)
+
+    def put_advice(self, record: LeadLag) -> None:
+        """A record of `leadlag`. It binds nothing: an intent is journaled with the advice that was used."""
+        self._advice.put(record)
 
     def put_watermark(self, mark: Watermark, offset: int) -> None:
         """The next Watermark of `signals`."""
@@ -218,6 +229,8 @@ class Lane:
         now = self.market.now_ns
         for leg in (intent.leg_a, intent.leg_b):
             self._record(self._top(intent.intent_id, leg.instrument_id, now))
+        legs = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
+        advice = seen.advice or self._advice.about(*legs, now)
         self._record(
             IntentSeen(
                 sequence=-1,
@@ -226,6 +239,8 @@ class Lane:
                 position=self.position,
                 ts_seen_ns=seen.ts_seen_ns,
                 intent=intent,
+                leader_advised=None if advice is None else advice.leader,
+                advice_id=None if advice is None else advice.advice_id,
             )
         )
 
@@ -261,7 +276,7 @@ class Lane:
 
         A feed that falls silent is noticed at the next word of any other feed, half a second later at most.
         """
-        if change.kind in {"none", "trade"}:
+        if change.kind in {"none", "trade", "reference"}:
             return
         limit = self._state.terms.execute.adverse_micros
         for trade_id in list(self._state.working[self.partition]):
@@ -302,6 +317,17 @@ class Lane:
         self._journal(record)
 
     # Recovery
+
+    def catch_up(self, journaled: deque[Journaled]) -> None:
+        """Take from `journaled` what the position of a checkpoint caused after it was taken: orders of intents and of operators.
+
+        Raises JournalError when the journal holds a report there: reports come before the step of a position ends.
+        """
+        while journaled and journaled[0][0].position <= self.position:
+            entry, terms = journaled.popleft()
+            if not isinstance(entry, OrderRequested):
+                raise JournalError(f"the journal holds {entry}, from a position that was folded before it was written")
+            self.venue.submit(entry, terms)
 
     def replay(self, position: int, record: Record | None, journaled: deque[Journaled]) -> None:
         """Fold a position again that was committed before, with what the journal holds for it taken from `journaled`.

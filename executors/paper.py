@@ -15,7 +15,7 @@ vanished for a hedge stays gone for its later attempts, as it would.
 
 import hashlib
 import heapq
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
 
 from crossbook.domain.book import BookSide
@@ -25,7 +25,7 @@ from crossbook.domain.grid import PriceGrid
 from crossbook.domain.market_state import MarketState
 from crossbook.domain.money import MICROS
 from crossbook.domain.venues import POLYMARKET
-from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms
+from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms, Quantiles, at_quantile
 from executors.trade import floor_step
 from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderStatus, Outcome
 
@@ -47,7 +47,7 @@ class Due(NamedTuple):
 class _Order:
     """An order at the venue."""
 
-    __slots__ = ("arrival_ns", "fills", "late_ns", "met", "number", "reports", "request", "terms")
+    __slots__ = ("arrival_ns", "fills", "met", "number", "report_ns", "reports", "request", "terms")
 
     def __init__(self, request: OrderRequested, terms: PaperTerms, arrival_ns: int, number: int) -> None:
         self.request = request
@@ -56,7 +56,7 @@ class _Order:
         self.number = number
         self.fills = 0
         self.reports = 0
-        self.late_ns = 0
+        self.report_ns = report_latency_ns(terms, request.order_id)
         self.met = False
 
 
@@ -96,13 +96,23 @@ class PaperVenue:
         """Take an order. It can be matched from the next position on."""
         listed = self._market.instruments.get(request.instrument_id)
         delay_ns = (0 if listed is None else listed.taker_delay_ms) * NS_PER_MS
-        at_venue_ns = request.ts_ns + terms.request_ns
+        at_venue_ns = request.ts_ns + request_latency_ns(terms, request.order_id)
         order = _Order(request, terms, at_venue_ns + delay_ns, self._next_number())
         if _fault(terms, "late", request.order_id, terms.late_ppm):
-            order.late_ns = terms.late_ms * NS_PER_MS
+            order.report_ns += terms.late_ms * NS_PER_MS
         self._early.append((order.arrival_ns, ARRIVAL, order.number, order))
         if delay_ns:
             self._report(order, at_venue_ns, "delayed", cumulative=0)
+
+    @property
+    def attentive(self) -> bool:
+        """Whether the next record of `market` matters whatever it is: an order was just taken, or waits for a book."""
+        return bool(self._early or self._waiting)
+
+    @property
+    def consumed(self) -> Container[str]:
+        """Instruments whose books we took depth from, as it stands at any time: a change of such a book matters."""
+        return self._memory
 
     def begin(self, change: Change, floor_ns: int) -> None:
         """A record of `market` was folded; `floor_ns` is the stream time before it."""
@@ -321,7 +331,7 @@ class PaperVenue:
         done = status in {"filled", "canceled", "rejected"}
         report = OrderReport(
             sequence=-1,
-            ts_ns=ts_ns + order.terms.report_ns + order.late_ns,
+            ts_ns=ts_ns + order.report_ns,
             partition=request.partition,
             position=-1,
             report_id=f"{request.order_id}-r{order.reports}",
@@ -373,6 +383,24 @@ class PaperVenue:
     def _next_number(self) -> int:
         self._number += 1
         return self._number
+
+
+def request_latency_ns(terms: PaperTerms, order_id: str) -> int:
+    """From the request of this order to the venue's engine, ns: a function of terms and id alone."""
+    decide_ns = _drawn_ns(terms, "decide", order_id, terms.decide_quantiles, terms.decide_latency_ms)
+    return decide_ns + _drawn_ns(terms, "wire", order_id, terms.wire_quantiles, terms.wire_latency_ms)
+
+
+def report_latency_ns(terms: PaperTerms, order_id: str) -> int:
+    """From a match of this order to its report, ns: a function of terms and id alone."""
+    return _drawn_ns(terms, "report", order_id, terms.report_quantiles, terms.report_latency_ms)
+
+
+def _drawn_ns(terms: PaperTerms, kind: str, order_id: str, quantiles: Quantiles, constant_ms: int) -> int:
+    if not quantiles:
+        return constant_ms * NS_PER_MS
+    digest = hashlib.sha256(f"{terms.seed}:{kind}-latency:{order_id}".encode()).digest()
+    return at_quantile(quantiles, int.from_bytes(digest[:8], "big") % MICROS)
 
 
 def _first_left(

@@ -29,11 +29,14 @@ from schemas.records import IntentLeg, PlanSlot, Role, Side, TimeInForce, TradeI
 TRADE_HORIZON_NS: Final = 600 * NS_PER_S
 
 
-def choose_leader(intent: TradeIntent) -> bool | None:
+def choose_leader(intent: TradeIntent, leader_advised: str | None = None) -> bool | None:
     """Whether leg a leads; None when both legs hold takers back (no trade).
 
     A delayed leg leads, because nobody can wait for it with a naked position. Else Polymarket leads and Kalshi, exact in 0.01
-    contracts, hedges. Else the thinner book leads: what may fail fails first. (Lead-lag advice would stand before the last.)
+    contracts, hedges. Else the leg that lead-lag advice names, the one that *moves first*, is bought first: its next move comes
+    without a warning and would take the price away from under a naked leg, while the follower's price stays for its lag where the
+    leader already said it would go, and the hedge needs a fraction of that. Else the thinner book leads: what may fail fails
+    first. Advice about an instrument that is no leg counts for nothing.
     """
     a, b = intent.leg_a, intent.leg_b
     if a.taker_delay_ms and b.taker_delay_ms:
@@ -42,6 +45,8 @@ def choose_leader(intent: TradeIntent) -> bool | None:
         return bool(a.taker_delay_ms)
     if (a.venue == POLYMARKET) != (b.venue == POLYMARKET):
         return a.venue == POLYMARKET
+    if leader_advised in (a.instrument_id, b.instrument_id) and a.instrument_id != b.instrument_id:
+        return leader_advised == a.instrument_id
     return a.depth_micros <= b.depth_micros
 
 

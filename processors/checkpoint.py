@@ -4,80 +4,25 @@ Decides nothing. Must never lose a part of the state: a fold that goes on from a
 (memos are derived again). A checkpoint of another log, format or decision code is not for us and is ignored, never adapted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from crossbook.domain.book_state import BookState, FeedHealth
-from crossbook.domain.market_state import MarketState
+from crossbook.domain.market_image import MarketImage, market_image, restore_market
 from processors.decide_state import DecideState, PackageState, PairState, QuoteStatus
 from processors.edges import Evaluation
 from processors.errors import CheckpointError
 from schemas.records import (
     Checkpoint,
-    DecideConfigured,
-    Delivery,
-    FeedState,
-    FrictionPack,
-    InstrumentListed,
     Package,
     PairListed,
 )
 
 STAGE: Final = "decide"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 #: A record must stay below 1 MB on the broker; this leaves room for its other fields.
 CHUNK_BYTES: Final = 900_000
-
-
-class BookImage(msgspec.Struct, frozen=True):
-    """A BookState; the prices known to be on the grid are found again."""
-
-    instrument_id: str
-    bid_prices: tuple[int, ...]
-    bid_sizes: tuple[int, ...]
-    ask_prices: tuple[int, ...]
-    ask_sizes: tuple[int, ...]
-    broken: str
-    valid: bool
-    reason: str
-    crossings: int
-    feed: str
-    session: int
-    sequence: int
-    delivery: Delivery
-    ts_received_ns: int
-    refreshed_ns: int
-    refreshed_position: int
-
-
-class FeedImage(msgspec.Struct, frozen=True):
-    """A FeedHealth."""
-
-    session: int
-    state: FeedState
-    last_status_now: int
-
-
-class MarketImage(msgspec.Struct, frozen=True):
-    """A MarketState."""
-
-    position: int
-    log_id: str
-    partition: int
-    partitions: int
-    base_offset: int
-    now_ns: int
-    clamped: int
-    claims: dict[str, int]
-    instruments: tuple[InstrumentListed, ...]
-    pairs: tuple[PairListed, ...]
-    books: tuple[BookImage, ...]
-    feeds: dict[str, FeedImage]
-    settled: dict[str, int]
-    friction: FrictionPack | None
-    configured: DecideConfigured | None
 
 
 class PackageImage(msgspec.Struct, frozen=True):
@@ -116,6 +61,7 @@ class DecideImage(msgspec.Struct, frozen=True):
     tops_unwritten: tuple[str, ...]
     statistics_unwritten: tuple[tuple[str, Package], ...]
     quotes: tuple[tuple[str, Package], ...]
+    references_fresh: dict[str, bool]
     watermark_due_ns: int
     intents: int
 
@@ -123,16 +69,13 @@ class DecideImage(msgspec.Struct, frozen=True):
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(DecideImage)
 _PACKAGE_PLAIN: Final = tuple(name for name in PackageImage.__struct_fields__ if name != "quoted")
-_BOOK_PLAIN: Final = tuple(
-    name for name in BookImage.__struct_fields__ if name not in {"bid_prices", "bid_sizes", "ask_prices", "ask_sizes"}
-)
 
 
 def freeze(state: DecideState) -> bytes:
     """The whole state as UTF-8 JSON; equal states that came by the same events give equal bytes."""
     return _ENCODER.encode(
         DecideImage(
-            market=_market_image(state.market),
+            market=market_image(state.market),
             pairs=tuple(
                 PairImage(
                     pair.listing, pair.last_intent_ns, tuple(_package_image(one) for one in pair.packages.values())
@@ -144,6 +87,7 @@ def freeze(state: DecideState) -> bytes:
             tops_unwritten=tuple(state.tops_unwritten),
             statistics_unwritten=tuple(state.statistics_unwritten),
             quotes=tuple(state.quotes),
+            references_fresh=state.references_fresh,
             watermark_due_ns=state.watermark_due_ns,
             intents=state.intents,
         )
@@ -157,7 +101,7 @@ def thaw(payload: bytes, code_digest: str) -> DecideState:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"a checkpoint could not be read: {error}; it is ignored") from error
     state = DecideState(code_digest)
-    _restore_market(state.market, image.market)
+    restore_market(state.market, image.market)
     for pair in image.pairs:
         pair_state = PairState(pair.listing)
         pair_state.last_intent_ns = pair.last_intent_ns
@@ -169,6 +113,7 @@ def thaw(payload: bytes, code_digest: str) -> DecideState:
     state.tops_unwritten = dict.fromkeys(image.tops_unwritten)
     state.statistics_unwritten = dict.fromkeys(image.statistics_unwritten)
     state.quotes = dict.fromkeys(image.quotes)
+    state.references_fresh = dict(image.references_fresh)
     state.watermark_due_ns = image.watermark_due_ns
     state.intents = image.intents
     return state
@@ -196,24 +141,27 @@ def to_records(state: DecideState) -> list[Checkpoint]:
 
 
 def newest_state(
-    records: Iterable[Checkpoint], *, log_id: str, partition: int, position_max: int, code_digest: str
+    records: Iterable[Checkpoint],
+    *,
+    log_id: str,
+    partition: int,
+    position_max: int,
+    code_digest: str,
+    on_ignored: Callable[[int, str], None] = lambda _position, _reason: None,
 ) -> DecideState | None:
     """The newest whole state at or before a position, or None: then the fold starts from zero.
 
-    Chunks of one checkpoint follow each other, perhaps with a broken-off attempt before them.
+    Chunks of one checkpoint follow each other, perhaps with a broken-off attempt before them. `on_ignored` is told the position of
+    each checkpoint that cannot be used, and why.
     """
     best: DecideState | None = None
     pieces: list[Checkpoint] = []
     candidates: list[Sequence[Checkpoint]] = []
     for record in records:
-        if (
-            record.stage != STAGE
-            or record.log_id != log_id
-            or record.partition != partition
-            or record.format_version != FORMAT_VERSION
-            or record.code_digest != code_digest
-            or record.position > position_max
-        ):
+        reason = _not_ours(record, log_id, partition, code_digest)
+        if reason or record.position > position_max:
+            if reason and record.chunk == 0:
+                on_ignored(record.position, reason)
             continue
         if record.chunk == 0:
             pieces = []
@@ -227,66 +175,24 @@ def newest_state(
     for candidate in sorted(candidates, key=lambda one: one[0].position, reverse=True):
         try:
             best = thaw(b"".join(piece.payload for piece in candidate), code_digest)
-        except CheckpointError:
-            continue  # damaged: an older one serves as well
+        except CheckpointError as error:
+            on_ignored(candidate[0].position, str(error))  # an older one serves as well
+            continue
         break
     return best
 
 
-def _market_image(market: MarketState) -> MarketImage:
-    return MarketImage(
-        position=market.position,
-        log_id=market.log_id,
-        partition=market.partition,
-        partitions=market.partitions,
-        base_offset=market.base_offset,
-        now_ns=market.clock.now_ns,
-        clamped=market.clock.clamped,
-        claims=market.clock.claims,
-        instruments=tuple(market.instruments.values()),
-        pairs=tuple(market.pairs.values()),
-        books=tuple(_book_image(book) for book in market.books.values()),
-        feeds={name: FeedImage(feed.session, feed.state, feed.last_status_now) for name, feed in market.feeds.items()},
-        settled=market.settled,
-        friction=market.friction,
-        configured=market.configured,
-    )
-
-
-def _restore_market(market: MarketState, image: MarketImage) -> None:
-    market.position = image.position
-    market.log_id = image.log_id
-    market.partition = image.partition
-    market.partitions = image.partitions
-    market.base_offset = image.base_offset
-    market.clock.now_ns = image.now_ns
-    market.clock.clamped = image.clamped
-    market.clock.claims = dict(image.claims)
-    for listed in image.instruments:
-        market.adopt_listing(listed)
-    market.pairs = {pair.pair_id: pair for pair in image.pairs}
-    for book in image.books:
-        market.books[book.instrument_id] = _book_state(book)
-    for name, feed in image.feeds.items():
-        market.feeds[name] = FeedHealth(feed.session, feed.state, feed.last_status_now)
-    market.settled = dict(image.settled)
-    market.friction = image.friction
-    market.configured = image.configured
-    if image.configured is not None:
-        market.adopt_windows(image.configured)
-
-
-def _book_image(state: BookState) -> BookImage:
-    levels = state.book.levels()
-    return BookImage(**levels._asdict(), **{name: getattr(state, name) for name in _BOOK_PLAIN})
-
-
-def _book_state(image: BookImage) -> BookState:
-    state = BookState(image.instrument_id)
-    state.book.replace(image.bid_prices, image.bid_sizes, image.ask_prices, image.ask_sizes)
-    for name in _BOOK_PLAIN:
-        setattr(state, name, getattr(image, name))
-    return state
+def _not_ours(record: Checkpoint, log_id: str, partition: int, code_digest: str) -> str:
+    """Why a checkpoint is not for us; empty when it is."""
+    if (record.stage, record.partition) != (STAGE, partition):
+        return f"it is of stage {record.stage}, partition {record.partition}"
+    if record.log_id != log_id:
+        return f"it is of log {record.log_id}, this is {log_id}"
+    if record.format_version != FORMAT_VERSION:
+        return f"its format is {record.format_version}, this code's is {FORMAT_VERSION}"
+    if record.code_digest != code_digest:
+        return f"it was written by code {record.code_digest[:12]}…, this is {code_digest[:12]}…"
+    return ""
 
 
 def _package_image(state: PackageState) -> PackageImage:

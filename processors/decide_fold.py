@@ -29,7 +29,7 @@ from schemas.records import (
 )
 
 #: Changes that cause nothing by themselves unless a best level changed or a polled book was polled anew.
-_MAY_BE_IDLE = frozenset({"book", "none", "trade"})
+_MAY_BE_IDLE = frozenset({"book", "none", "trade", "reference"})
 
 
 def step(state: DecideState, position: int, record: Record) -> Sequence[Output]:
@@ -56,6 +56,8 @@ def step(state: DecideState, position: int, record: Record) -> Sequence[Output]:
         _suspend_unusable(state, outputs)
     if kind == "book":
         _book(state, outputs, configured, change)
+    elif kind == "reference":
+        _reference(state, outputs, configured, change)
     elif kind not in {"none", "trade"}:
         _track(state, change)
         _listing(state, outputs, change)
@@ -108,6 +110,8 @@ def _track(state: DecideState, change: Change) -> None:
     elif kind == "feed":
         for broken in change.instruments:
             state.tops_unwritten[broken] = None
+    elif kind == "reference" and instrument_id is not None and change.top_changed:
+        state.tops_unwritten[instrument_id] = None
 
 
 def _book(state: DecideState, outputs: Outputs, configured: DecideConfigured, change: Change) -> None:
@@ -122,6 +126,17 @@ def _book(state: DecideState, outputs: Outputs, configured: DecideConfigured, ch
     written_ns = state.top_written_ns.get(instrument_id)
     if written_ns is None or state.market.clock.now_ns - written_ns >= configured.top_interval_ns:
         outputs.top(instrument_id)
+
+
+def _reference(state: DecideState, outputs: Outputs, configured: DecideConfigured, change: Change) -> None:
+    """A reference was priced: write its top if that is due. No pair is evaluated: nothing traded rests on a reference."""
+    reference_id = change.instrument_id
+    if reference_id is None or not change.top_changed:
+        return  # the word of a feed ends or restores freshness: the next tick tells
+    state.tops_unwritten[reference_id] = None
+    written_ns = state.top_written_ns.get(reference_id)
+    if written_ns is None or state.market.clock.now_ns - written_ns >= configured.top_interval_ns:
+        outputs.top(reference_id)
 
 
 def _listing(state: DecideState, outputs: Outputs, change: Change) -> None:
@@ -424,6 +439,8 @@ def _tick(state: DecideState, outputs: Outputs, configured: DecideConfigured) ->
     now = market.clock.now_ns
     if state.quotes:
         _suspend_unusable(state, outputs)
+    if market.references.prices:
+        _note_freshness(state)
     for instrument_id in list(state.tops_unwritten):
         written_ns = state.top_written_ns.get(instrument_id)
         if written_ns is None or now - written_ns >= configured.top_interval_ns:
@@ -433,3 +450,15 @@ def _tick(state: DecideState, outputs: Outputs, configured: DecideConfigured) ->
     state.statistics_unwritten.clear()
     outputs.watermark()
     state.watermark_due_ns = now + configured.watermark_interval_ns
+
+
+def _note_freshness(state: DecideState) -> None:
+    """Have the top of a reference written anew when it went stale, or is fresh again, since it was last written.
+
+    Whoever carries its last price on would take silence for a price that stands still.
+    """
+    market = state.market
+    for reference_id, reference in market.references.prices.items():
+        fresh = market.references.fresh(reference, market.clock.now_ns, market.feed_stale_ns)
+        if fresh != state.references_fresh.get(reference_id, fresh):
+            state.tops_unwritten[reference_id] = None

@@ -32,10 +32,13 @@ class Outputs:
         self.written: list[Output] = []
 
     def top(self, instrument_id: str) -> None:
-        """Write the top of an instrument, once an event; nothing for one that was never listed."""
+        """Write the top of an instrument or a reference, once an event; nothing for one that was never listed or priced."""
         state = self._state
         group = state.groups.get(instrument_id)
-        if group is None or instrument_id in self._tops:
+        if instrument_id in self._tops:
+            return
+        if group is None:
+            self._reference(instrument_id)
             return
         self._tops.add(instrument_id)
         market = state.market
@@ -60,6 +63,35 @@ class Outputs:
         self.written.append(Output("signals", group, record))
         state.top_written_ns[instrument_id] = market.clock.now_ns
         state.tops_unwritten.pop(instrument_id, None)
+
+    def _reference(self, reference_id: str) -> None:
+        """Write the newest price of a reference as a top, under its own id as key: it belongs to no group."""
+        state = self._state
+        market = state.market
+        reference = market.references.prices.get(reference_id)
+        if reference is None:
+            return
+        self._tops.add(reference_id)
+        fresh = market.references.fresh(reference, market.clock.now_ns, market.feed_stale_ns)
+        record = TopOfBook(
+            ts_ns=market.clock.now_ns,
+            log_id=market.log_id,
+            partition=market.partition,
+            position=market.position,
+            index=len(self.written),
+            instrument_id=reference_id,
+            valid=reference.valid,
+            fresh=fresh,
+            bid_price_micros=reference.bid_price,
+            bid_size_micros=reference.bid_size,
+            ask_price_micros=reference.ask_price,
+            ask_size_micros=reference.ask_size,
+            ts_received_ns=reference.ts_received_ns,
+        )
+        self.written.append(Output("signals", reference_id, record))
+        state.references_fresh[reference_id] = fresh
+        state.top_written_ns[reference_id] = market.clock.now_ns
+        state.tops_unwritten.pop(reference_id, None)
 
     def quote(
         self, pair: PairListed, package: PackageState, edge_state: EdgeState, reason: str, evaluation: Evaluation

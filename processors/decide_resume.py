@@ -1,28 +1,35 @@
 """Finds where decide goes on in a partition: the newest checkpoint at or before what is committed, else the head of the log.
 
-Reads `market` (its head) and `checkpoints.decide`; writes nothing. Must never go on from a checkpoint of another log or other code.
+Reads `market` (its head) and `checkpoints.decide`; writes nothing. Must never go on from a checkpoint of another log or other code,
+and tells in a line why it passed one over. Where retention dropped the head, a checkpoint says what the log is, and without one to go
+on from it refuses: a fold that begins anywhere else would give nothing a position.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from confluent_kafka import Consumer
+import structlog
 
 from crossbook.runtime.errors import LogError
 from crossbook.runtime.kafka import offset_range, open_consumer
-from crossbook.runtime.reading import read_partition
+from crossbook.runtime.log_head import checkpoint_tails, checkpoints, head_dropped, known_market, log_opened
+from crossbook.runtime.reading import KafkaLog, Log, read_partition
 from crossbook.runtime.settings import KafkaSettings
-from processors.checkpoint import newest_state
+from processors.checkpoint import STAGE, newest_state
 from processors.decide_partition import PartitionFold
 from processors.decide_state import DecideState
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.records import Checkpoint, LogOpened, Record
+from schemas.records import Record
 from schemas.topics import TOPICS
 
-#: How many records from the end of `checkpoints.decide` are looked at first; doubled until a checkpoint is found.
+#: How many records from the end of an output topic are looked at first; doubled until an output is found.
 TAIL_RECORDS = 32
+
+Told = Callable[[Mapping[str, list[int]]], None]
+
+_log = structlog.get_logger(stage=STAGE)
 
 
 class Resumed(NamedTuple):
@@ -36,67 +43,106 @@ class Resumed(NamedTuple):
 def resume(kafka: KafkaSettings, codec: Codec, code_digest: str, partition: int, committed_offset: int) -> Resumed:
     """Restore one partition; `committed_offset` is negative where the group has none.
 
-    Raises LogError when the group has committed more than the log holds, BrokerAwayError when the log cannot be read.
+    Raises LogError when the group has committed more than the log holds, or the head of the log is gone and no checkpoint stands for
+    it; BrokerAwayError when the log cannot be read.
     """
-    reader = open_consumer(kafka, "decide.resume", read_committed=False)
-    try:
-        market = TOPICS["market"].full_name(kafka.prefix)
-        low, high = offset_range(reader, market, partition)
-        if committed_offset > high:
-            raise LogError(
-                f"group decide has committed offset {committed_offset} of {market} partition {partition}, which ends at {high}: "
-                "the log was cut or recreated; restore it or use another kafka.prefix"
-            )
-        fresh = PartitionFold(partition, codec, DecideState(code_digest))
-        head = _log_opened(kafka, codec, partition)
-        if head is None or committed_offset <= low:
-            return Resumed(fresh, low, max(committed_offset, low))
-        state = _newest(reader, codec, kafka, head, code_digest, committed_offset - 1 - head.base_offset)
-        if state is None:
-            return Resumed(fresh, low, committed_offset)
-        fold = PartitionFold(partition, codec, state, head.base_offset)
-        return Resumed(fold, head.base_offset + state.market.position + 1, committed_offset)
-    finally:
-        reader.close()
+    return resume_log(KafkaLog(kafka), codec, code_digest, partition, committed_offset)
 
 
-def _log_opened(kafka: KafkaSettings, codec: Codec, partition: int) -> LogOpened | None:
-    for line in read_partition(kafka, "market", partition):
-        try:
-            record = codec.decode(line.value)
-        except SchemaError:
-            continue
-        if isinstance(record, LogOpened):
-            return record
-    return None
-
-
-def _newest(
-    reader: Consumer, codec: Codec, kafka: KafkaSettings, head: LogOpened, code_digest: str, position_max: int
-) -> DecideState | None:
-    topic = TOPICS["checkpoints.decide"].full_name(kafka.prefix)
-    low, high = offset_range(reader, topic, head.partition)
-    tail = TAIL_RECORDS
-    while low < high:
-        start = max(low, high - tail)
-        records = _checkpoints(kafka, codec, head.partition, start)
-        state = newest_state(
-            records, log_id=head.log_id, partition=head.partition, position_max=position_max, code_digest=code_digest
+def resume_log(log: Log, codec: Codec, code_digest: str, partition: int, committed_offset: int) -> Resumed:
+    """As `resume`, on any log."""
+    low, high = log.extent("market", partition)
+    if committed_offset > high:
+        raise LogError(
+            f"group decide has committed offset {committed_offset} of market partition {partition} of {log.name}, which ends at {high}: "
+            "the log was cut or recreated; restore it or use another kafka.prefix"
         )
-        if state is not None or start == low:
+    head = log_opened(log, codec, partition)
+    if head is None and low > 0:
+        return _resume_headless(log, codec, code_digest, partition, committed_offset)
+    fresh = PartitionFold(partition, codec, DecideState(code_digest))
+    if head is None or committed_offset <= low:
+        return Resumed(fresh, low, max(committed_offset, low))
+    position_max = committed_offset - 1 - head.base_offset
+    state = _newest(log, codec, partition, head.log_id, position_max, code_digest)
+    if state is None:
+        return Resumed(fresh, low, committed_offset)
+    fold = PartitionFold(partition, codec, state, head.base_offset)
+    return Resumed(fold, head.base_offset + state.market.position + 1, committed_offset)
+
+
+def _resume_headless(log: Log, codec: Codec, code_digest: str, partition: int, committed_offset: int) -> Resumed:
+    low, _ = log.extent("market", partition)
+    if committed_offset < low:
+        told = "no offset" if committed_offset < 0 else f"offset {committed_offset}"
+        raise head_dropped(log, partition, f"{told} in group decide, which says what is written already")
+    market = known_market(log, codec, partition)
+    if market is None:
+        raise head_dropped(log, partition, f"no checkpoint of decide at or behind offset {low}")
+    base = market.base_offset
+    state = _newest(log, codec, partition, market.log_id, committed_offset - 1 - base, code_digest)
+    if state is None or (offset := base + state.market.position + 1) < low:
+        raise head_dropped(
+            log,
+            partition,
+            f"no checkpoint of decide by this code ({code_digest[:12]}…) from offset {low} to {committed_offset}",
+        )
+    return Resumed(PartitionFold(partition, codec, state, base), offset, committed_offset)
+
+
+def newest_checkpoint(
+    log: Log,
+    codec: Codec,
+    partition: int,
+    *,
+    log_id: str,
+    position_max: int,
+    code_digest: str,
+    told: Told = lambda _: None,
+) -> DecideState | None:
+    """The newest state that this code can go on from, looked for from the end back to a bound.
+
+    `told` is called with what was passed over: positions by reason.
+    """
+    ignored: dict[str, list[int]] = {}
+
+    def note(position: int, reason: str) -> None:
+        ignored.setdefault(reason, []).append(position)
+
+    for start, last in checkpoint_tails(log, "checkpoints.decide", partition):
+        ignored.clear()
+        state = newest_state(
+            checkpoints(log, codec, "checkpoints.decide", partition, start),
+            log_id=log_id,
+            partition=partition,
+            position_max=position_max,
+            code_digest=code_digest,
+            on_ignored=note,
+        )
+        if state is not None or last:
+            told(ignored)
             return state
-        tail *= 2
     return None
 
 
-def _checkpoints(kafka: KafkaSettings, codec: Codec, partition: int, start: int) -> Iterator[Checkpoint]:
-    for line in read_partition(kafka, "checkpoints.decide", partition, start=start):
-        try:
-            record = codec.decode(line.value)
-        except SchemaError:
-            continue
-        if isinstance(record, Checkpoint):
-            yield record
+def _newest(log: Log, codec: Codec, partition: int, log_id: str, position_max: int, digest: str) -> DecideState | None:
+    def tell(ignored: Mapping[str, list[int]]) -> None:
+        _tell(partition, ignored)
+
+    return newest_checkpoint(
+        log, codec, partition, log_id=log_id, position_max=position_max, code_digest=digest, told=tell
+    )
+
+
+def _tell(partition: int, ignored: Mapping[str, list[int]]) -> None:
+    for reason, positions in ignored.items():
+        _log.warning(
+            "decide.checkpoint_ignored",
+            partition=partition,
+            position=max(positions),
+            reason=reason,
+            checkpoints=len(positions),
+        )
 
 
 def place_of(record: Record) -> tuple[int, int]:

@@ -79,7 +79,7 @@ class DecideState:
 
     `groups` holds the last known group of an instrument, `top_written_ns` when its top was last written, `tops_unwritten` those
     that changed since; `statistics_unwritten` the packages whose counters did; `quotes` the packages with a quote that is open
-    or suspended.
+    or suspended; `references_fresh` whether a reference was fresh when its top was last written.
     """
 
     __slots__ = (
@@ -91,6 +91,7 @@ class DecideState:
         "market",
         "pairs",
         "quotes",
+        "references_fresh",
         "statistics_unwritten",
         "top_written_ns",
         "tops_unwritten",
@@ -106,6 +107,7 @@ class DecideState:
         self.tops_unwritten: dict[str, None] = {}
         self.statistics_unwritten: dict[tuple[str, Package], None] = {}
         self.quotes: dict[tuple[str, Package], None] = {}
+        self.references_fresh: dict[str, bool] = {}
         self.watermark_due_ns = 0
         self.intents = 0
         self._pairs_of: dict[str, list[str]] | None = None  # memo

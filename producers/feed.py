@@ -1,4 +1,4 @@
-"""The shell around a venue's protocol: one connection, kept alive, watched and resynchronised.
+"""The shells around sans-I/O protocols: one connection, kept alive; a venue's also watched and resynchronised.
 
 Decides when to connect, how long to wait before the next try, when an open socket counts as silent, and when a book is held
 against REST. Frames go to the tape before they are parsed and are processed where they are read, so the reader never waits for
@@ -8,9 +8,9 @@ new one a larger session.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, assert_never
+from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 import httpx
 import structlog
@@ -18,7 +18,15 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from crossbook.runtime.settings import FeedSettings
-from producers.protocol import ConfirmSettlement, FetchBook, Output, Reconnect, VenueProtocol
+from producers.protocol import (
+    Command,
+    ConfirmSettlement,
+    FetchBook,
+    Output,
+    Reconnect,
+    SocketProtocol,
+    VenueProtocol,
+)
 from schemas.records import InstrumentListed, RawFrame, Record
 
 #: Both venues answer a ping, or send one, every ten seconds.
@@ -33,15 +41,20 @@ SETTLE_S = 0.3
 #: Books probed when a socket has gone quiet.
 PROBES = 2
 MS = 1_000_000
+P = TypeVar("P", bound=SocketProtocol)
 
 
-class Venue(Protocol):
-    """What a shell needs to know of a venue."""
+class Dialer(Protocol):
+    """What a shell needs to open a socket and to keep it."""
 
     heartbeat: str | None
 
     def connect(self) -> AbstractAsyncContextManager[ClientConnection]:
         """Open the socket."""
+
+
+class Venue(Dialer, Protocol):
+    """What the shell of a venue needs to know of it."""
 
     async def fetch_book(self, listed: InstrumentListed) -> bytes:
         """Read one book by REST; raises httpx.HTTPError."""
@@ -60,33 +73,33 @@ class Sink(Protocol):
         """The socket says that the market resolved; to be confirmed elsewhere."""
 
 
-class Feed:
-    """One connection of one venue, over its life."""
+class SocketFeed(Generic[P]):
+    """One connection of one protocol, over its life; what is watched beyond the protocol's own time is a subclass's."""
 
     def __init__(
         self,
         *,
-        protocol: VenueProtocol,
-        venue: Venue,
+        protocol: P,
+        dialer: Dialer,
         settings: FeedSettings,
         sink: Sink,
         stamp: Callable[[], int],
         session_floor: int,
         log: structlog.stdlib.BoundLogger,
         rng: random.Random,
+        timer_s: float = TIMER_S,
     ) -> None:
         self.protocol = protocol
-        self._venue = venue
+        self._dialer = dialer
         self._settings = settings
         self._sink = sink
         self._stamp = stamp
         self._session_floor = session_floor
         self._log = log.bind(feed=protocol.feed)
         self._rng = rng
+        self._timer_s = timer_s
         self._send_now = asyncio.Event()
-        self._fetching: dict[str, asyncio.Task[None]] = {}
         self._end: asyncio.Future[str] | None = None
-        self._crosscheck_next = 0
 
     # -- what ingest calls
 
@@ -104,15 +117,6 @@ class Feed:
                 self._log.warning("feed.disconnected", reason=reason, retry_in_s=round(delay_s, 3))
                 await asyncio.sleep(delay_s)
 
-    def follow(self, listed: InstrumentListed) -> None:
-        """Follow an instrument, or take its new listing."""
-        self._emit(self.protocol.follow(listed, self._stamp()))
-
-    def unfollow(self, instrument_id: str) -> None:
-        """Drop an instrument."""
-        self.protocol.unfollow(instrument_id)
-        self._emit([])
-
     def renew(self, reason: str) -> None:
         """The log missed events: new session, whole books."""
         self._emit(self.protocol.renew(self._next_session(), reason, self._stamp()))
@@ -121,6 +125,19 @@ class Feed:
         """Say that the feed is down, as the last thing."""
         self._emit(self.protocol.disconnect("stopped", self._stamp()))
 
+    # -- what a subclass fills in
+
+    def _watchers(self) -> list[Coroutine[Any, Any, str]]:
+        """What runs beside a connection; the first to return ends it, for the reason that it returns."""
+        return []
+
+    def _ended(self) -> None:
+        """A connection is over."""
+
+    def _do(self, command: Command) -> None:
+        """Carry out a command of the protocol other than Reconnect."""
+        raise AssertionError(f"a {type(command).__name__} is no command for this feed")
+
     # -- one connection
 
     async def _one_connection(self) -> str:
@@ -128,16 +145,14 @@ class Feed:
         loop = asyncio.get_running_loop()
         self._end = loop.create_future()
         try:
-            async with self._venue.connect() as socket:
+            async with self._dialer.connect() as socket:
                 self._emit(self.protocol.connect(self._next_session(), self._stamp()))
                 self._log.info("feed.connected", session=self.protocol.session)
                 return await self._serve(socket)
         except (OSError, WebSocketException, TimeoutError) as error:
             return f"{type(error).__name__}: {error}"[:200]
         finally:
-            for task in self._fetching.values():
-                task.cancel()
-            self._fetching.clear()
+            self._ended()
 
     async def _serve(self, socket: ClientConnection) -> str:
         assert self._end is not None
@@ -145,8 +160,7 @@ class Feed:
             asyncio.ensure_future(self._read(socket)),
             asyncio.ensure_future(self._write(socket)),
             asyncio.ensure_future(self._watch_time()),
-            asyncio.ensure_future(self._watch_silence()),
-            asyncio.ensure_future(self._cross_check()),
+            *(asyncio.ensure_future(watcher) for watcher in self._watchers()),
             self._end,
         ]
         try:
@@ -181,15 +195,123 @@ class Feed:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._send_now.wait()
             except TimeoutError:
-                if self._venue.heartbeat is not None:
-                    await socket.send(self._venue.heartbeat)
+                if self._dialer.heartbeat is not None:
+                    await socket.send(self._dialer.heartbeat)
 
     async def _watch_time(self) -> str:
         while True:
-            await asyncio.sleep(TIMER_S)
+            await asyncio.sleep(self._timer_s)
             outputs = self.protocol.tick(self._stamp())
             if outputs or self.protocol.pending:
                 self._emit(outputs)
+
+    # -- outputs
+
+    def _emit(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Record():
+                    self._sink.accept(output)
+                case Reconnect():
+                    if self._end is not None and not self._end.done():
+                        self._end.set_result(output.reason)
+                case _:
+                    self._do(output)
+        if self.protocol.pending:
+            self._send_now.set()
+
+    def _tape(self, direction: str, payload: bytes, ts_ns: int, suffix: str = "") -> None:
+        if not self._settings.tape:
+            return
+        self._sink.tape(
+            RawFrame(
+                ts_received_ns=ts_ns,
+                feed=self.protocol.feed,
+                connection=f"{self.protocol.feed}{suffix}",
+                session=self.protocol.session,
+                direction="received" if direction == "received" else "sent",
+                payload=payload,
+            )
+        )
+
+    async def _say_status(self) -> None:
+        interval_s = self._settings.status_interval_ms / 1_000
+        while True:
+            self._emit([self.protocol.status(self._stamp())])
+            await asyncio.sleep(interval_s)
+
+    def _next_session(self) -> int:
+        """Wall time at connect, and larger than every session before, also those of earlier processes."""
+        session = max(self._stamp(), self._session_floor + 1, self.protocol.session + 1)
+        self._session_floor = session
+        return session
+
+    def _delay_s(self, attempt: int) -> float:
+        """Exponential back-off with full-to-half jitter."""
+        first_s, most_s = self._settings.backoff_first_ms / 1_000, self._settings.backoff_max_ms / 1_000
+        return float(min(most_s, first_s * 2 ** min(attempt, 20)) * self._rng.uniform(0.5, 1.0))
+
+
+class Feed(SocketFeed[VenueProtocol]):
+    """A venue's connection: its books are held against REST, and a silence is told from a quiet market."""
+
+    def __init__(
+        self,
+        *,
+        protocol: VenueProtocol,
+        venue: Venue,
+        settings: FeedSettings,
+        sink: Sink,
+        stamp: Callable[[], int],
+        session_floor: int,
+        log: structlog.stdlib.BoundLogger,
+        rng: random.Random,
+    ) -> None:
+        super().__init__(
+            protocol=protocol,
+            dialer=venue,
+            settings=settings,
+            sink=sink,
+            stamp=stamp,
+            session_floor=session_floor,
+            log=log,
+            rng=rng,
+        )
+        self._venue = venue
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._crosscheck_next = 0
+
+    # -- what ingest calls
+
+    def follow(self, listed: InstrumentListed) -> None:
+        """Follow an instrument, or take its new listing."""
+        self._emit(self.protocol.follow(listed, self._stamp()))
+
+    def unfollow(self, instrument_id: str) -> None:
+        """Drop an instrument."""
+        self.protocol.unfollow(instrument_id)
+        self._emit([])
+
+    # -- what the shell calls
+
+    def _watchers(self) -> list[Coroutine[Any, Any, str]]:
+        return [self._watch_silence(), self._cross_check()]
+
+    def _ended(self) -> None:
+        for task in self._fetching.values():
+            task.cancel()
+        self._fetching.clear()
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case FetchBook():
+                self._fetch(command)
+            case ConfirmSettlement():
+                self._sink.resolved(command.instrument_id)
+            case Reconnect():
+                raise AssertionError("every shell reconnects by itself")
+            case _:
+                assert_never(command)
 
     async def _watch_silence(self) -> str:
         """End a connection that is open and answers pings, but gives no data while the books move on without it.
@@ -272,25 +394,6 @@ class Feed:
             return None
         return self.protocol.rest_differs(listed.instrument_id, body)
 
-    # -- outputs
-
-    def _emit(self, outputs: list[Output]) -> None:
-        for output in outputs:
-            match output:
-                case Record():
-                    self._sink.accept(output)
-                case FetchBook():
-                    self._fetch(output)
-                case Reconnect():
-                    if self._end is not None and not self._end.done():
-                        self._end.set_result(output.reason)
-                case ConfirmSettlement():
-                    self._sink.resolved(output.instrument_id)
-                case _:
-                    assert_never(output)
-        if self.protocol.pending:
-            self._send_now.set()
-
     def _fetch(self, command: FetchBook) -> None:
         if command.instrument_id in self._fetching or command.instrument_id not in self.protocol.followed:
             return
@@ -309,34 +412,3 @@ class Feed:
             self._emit(self.protocol.rest_book(listed.instrument_id, body, ts_ns))
         finally:
             self._fetching.pop(listed.instrument_id, None)
-
-    def _tape(self, direction: str, payload: bytes, ts_ns: int, suffix: str = "") -> None:
-        if not self._settings.tape:
-            return
-        self._sink.tape(
-            RawFrame(
-                ts_received_ns=ts_ns,
-                feed=self.protocol.feed,
-                connection=f"{self.protocol.feed}{suffix}",
-                session=self.protocol.session,
-                direction="received" if direction == "received" else "sent",
-                payload=payload,
-            )
-        )
-
-    async def _say_status(self) -> None:
-        interval_s = self._settings.status_interval_ms / 1_000
-        while True:
-            self._emit([self.protocol.status(self._stamp())])
-            await asyncio.sleep(interval_s)
-
-    def _next_session(self) -> int:
-        """Wall time at connect, and larger than every session before, also those of earlier processes."""
-        session = max(self._stamp(), self._session_floor + 1, self.protocol.session + 1)
-        self._session_floor = session
-        return session
-
-    def _delay_s(self, attempt: int) -> float:
-        """Exponential back-off with full-to-half jitter."""
-        first_s, most_s = self._settings.backoff_first_ms / 1_000, self._settings.backoff_max_ms / 1_000
-        return float(min(most_s, first_s * 2 ** min(attempt, 20)) * self._rng.uniform(0.5, 1.0))

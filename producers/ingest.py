@@ -1,4 +1,4 @@
-"""The stage `producers`: both venues' feeds, the catalogue and the relay of `control`, as the one writer of `market`.
+"""The stage `producers`: the feeds of both venues and of references, the catalogue and the relay of `control`, as the one writer of `market`.
 
 Decides the order of things at start (head of the log, control so far, catalogue, feeds) and at the end (every feed says that it
 is down, then the log is flushed). Everything runs in one asyncio loop, and whatever writes does so without waiting. It must
@@ -10,6 +10,7 @@ import random
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -21,9 +22,10 @@ from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, SettingsError, StageError
 from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
 from crossbook.runtime.settings import Settings
+from producers.binance.feed import reference_feeds
 from producers.catalog import Catalog
 from producers.errors import CatalogError
-from producers.feed import Feed, Venue
+from producers.feed import Feed, SocketFeed, Venue
 from producers.kalshi.auth import RequestSigner
 from producers.kalshi.catalog import KalshiCatalog
 from producers.kalshi.feed import KalshiVenue
@@ -52,6 +54,8 @@ from schemas.records import (
     PublicTrade,
     RawFrame,
     Record,
+    ReferencePrice,
+    ReferenceStatus,
 )
 from schemas.records import Venue as VenueName
 
@@ -84,6 +88,7 @@ class Ingest:
         self.counters: Counter[str] = Counter()
         self._head = head
         self._feeds: dict[VenueName, list[Feed]] = {}
+        self._references = reference_feeds(settings, self, stamp, head.sessions, log)
         self._feed_of: dict[str, Feed] = {}
         self._catalogs: dict[VenueName, Catalog] = {}
         self._venues: dict[VenueName, Venue] = {}
@@ -106,7 +111,7 @@ class Ingest:
                 listed = self.universe.instruments.get(record.instrument_id)
                 if listed is not None:
                     self.writer.write(record, listed.group)
-            case FeedStatus():
+            case FeedStatus() | ReferencePrice() | ReferenceStatus():
                 self.writer.broadcast(record)
             case DeadLetter():
                 self._dead(record)
@@ -336,12 +341,16 @@ class Ingest:
                         group.create_task(loop)
                     for venue in self._catalogs:
                         self._new_feed(venue)
+                    for reference in self._references:
+                        group.create_task(reference.run())
                     group.create_task(_until(stop))
             except* _StopError:
                 pass
-            for feeds in self._feeds.values():
-                for feed in feeds:
-                    feed.stop()
+            for feed in self._all_feeds():
+                feed.stop()
+
+    def _all_feeds(self) -> list[SocketFeed[Any]]:
+        return [*self._references, *(feed for feeds in self._feeds.values() for feed in feeds)]
 
     def _connect_venues(self, client: httpx.AsyncClient) -> None:
         if self.settings.polymarket.enabled:
@@ -362,9 +371,8 @@ class Ingest:
                 self._repeat_settings()
                 for write in self.universe.repeat(self.stamp()):
                     self.writer.write(write.record, write.group)
-                for feeds in self._feeds.values():
-                    for feed in feeds:
-                        feed.renew("the producer's buffer overflowed while the broker was away")
+                for feed in self._all_feeds():
+                    feed.renew("the producer's buffer overflowed while the broker was away")
                 self.configure()
             await asyncio.sleep(POLL_S)
 

@@ -16,8 +16,11 @@ from typing import Protocol, TypeVar
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
+from crossbook.domain.market_image import MarketImage
 from crossbook.runtime.errors import BufferFullError, LogError
 from crossbook.runtime.kafka import offset_range, open_consumer, poll_batch
+from crossbook.runtime.log_head import head_dropped, known_market
+from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import FrictionSettings, KafkaSettings
 from schemas.codec import Codec
 from schemas.errors import SchemaError
@@ -29,6 +32,7 @@ from schemas.records import (
     LogOpened,
     RawFrame,
     Record,
+    ReferenceStatus,
 )
 from schemas.topics import TOPICS
 
@@ -217,8 +221,11 @@ def friction_pack(friction: FrictionSettings, ts_ns: int) -> FrictionPack:
 def read_log_head(kafka: KafkaSettings, codec: Codec, log_id_if_new: str) -> LogHead:
     """Read who the log is, which partitions are headed, and where its last writer stood.
 
+    Of a partition whose head was dropped, decide's newest checkpoint tells all that.
+
     Raises:
-        LogError: a partition starts with something else, or with another log or number of partitions.
+        LogError: a partition starts with something else, or with another log or number of partitions, or lost its head and no
+            checkpoint says whose it was.
         BrokerAwayError: the broker does not answer.
     """
     name = TOPICS[MARKET].full_name(kafka.prefix)
@@ -228,37 +235,57 @@ def read_log_head(kafka: KafkaSettings, codec: Codec, log_id_if_new: str) -> Log
         opened: set[int] = set()
         ends: dict[int, int] = {}
         tail: list[Record | None] = []
+        known: list[MarketImage] = []
         for partition in range(kafka.partitions):
             low, high = offset_range(consumer, name, partition)
             ends[partition] = high
             if high == 0:
                 continue
-            if low == high:
-                raise LogError(f"{name}/{partition} lost all its records; restore it, or choose another prefix")
-            head = _read(consumer, name, partition, low, 1, codec)[0]
-            if not isinstance(head, LogOpened):
+            head = _read(consumer, name, partition, low, 1, codec)[0] if low < high else None
+            if isinstance(head, LogOpened):
+                belongs = head.log_id, head.partitions
+            elif low > 0:
+                market = known_market(KafkaLog(kafka), codec, partition)
+                if market is None:
+                    raise head_dropped(KafkaLog(kafka), partition, "no checkpoint of decide that says whose log it is")
+                known.append(market)
+                belongs = market.log_id, market.partitions
+            else:
                 what = "what cannot be read" if head is None else type(head).__name__
                 raise LogError(f"{name}/{partition} does not start with LogOpened but {what}; choose another prefix")
-            if head.partitions != kafka.partitions or (log_id and head.log_id != log_id):
+            if belongs[1] != kafka.partitions or (log_id and belongs[0] != log_id):
                 raise LogError(f"{name}/{partition} belongs to another log; partitions are fixed for a prefix")
-            log_id = head.log_id
+            log_id = belongs[0]
             opened.add(partition)
             start = max(low, high - TAIL_RECORDS)
             tail += _read(consumer, name, partition, start, high - start, codec)
     finally:
         consumer.close()
+    return _log_head(log_id or log_id_if_new, opened, ends, tail, known)
+
+
+def _log_head(
+    log_id: str, opened: set[int], ends: dict[int, int], tail: list[Record | None], known: list[MarketImage]
+) -> LogHead:
+    """Where the last writer stood, by the ends of the partitions and by what was known before them."""
     sessions: dict[str, int] = {}
+    for market in known:
+        for feed, health in (*market.feeds.items(), *market.reference_feeds.items()):
+            sessions[feed] = max(sessions.get(feed, 0), health.session)
     for record in tail:
-        if isinstance(record, FeedStatus):
+        if isinstance(record, FeedStatus | ReferenceStatus):
             sessions[record.feed] = max(sessions.get(record.feed, 0), record.session)
+    stamps = [market.now_ns for market in known] + [getattr(record, "ts_received_ns", 0) for record in tail]
+    configured = [market.configured for market in known if market.configured is not None]
+    friction = [market.friction for market in known if market.friction is not None]
     return LogHead(
-        log_id=log_id or log_id_if_new,
+        log_id=log_id,
         opened=frozenset(opened),
         ends=ends,
-        ts_last_ns=max((getattr(record, "ts_received_ns", 0) for record in tail), default=0),
+        ts_last_ns=max(stamps, default=0),
         sessions=sessions,
-        configured=_last(tail, DecideConfigured),
-        friction=_last(tail, FrictionPack),
+        configured=_last(tail, DecideConfigured) or (configured[-1] if configured else None),
+        friction=_last(tail, FrictionPack) or (friction[-1] if friction else None),
     )
 
 

@@ -1,4 +1,4 @@
-"""What both venues' sans-I/O protocols share: their outputs, the books they mirror, and how a book is failed closed.
+"""What all sans-I/O protocols share: their outputs, and, for the venues', the books they mirror and how a book is failed closed.
 
 A protocol turns frames and stamps into canonical records and commands; the shell around it does what the commands say. It
 owns session, sequence numbers, gaps and resyncs. It must never touch a socket, a clock or a log, and `receive` must never
@@ -104,14 +104,12 @@ class Followed:
         return self.listed.instrument_id
 
 
-class VenueProtocol(ABC):
-    """Base of a venue's protocol; one object a connection, fed by its shell in the order of events.
+class SocketProtocol(ABC):
+    """Base of what speaks over one socket; one object a feed, fed by its shell in the order of events.
 
     After every call that returns outputs or takes a frame, the shell must send what `to_send()` returns and do what the
     commands say.
     """
-
-    venue: Venue
 
     def __init__(self, feed: str) -> None:
         self.feed = feed
@@ -120,12 +118,8 @@ class VenueProtocol(ABC):
         self.reason = "not connected"
         self.ts_data_ns: int | None = None
         self.counters: Counter[str] = Counter()
-        self.followed: dict[str, Followed] = {}
-        self._troubled: dict[str, None] = {}
         self._outgoing: list[str] = []
         self._offsets: deque[int] = deque(maxlen=OFFSET_SAMPLES)
-
-    # -- what the shell calls
 
     @abstractmethod
     def receive(self, frame: bytes | str, ts_ns: int) -> list[Output]:
@@ -134,6 +128,63 @@ class VenueProtocol(ABC):
     @abstractmethod
     def tick(self, ts_ns: int) -> list[Output]:
         """Decide what time alone decides; call it about ten times a second while connected."""
+
+    @abstractmethod
+    def connect(self, session: int, ts_ns: int) -> list[Output]:
+        """A socket is open: start a session and queue the subscription."""
+
+    @abstractmethod
+    def disconnect(self, reason: str, ts_ns: int) -> list[Output]:
+        """The socket is gone."""
+
+    @abstractmethod
+    def renew(self, session: int, reason: str, ts_ns: int) -> list[Output]:
+        """The log missed events: say so, and go on in a new session with the whole state."""
+
+    @abstractmethod
+    def status(self, ts_ns: int) -> Record:
+        """Health as of now."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether `to_send` has something."""
+        return bool(self._outgoing)
+
+    def to_send(self) -> list[str]:
+        """Frames to send now, in this order."""
+        queued, self._outgoing = self._outgoing, []
+        return queued
+
+    def _note_offset(self, ts_venue_ns: int, ts_ns: int) -> None:
+        self._offsets.append(ts_venue_ns - ts_ns)
+
+    def _clock_offset_ns(self) -> int | None:
+        return median_low(self._offsets) if self._offsets else None
+
+    def _dead(self, kind: str, error: str, frame: bytes, ts_ns: int) -> DeadLetter:
+        self.counters[f"dead.{kind}"] += 1
+        return DeadLetter(
+            ts_ns=ts_ns,
+            stage=STAGE,
+            source=self.feed,
+            partition=None,
+            offset=None,
+            error=f"{kind}: {error}"[:500],
+            payload=frame[:PAYLOAD_MAX],
+        )
+
+
+class VenueProtocol(SocketProtocol):
+    """Base of a venue's protocol: a socket that tells of books."""
+
+    venue: Venue
+
+    def __init__(self, feed: str) -> None:
+        super().__init__(feed)
+        self.followed: dict[str, Followed] = {}
+        self._troubled: dict[str, None] = {}
+
+    # -- what the shell calls
 
     @abstractmethod
     def rest_book(self, instrument_id: str, body: bytes, ts_ns: int) -> list[Output]:
@@ -181,16 +232,6 @@ class VenueProtocol(ABC):
         outputs.append(self.status(ts_ns))
         outputs += [self._snapshot(one, ts_ns, keyframe=False) for one in self.followed.values() if one.valid]
         return outputs
-
-    @property
-    def pending(self) -> bool:
-        """Whether `to_send` has something."""
-        return bool(self._outgoing)
-
-    def to_send(self) -> list[str]:
-        """Frames to send now, in this order."""
-        queued, self._outgoing = self._outgoing, []
-        return queued
 
     def follow(self, listed: InstrumentListed, ts_ns: int) -> list[Output]:
         """Follow an instrument, or take its new listing; a new grid invalidates its book."""
@@ -271,7 +312,7 @@ class VenueProtocol(ABC):
             reason=reason,
             instruments=instruments,
             ts_data_ns=self.ts_data_ns,
-            clock_offset_ns=median_low(self._offsets) if self._offsets else None,
+            clock_offset_ns=self._clock_offset_ns(),
         )
 
     def _snapshot(self, one: Followed, ts_ns: int, *, keyframe: bool) -> BookSnapshot:
@@ -344,21 +385,6 @@ class VenueProtocol(ABC):
         one.ask_again_ns = ts_ns + one.retry_ns
         one.retry_ns = min(RETRY_MAX_NS, 2 * one.retry_ns)
         return True
-
-    def _dead(self, kind: str, error: str, frame: bytes, ts_ns: int) -> DeadLetter:
-        self.counters[f"dead.{kind}"] += 1
-        return DeadLetter(
-            ts_ns=ts_ns,
-            stage=STAGE,
-            source=self.feed,
-            partition=None,
-            offset=None,
-            error=f"{kind}: {error}"[:500],
-            payload=frame[:PAYLOAD_MAX],
-        )
-
-    def _note_offset(self, ts_venue_ns: int, ts_ns: int) -> None:
-        self._offsets.append(ts_venue_ns - ts_ns)
 
 
 def decode_json(frame: bytes) -> Any:

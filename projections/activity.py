@@ -4,7 +4,7 @@ Events are counted in blocks of `BLOCK` offsets, always from a block's first off
 seen, and the row that has seen the most replaces the others; so whoever resumes must start at `block_start`, never inside a block.
 """
 
-from schemas.records import BookDelta, BookSnapshot, PublicTrade, Record
+from schemas.records import BookDelta, BookSnapshot, PublicTrade, Record, ReferencePrice
 
 BLOCK = 4096
 NS_PER_S = 1_000_000_000
@@ -22,9 +22,10 @@ COLUMNS = (
     "keyframes",
     "trades",
     "traded_micros",
+    "prices",
 )
 Key = tuple[int, int, str, int]
-ActivityRow = tuple[str, str, int, int, str, int, int, int, int, int, int]
+ActivityRow = tuple[str, str, int, int, str, int, int, int, int, int, int, int]
 
 
 def block_start(offset: int) -> int:
@@ -41,18 +42,21 @@ class ActivityCounter:
         self._changed: set[Key] = set()
         self._block: dict[int, int] = {}
 
-    def add(self, record: BookSnapshot | BookDelta | PublicTrade, partition: int, offset: int) -> None:
-        """Count one event."""
+    def add(self, record: BookSnapshot | BookDelta | PublicTrade | ReferencePrice, partition: int, offset: int) -> None:
+        """Count one event; a reference stands under its own id."""
         block = block_start(offset)
         self._block[partition] = block
-        key = (partition, block, record.instrument_id, record.ts_received_ns // NS_PER_S)
+        name = record.reference_id if isinstance(record, ReferencePrice) else record.instrument_id
+        key = (partition, block, name, record.ts_received_ns // NS_PER_S)
         counts = self._counts.get(key)
         if counts is None:
-            counts = self._counts[key] = [0, 0, 0, 0, 0]
+            counts = self._counts[key] = [0] * 6
         counts[0] += 1
         if isinstance(record, PublicTrade):
             counts[3] += 1
             counts[4] += record.quantity_micros
+        elif isinstance(record, ReferencePrice):
+            counts[5] += 1
         elif isinstance(record, BookSnapshot) and record.keyframe:
             counts[2] += 1
         else:
@@ -64,9 +68,9 @@ class ActivityCounter:
         rows = [(self._log_id, "market", *key, *self._counts[key]) for key in sorted(self._changed)]
         self._changed.clear()
         self._counts = {key: counts for key, counts in self._counts.items() if key[1] == self._block[key[0]]}
-        return rows  # type: ignore[return-value]  # the lists have five counters
+        return rows  # type: ignore[return-value]  # the lists have six counters
 
 
 def is_activity(record: Record) -> bool:
     """Whether a record is counted here."""
-    return isinstance(record, BookSnapshot | BookDelta | PublicTrade)
+    return isinstance(record, BookSnapshot | BookDelta | PublicTrade | ReferencePrice)

@@ -12,7 +12,7 @@ from projections.activity import ActivityCounter
 from projections.rows import HANDLERS, TABLE_COLUMNS, Coordinates
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.records import RECORDS, BookDelta, BookSnapshot, PublicTrade, Record
+from schemas.records import RECORDS, BookDelta, BookSnapshot, PublicTrade, Record, ReferencePrice
 from schemas.topics import TOPICS
 
 
@@ -59,7 +59,7 @@ class Batch:
         if cls not in self._allowed[topic]:
             why = f"{cls.__name__} has no business on {topic}; it holds {', '.join(TOPICS[topic].records)}"
             self.unusable.append(Unusable(topic, partition, offset, why, payload))
-        elif isinstance(record, BookDelta | BookSnapshot | PublicTrade):
+        elif isinstance(record, BookDelta | BookSnapshot | PublicTrade | ReferencePrice):
             self._activity.add(record, partition, offset)
         elif (handler := HANDLERS.get(cls)) is not None:
             at = Coordinates(self._log_id, topic, partition, offset, ts_append_ms)

@@ -17,6 +17,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, LogError
 from crossbook.runtime.kafka import RecordProducer, offset_range, open_consumer, poll_batch, wait_for_broker
+from crossbook.runtime.log_head import head_dropped, known_market, log_opened
+from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import KafkaSettings, Settings
 from projections.activity import block_start
 from projections.batch import Batch, Unusable
@@ -45,8 +47,11 @@ Progress = Callable[[int, int], None]
 
 
 class _Opened(NamedTuple):
+    """The log, its row, and whether that is LogOpened's own or what is known of it since the head of `market` was dropped."""
+
     log_id: str
     row: tuple[Any, ...]
+    original: bool = True
 
 
 class Projector:
@@ -68,14 +73,15 @@ class Projector:
 
     def run(self, *, until_quiet: bool = False, progress: Progress | None = None) -> None:
         """Project until told to stop, or until nothing more comes."""
-        opened = self._until_opened()
+        opened = self._headless() or self._until_opened()
         if opened is None:
             return
         self._log_id = opened.log_id
         if self._patiently(self._sink.prepare):
             self._log.warning("project.rebuilt", why="other SQL made the tables")
-        self._patiently(lambda: self._sink.insert("logs", TABLE_COLUMNS["logs"], [opened.row]))
         self._resumed = self._patiently(lambda: self._sink.positions(self._group, self._log_id)) or {}
+        if opened.original or not self._resumed:  # what LogOpened itself said stays
+            self._patiently(lambda: self._sink.insert("logs", TABLE_COLUMNS["logs"], [opened.row]))
         if self._stop.is_set():
             return
         consumer = open_consumer(self._kafka, GROUP, fetch_wait_ms=FETCH_WAIT_MS, fetch_min_bytes=FETCH_MIN_BYTES)
@@ -85,6 +91,27 @@ class Projector:
             self._consume(consumer, until_quiet=until_quiet, progress=progress, total=total)
         finally:
             consumer.close()
+
+    def _headless(self) -> _Opened | None:
+        """The log by decide's newest checkpoint, where its head was dropped. Raises LogError when there is none."""
+        log = KafkaLog(self._kafka)
+        low, _ = log.extent("market", 0)
+        if low == 0 or log_opened(log, self._codec, 0) is not None:
+            return None
+        market = known_market(log, self._codec, 0)
+        if market is None:
+            raise head_dropped(log, 0, "no checkpoint of decide that says whose log it is")
+        self._log.warning("project.head_dropped", log_id=market.log_id, first_offset=low)
+        opened = LogOpened(
+            ts_received_ns=market.now_ns,
+            log_id=market.log_id,
+            partition=0,
+            partitions=market.partitions,
+            base_offset=market.base_offset,
+        )
+        row = to_row(opened, Coordinates(market.log_id, "market", 0, market.base_offset, market.now_ns // 1_000_000))
+        assert row is not None, "LogOpened has a table"
+        return _Opened(market.log_id, row[1], original=False)
 
     def _until_opened(self) -> _Opened | None:
         consumer = open_consumer(self._kafka, GROUP)

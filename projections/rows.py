@@ -31,6 +31,7 @@ from schemas.records import (
     InstrumentSettled,
     IntentSeen,
     LatencyObserved,
+    LeadLag,
     LimitsChanged,
     LogOpened,
     OrderReport,
@@ -42,6 +43,8 @@ from schemas.records import (
     PublicTrade,
     RawFrame,
     Record,
+    ReferencePrice,
+    ReferenceStatus,
     SettingsChanged,
     TimerFired,
     TopOfBook,
@@ -54,9 +57,9 @@ from schemas.records import (
 )
 
 #: Topics that are projected.
-PROJECTED = ("market", "signals", "intents", "orders", "fills", "control", "deadletter")
+PROJECTED = ("market", "signals", "intents", "leadlag", "orders", "fills", "control", "deadletter")
 #: Counted per instrument and second (`activity.py`), not kept one by one: market history is bounded.
-ROLLED_UP: tuple[type[Record], ...] = (BookSnapshot, BookDelta, PublicTrade)
+ROLLED_UP: tuple[type[Record], ...] = (BookSnapshot, BookDelta, PublicTrade, ReferencePrice)
 #: Not projected, and why.
 IGNORED: dict[type[Record], str] = {
     RawFrame: "raw bytes stay on tape",
@@ -190,6 +193,19 @@ def _plan(record: TradePlan) -> Values:
     )
 
 
+def _reference_status(record: ReferenceStatus) -> Values:
+    return (
+        record.ts_received_ns,
+        record.feed,
+        "",
+        record.session,
+        record.state,
+        record.reason,
+        record.ts_data_ns,
+        record.clock_offset_ns,
+    )
+
+
 def _dead_letter(record: DeadLetter) -> Values:
     return (
         record.ts_ns,
@@ -218,6 +234,7 @@ _PAIR_COLUMNS = (
     "evidence",
     "approved_by",
 )
+_FEED_STATUS_COLUMNS = ("ts_ns", "feed", "venue", "session", "state", "reason", "ts_data_ns", "clock_offset_ns")
 _FINALITY_COLUMNS = ("sequence", "ts_ns", "fill_id", "trade_id", "state", "reason")
 _PLAN_COLUMNS = (
     "sequence",
@@ -252,6 +269,12 @@ HANDLERS: dict[type[Record], Handler] = {
     FeedStatus: _fields(
         "feed_status", "ts_received_ns>ts_ns", "feed", "venue", "session", "state", "reason", "ts_data_ns", "clock_offset_ns"
     ),
+    ReferenceStatus: Handler("feed_status", _FEED_STATUS_COLUMNS, _reference_status),
+    LeadLag: _fields(
+        "lead_lag", "ts_ns", "lead_lag_id", "group>group_key", "instrument_a", "instrument_b", "ts_window_start_ns", "ts_window_end_ns",
+        "bar_ns", "bars", "lag_ns", "correlation_ppm", "correlation_placebo_ppm", "window_leader", "hy_lag_ns", "hy_correlation_ppm",
+        "hy_ratio_ppm", "hy_correlation_placebo_ppm", "hy_leader", "votes", "leader",
+    ),
     TopOfBook: _fields(
         "tops", "ts_ns", "position", "instrument_id", "valid", "fresh", "bid_price_micros", "bid_size_micros", "ask_price_micros",
         "ask_size_micros", "ts_received_ns",
@@ -271,7 +294,9 @@ HANDLERS: dict[type[Record], Handler] = {
         *_leg("leg_a"), *_leg("leg_b"), "payout_micros", "gross_micros", "friction_micros", "lockup_micros", "net_micros",
         "net_per_contract_micros", "valid_until_ns",
     ),
-    IntentSeen: _fields("intents_seen", "sequence", "ts_ns", "intent.intent_id", "ts_seen_ns"),
+    IntentSeen: _fields(
+        "intents_seen", "sequence", "ts_ns", "intent.intent_id", "ts_seen_ns", "leader_advised", "advice_id"
+    ),
     TradePlan: Handler("plans", _PLAN_COLUMNS, _plan),
     OrderRequested: _fields(
         "order_requests", "sequence", "ts_ns", "order_id", "trade_id", "role", "attempt", "instrument_id", "venue", "outcome", "side",

@@ -22,6 +22,7 @@ ChangeKind: TypeAlias = Literal[
     "book",
     "trade",
     "feed",
+    "reference",
 ]
 
 
@@ -31,6 +32,8 @@ class Change(NamedTuple):
     `none`: it changed no book, listing or setting (a duplicate, an old session, an unchanged keyframe); `reason` says why.
     `book`: `top_changed` is true when a best level or the validity changed, `refreshed` when a polled book was polled anew.
     `feed`: `instruments` are those whose books it broke.
+    `reference`: `instrument_id` names a reference whose price was told anew (`top_changed`: it changed), or `instruments` those that
+    the word of their feed concerns.
     """
 
     kind: ChangeKind

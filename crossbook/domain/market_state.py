@@ -19,6 +19,7 @@ from crossbook.domain.errors import BookError, FeeError, GridError
 from crossbook.domain.feed_clock import FeedClock
 from crossbook.domain.fees import check_schedule
 from crossbook.domain.grid import PriceGrid
+from crossbook.domain.references import References
 from schemas.records import (
     BookDelta,
     BookSnapshot,
@@ -33,6 +34,8 @@ from schemas.records import (
     PairListed,
     PublicTrade,
     Record,
+    ReferencePrice,
+    ReferenceStatus,
 )
 
 __all__ = ["BookState", "Change", "ChangeKind", "FeedHealth", "MarketState"]
@@ -67,6 +70,7 @@ class MarketState:
         self.refused: dict[str, str] = {}
         self.books: dict[str, BookState] = {}
         self.feeds: dict[str, FeedHealth] = {}
+        self.references = References()
         self.pairs: dict[str, PairListed] = {}
         self.settled: dict[str, int] = {}
         self.friction: FrictionPack | None = None
@@ -79,6 +83,8 @@ class MarketState:
             BookSnapshot: self._snapshot,
             FeedStatus: self._feed_status,
             PublicTrade: self._trade,
+            ReferencePrice: self._reference_price,
+            ReferenceStatus: self._reference_status,
             InstrumentListed: self._instrument_listed,
             InstrumentMoved: self._instrument_moved,
             InstrumentSettled: self._instrument_settled,
@@ -289,6 +295,16 @@ class MarketState:
                 continue
             broken.append(state.instrument_id)
         return Change("feed", reason=record.state, instruments=tuple(broken))
+
+    # References
+
+    def _reference_price(self, record: ReferencePrice) -> Change:
+        self.clock.advance(record.ts_received_ns, record.feed, self.jump_ns)
+        return self.references.take(record)
+
+    def _reference_status(self, record: ReferenceStatus) -> Change:
+        self.clock.advance(record.ts_received_ns, record.feed, self.jump_ns)
+        return self.references.hear(record, self.clock.now_ns)
 
     # Listings
 

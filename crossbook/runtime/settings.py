@@ -7,9 +7,9 @@ directory, or the one that `CROSSBOOK_CONFIG` names. An unknown key is an error:
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from crossbook.runtime.errors import SettingsError
@@ -83,6 +83,34 @@ class KalshiSettings(Section):
     member: Literal["direct", "fcm"] = Field(
         "direct", description="direct member (fee precision 0.0001) or through a broker (0.01)"
     )
+
+
+class BinanceSettings(Section):
+    """Binance's socket, for reference prices; no key is needed. Nothing is traded there."""
+
+    symbols: tuple[str, ...] = Field(
+        (), max_length=500, description='symbols followed, such as ["BTCUSDT"]; empty: the feed is off'
+    )
+    ws_url: str = Field("wss://data-stream.binance.vision", description="socket, without path")
+    trades: Literal["aggTrade", "trade", "none"] = Field(
+        "aggTrade", description="stream of trades beside the quotes: merged by taker order, single, or none"
+    )
+    quote_interval_ms: int = Field(
+        20, ge=0, le=10_000, description="at most one quote and one trade a symbol reach market in this time"
+    )
+    silence_ms: int = Field(
+        2_000, ge=200, description="no data frame of any symbol for this long: the connection is given up"
+    )
+
+    @field_validator("symbols")
+    @classmethod
+    def _symbols_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in value:
+            if not re.fullmatch(r"[A-Z0-9]{2,20}", symbol):
+                raise ValueError(f"{symbol!r} is no symbol; write it as the venue does, in upper case, such as BTCUSDT")
+        if len(set(value)) != len(value):
+            raise ValueError("a symbol is named twice")
+        return value
 
 
 class FeedSettings(Section):
@@ -164,6 +192,13 @@ class ExecuteSettings(Section):
     )
     send_window_ms: int = Field(300, ge=1, description="a request may leave this long after its commit")
     venue_errors_max: int = Field(5, ge=1, description="rejections in a row at a venue that open its breaker")
+    checkpoint_events: int = Field(20_000, ge=100, description="a checkpoint every this many events of market")
+    advice_max_age_ms: int = Field(
+        120_000, ge=0, description="lead-lag advice about an older window is not used; 0: none is"
+    )
+    lag_limit_ms: int = Field(
+        30_000, ge=0, description="no trade opens while live market records wait longer than this; 0: nobody watches"
+    )
 
 
 class PaperSettings(Section):
@@ -181,6 +216,25 @@ class PaperSettings(Section):
     finality_ms: int = Field(2_000, ge=0, description="time until a Polymarket fill is mined")
     reverse_ppm: int = Field(
         0, ge=0, le=1_000_000, description="share of Polymarket fills that fail on chain and are reversed"
+    )
+
+
+class BacktestSettings(Section):
+    """Models of a backtest; each is named, with its value and its meaning, in the report."""
+
+    order_latency: str = Field(
+        "constant",
+        description="constant (the paper venue's), lognormal:P50/P99 (ms to the venue), or empirical (as the log's journal measured)",
+    )
+    feed_latency: str = Field(
+        "none",
+        description="simulated positions only: none, constant:MS or lognormal:P50/P99, for all feeds or as polymarket=…,kalshi=…",
+    )
+    feed_stamp: Literal["received", "venue"] = Field(
+        "received", description="stamp that the feed latency is added to; the venue's own where it has one"
+    )
+    taker_delay_ms: int = Field(
+        -1, ge=-1, description="taker delay of every instrument in place of the listed one; -1: as listed"
     )
 
 
@@ -205,16 +259,40 @@ class MetricsSettings(Section):
     decide_port: int = Field(0, ge=0, le=65_535, description="port of the stage decide")
     execute_port: int = Field(0, ge=0, le=65_535, description="port of the stage execute")
     project_port: int = Field(0, ge=0, le=65_535, description="port of the stage project")
+    leadlag_port: int = Field(0, ge=0, le=65_535, description="port of the stage leadlag")
 
 
 class RecordingSettings(Section):
     """What the stage `import` reads."""
 
-    files: tuple[str, ...] = Field(
-        (), description="paths of the recordings; rows are read by fetch_ms across all of them"
-    )
+    format: str = Field("bbo-pairs", description="name of their format; see docs/recordings.md")
+    files: tuple[str, ...] = Field((), description="paths of the recordings: files, or the folder of one")
     fees_file: str = Field("", description="path of the fee file that covers every market in them")
     speed: float = Field(0, ge=0, description="times real time; 0: as fast as possible")
+
+
+class LeadLagSettings(Section):
+    """The stage leadlag: who moves first, as advice to the executor."""
+
+    enabled: bool = Field(True, description="whether `crossbook up` and the demo start it")
+    bar_ms: int = Field(5_000, ge=10, description="length of a bar of the mid")
+    window_s: int = Field(600, ge=1, description="length of a window")
+    stride_s: int = Field(60, ge=1, description="a window ends every this much stream time")
+    hy_lag_max_ms: int = Field(5_000, ge=10, description="largest lag looked at tick by tick")
+    hy_step_ms: int = Field(100, ge=1, description="smallest lag told tick by tick")
+    references: dict[str, str] = Field(
+        {},
+        description="reference id to the beginning of the instrument ids that it is compared with, as in "
+        '{"binance:BTCUSDT" = "kalshi:KXBTC"}',
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.bar_ms * 16 > self.window_s * 1_000:
+            raise ValueError("a window needs at least 16 bars; lengthen window_s or shorten bar_ms")
+        if self.hy_step_ms > self.hy_lag_max_ms:
+            raise ValueError("hy_step_ms is above hy_lag_max_ms; shorten it")
+        return self
 
 
 class LagSettings(Section):
@@ -236,15 +314,18 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     polymarket: PolymarketSettings = PolymarketSettings()
     kalshi: KalshiSettings = KalshiSettings()
+    binance: BinanceSettings = BinanceSettings()
     feed: FeedSettings = FeedSettings()
     catalog: CatalogSettings = CatalogSettings()
     decide: DecideSettings = DecideSettings()
     friction: FrictionSettings = FrictionSettings()
     execute: ExecuteSettings = ExecuteSettings()
     paper: PaperSettings = PaperSettings()
+    backtest: BacktestSettings = BacktestSettings()
     project: ProjectSettings = ProjectSettings()
     metrics: MetricsSettings = MetricsSettings()
     recording: RecordingSettings = RecordingSettings()
+    leadlag: LeadLagSettings = LeadLagSettings()
     lag: LagSettings = LagSettings()
 
     @classmethod

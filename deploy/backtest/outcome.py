@@ -45,7 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `settings` are all that were in force, flat (`decide.min_edge_micros`); `changed` those that `--set` or a sweep changed.
     `journal` and `fills` are the executor's records in order, `quotes` every EdgeQuote in order, `statistics` the last counters of
-    each (pair, package), `marks` at most one an instrument a second of stream time and the last one before each fill,
+    each (pair, package), `marks` the last valid top of an instrument in a second of stream time (`deploy/backtest/marks.py`),
     `settled` payouts of YES that the range holds (micros) with the stream time at which they became known.
     """
 

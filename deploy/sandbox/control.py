@@ -13,13 +13,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from deploy.sandbox import garbage
+from deploy.sandbox.binance_socket import BinanceHub
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.errors import SandboxError, UnknownInstrumentError
 from deploy.sandbox.faults import FRAME_FAULTS, FaultRequest, parse_fault
 from deploy.sandbox.floor import Market
-from deploy.sandbox.pricing import KALSHI, POLYMARKET
+from deploy.sandbox.kalshi_socket import KalshiHub
+from deploy.sandbox.polymarket_socket import PolymarketHub
+from deploy.sandbox.pricing import BINANCE, KALSHI, POLYMARKET
 
 CROSSED_SECONDS = 2.0
+SHUTDOWN_SECONDS = 2.0
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -65,20 +69,26 @@ def truth_body(engine: Engine) -> dict[str, object]:
         "planted": planted,
         "planted_per_minute": round(len(planted) * 60e9 / elapsed_ns, 3) if elapsed_ns else 0.0,
         "net_cap_micros": world.preset.net_cap_micros,
+        "references": [] if world.lead is None else [world.lead.truth() | {"maker_lag_ns": _lags(engine)}],
         "probabilities_micros": {subject.key: world.probability_of(subject.key) for subject in world.subjects},
     }
 
 
 def status_body(engine: Engine) -> dict[str, object]:
     now_ns = time.monotonic_ns()
+    hubs: dict[str, PolymarketHub | KalshiHub | BinanceHub] = {
+        POLYMARKET: engine.polymarket,
+        KALSHI: engine.kalshi,
+        BINANCE: engine.binance,
+    }
     return {
         "started": engine.started,
         "elapsed_ns": engine.world.floor.now_ns,
         "updates": engine.world.updates,
         "trades": engine.world.floor.trades,
         "behind_ns_max": engine.behind_ns_max,
-        "connections": {POLYMARKET: len(engine.polymarket.sockets), KALSHI: len(engine.kalshi.sockets)},
-        "overflows": {POLYMARKET: engine.polymarket.overflows, KALSHI: engine.kalshi.overflows},
+        "connections": {venue: len(hub.sockets) for venue, hub in hubs.items()},
+        "overflows": {venue: hub.overflows for venue, hub in hubs.items()},
         "faults": {venue: board.describe(now_ns) for venue, board in engine.boards.items()},
         "spoiled": {venue: board.spoiled for venue, board in engine.boards.items()},
     }
@@ -101,6 +111,8 @@ def _apply(engine: Engine, wanted: FaultRequest, later: set[asyncio.TimerHandle]
         for board in engine.boards.values():
             board.clear()
         return {"cleared": True}
+    if wanted.venue == BINANCE:
+        return _apply_binance(engine, wanted, later)
     market = market_named(engine, wanted.venue, wanted.instrument)
     board = engine.boards[wanted.venue]
     if wanted.fault == "silence" or wanted.fault in FRAME_FAULTS:
@@ -121,6 +133,42 @@ def _apply(engine: Engine, wanted: FaultRequest, later: set[asyncio.TimerHandle]
     for _ in range(min(wanted.count, 1_000)):
         receivers = garbage.send(engine, market, wanted.kind)
     return {"instrument": market.key, "kind": wanted.kind, "receivers": receivers}
+
+
+def _apply_binance(engine: Engine, wanted: FaultRequest, later: set[asyncio.TimerHandle]) -> dict[str, object]:
+    hub, board = engine.binance, engine.boards[BINANCE]
+    if wanted.fault == "silence" or wanted.fault in FRAME_FAULTS:
+        board.arm(wanted, None, time.monotonic_ns())
+        return {"instrument": None}
+    board.count(wanted.fault)
+    if wanted.fault == "disconnect":
+        sockets = hub.sockets
+        for socket in sockets:
+            socket.abort()
+        return {"receivers": len(sockets)}
+    if wanted.fault == "shutdown":
+        leaving = hub.sockets
+
+        def close() -> None:
+            later.discard(handle)
+            for socket in leaving:
+                socket.close()
+
+        handle = asyncio.get_running_loop().call_later(wanted.seconds or SHUTDOWN_SECONDS, close)
+        later.add(handle)
+        return {"receivers": hub.announce_shutdown()}
+    receivers = 0
+    for _ in range(min(wanted.count, 1_000)):
+        receivers = hub.bad_frame(wanted.kind)
+    return {"kind": wanted.kind, "receivers": receivers}
+
+
+def _lags(engine: Engine) -> dict[str, list[int]]:
+    """How late each maker of the led market looks, by venue: it comes on top of the lead."""
+    lead = engine.world.lead
+    assert lead is not None, "the caller has asked"
+    markets = [market for market in engine.world.markets if market.subject.key == lead.subject]
+    return {market.venue: sorted(maker.lag_ns for maker in market.makers) for market in markets}
 
 
 def _cross(engine: Engine, market: Market, wanted: FaultRequest, later: set[asyncio.TimerHandle]) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from deploy.sandbox import kalshi_wire, polymarket_wire
+from deploy.sandbox.binance_socket import BinanceHub, is_binance
 from deploy.sandbox.faults import FaultBoard
 from deploy.sandbox.floor import Market
 from deploy.sandbox.happenings import EdgeEnded, EdgeStarted, LevelSet, PlantedEdge, TickChanged, TradeDone, WorldEvent
@@ -18,7 +19,7 @@ from deploy.sandbox.kalshi_socket import PATH as KALSHI_PATH
 from deploy.sandbox.kalshi_socket import PING_BODY, KalshiHub
 from deploy.sandbox.polymarket_socket import PATH as POLYMARKET_PATH
 from deploy.sandbox.polymarket_socket import PolymarketHub
-from deploy.sandbox.pricing import KALSHI, POLYMARKET
+from deploy.sandbox.pricing import BINANCE, KALSHI, POLYMARKET
 from deploy.sandbox.world import World
 
 # One publishing turn covers at most this much simulated time, so that a late loop never starves its sockets.
@@ -58,7 +59,7 @@ class Engine:
 
     def __init__(self, world: World, *, start_delay_s: float | None, truth_file: Path | None) -> None:
         self.world = world
-        self.boards = {POLYMARKET: FaultBoard(), KALSHI: FaultBoard()}
+        self.boards = {POLYMARKET: FaultBoard(), KALSHI: FaultBoard(), BINANCE: FaultBoard()}
         self.opened_wall_ns = time.time_ns()
         self._opened_ns = time.monotonic_ns()
         self._start_delay_ns = None if start_delay_s is None else int(start_delay_s * 1e9)
@@ -79,6 +80,7 @@ class Engine:
                 self.conditions[listing.condition_id] = market
         self.kalshi = KalshiHub(self.tickers, self.boards[KALSHI], time.time_ns, time.monotonic_ns)
         self.polymarket = PolymarketHub(self.tokens, self.boards[POLYMARKET], self.stamp_ns, time.monotonic_ns)
+        self.binance = BinanceHub(world.spot, self.boards[BINANCE], time.time_ns, time.monotonic_ns)
 
     @property
     def started(self) -> bool:
@@ -92,9 +94,11 @@ class Engine:
         """Wall time of the world's now; before the start, the wall's."""
         return self.started_wall_ns + self.world.floor.now_ns if self.started else time.time_ns()
 
-    def hub_at(self, path: str) -> PolymarketHub | KalshiHub | None:
+    def hub_at(self, path: str) -> PolymarketHub | KalshiHub | BinanceHub | None:
         if path == POLYMARKET_PATH:
             return self.polymarket
+        if is_binance(path):
+            return self.binance
         return self.kalshi if path == KALSHI_PATH else None
 
     def turn(self) -> bool:
@@ -104,6 +108,7 @@ class Engine:
             self._pinged_ns = now_ns
             for socket in self.kalshi.sockets:
                 socket.ping(PING_BODY)
+        self.binance.turn(started=self.started)
         if not self._may_run(now_ns):
             return False
         due_ns = now_ns - self._started_ns
@@ -112,6 +117,7 @@ class Engine:
         target_ns = min(due_ns, self.world.floor.now_ns + TURN_NS_MAX)
         for events in self.world.steps(target_ns):
             self.publish(events)
+        self.binance.publish(self.world.spot.take(target_ns), self.started_wall_ns)
         self.flush()
         return target_ns < due_ns
 
@@ -153,6 +159,7 @@ class Engine:
     def flush(self) -> None:
         for socket in (*self.kalshi.sockets, *self.polymarket.sockets):
             socket.flush()
+        self.binance.flush()
 
     def change_tick(self, market: Market, tick: int) -> None:
         """A tick change on demand, published at once."""
@@ -172,7 +179,7 @@ class Engine:
 
     def close(self) -> None:
         """Close every connection and the truth file; windows still open stay open in it."""
-        for socket in (*self.kalshi.sockets, *self.polymarket.sockets):
+        for socket in (*self.kalshi.sockets, *self.polymarket.sockets, *self.binance.sockets):
             socket.close()
         if self._truth is not None:
             self._truth.close()

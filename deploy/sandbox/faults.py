@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from deploy.sandbox.errors import UnknownFaultError
-from deploy.sandbox.pricing import KALSHI, POLYMARKET
+from deploy.sandbox.pricing import BINANCE, KALSHI, POLYMARKET
 
 SECONDS_MAX = 3_600
 COUNT_MAX = 100_000
 
 FRAME_FAULTS = ("drop_delta", "duplicate", "reorder")
-FAULTS = (*FRAME_FAULTS, "silence", "tick_change", "garbage", "disconnect", "crossed", "clear")
+FAULTS = (*FRAME_FAULTS, "silence", "tick_change", "garbage", "disconnect", "crossed", "shutdown", "clear")
 GARBAGE_KINDS = (
     "non_json",
     "unknown_type",
@@ -54,8 +54,12 @@ def parse_fault(body: object) -> FaultRequest:
     venue, fault = body.get("venue"), body.get("fault")
     if fault not in FAULTS:
         raise UnknownFaultError(f"fault {fault!r} is unknown: use one of {', '.join(FAULTS)}")
-    if venue not in (POLYMARKET, KALSHI) and fault != "clear":
-        raise UnknownFaultError(f"venue {venue!r} is unknown: use {POLYMARKET} or {KALSHI}")
+    if venue not in (POLYMARKET, KALSHI, BINANCE) and fault != "clear":
+        raise UnknownFaultError(f"venue {venue!r} is unknown: use {POLYMARKET}, {KALSHI} or {BINANCE}")
+    if fault == "shutdown" and venue != BINANCE:
+        raise UnknownFaultError("shutdown is Binance's: no other venue announces one")
+    if fault == "crossed" and venue == BINANCE:
+        raise UnknownFaultError("crossed needs a book: for Binance use garbage of the kind off_grid")
     if fault == "tick_change" and venue != POLYMARKET:
         raise UnknownFaultError("tick_change is Polymarket's: Kalshi grids do not change here")
     kind = body.get("kind", GARBAGE_KINDS[0])

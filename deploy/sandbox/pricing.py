@@ -15,6 +15,7 @@ NO_ASK = MICROS  # best ask of an empty side
 
 POLYMARKET = "polymarket"
 KALSHI = "kalshi"
+BINANCE = "binance"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from deploy.sandbox import control, kalshi, kalshi_keys, polymarket
+from deploy.sandbox.binance import SYMBOL
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.errors import SandboxError
 from deploy.sandbox.frames import VenueSocket
@@ -86,6 +87,11 @@ def addresses(engine: Engine, *, main: int, polymarket_port: int, kalshi_port: i
             "key_id": kalshi_keys.KEY_ID,
             "private_key_pem": kalshi_keys.sandbox_key_pem(),
         },
+        "binance": {
+            "socket_url": f"ws://{HOST}:{main}",
+            "symbols": [SYMBOL],
+            "leads": None if world.lead is None else world.lead.subject,
+        },
         "control": {
             "faults_url": f"http://{HOST}:{main}/sandbox/faults",
             "truth_url": f"http://{HOST}:{main}/sandbox/truth",
@@ -133,7 +139,13 @@ class _Server(uvicorn.Server):
 
 async def run(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT."""
-    world = World(preset=options.preset, seed=options.seed, rate_updates_per_s=options.rate, pairs_n=options.pairs)
+    world = World(
+        preset=options.preset,
+        seed=options.seed,
+        rate_updates_per_s=options.rate,
+        pairs_n=options.pairs,
+        spot_lead_ns=options.spot_lead_ms * 1_000_000,
+    )
     main = listen(options.port)
     socks = {"main": main}
     for name in ("polymarket_port", "kalshi_port"):
@@ -194,12 +206,18 @@ def parser() -> argparse.ArgumentParser:
     """The command line of ``python -m deploy.sandbox``."""
     p = argparse.ArgumentParser(
         prog="python -m deploy.sandbox",
-        description="Wire-compatible Polymarket and Kalshi on loopback, with known truth.",
+        description="Wire-compatible Polymarket, Kalshi and Binance on loopback, with known truth.",
     )
     p.add_argument("--preset", choices=sorted(PRESETS), default="eventful")
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--rate", type=int, default=300, help="book updates a second, both venues together")
     p.add_argument("--pairs", type=int, default=6, help="pairs listed on both venues")
+    p.add_argument(
+        "--spot-lead-ms",
+        type=int,
+        default=500,
+        help="the spot price leads the first crypto subject by this much; 0: it leads nothing",
+    )
     p.add_argument("--port", type=int, default=0, help="everything is served here; 0 lets the system choose")
     p.add_argument("--polymarket-port", type=int, help="serve Polymarket on this port too and name it in the addresses")
     p.add_argument("--kalshi-port", type=int, help="serve Kalshi on this port too and name it in the addresses")

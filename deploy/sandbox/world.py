@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 
+from deploy.sandbox.binance import WAKE_LOGIT, Lead, Spot
 from deploy.sandbox.floor import Floor, Market, package_nets
 from deploy.sandbox.happenings import TickChanged, WorldEvent
 from deploy.sandbox.listing import subjects_of
@@ -23,6 +24,8 @@ LATENT_STEP_NS = 100 * MS
 # Latent probabilities stay where a planted edge has room on both sides, and clear of the price band's ends.
 LATENT_BAND = (0.03, 0.93)
 RETRY_NS = 100 * MS
+# The spot remembers 20 s of its past.
+SPOT_LEAD_MAX_NS = 15 * SECOND
 # Share (tenths) and sign of the lasting bias from subject to subject: fixed, so that no seed gets a tame world.
 BIAS_PATTERN = (10, -6, 3, -10, 6, -3)
 
@@ -31,17 +34,25 @@ class World:
     """Two venues over one set of subjects.
 
     ``rate_updates_per_s`` is the sum of book updates on both venues; the activity clock waits for each update that any
-    actor made, so bursts are paid back by quiet.
+    actor made, so bursts are paid back by quiet. With ``spot_lead_ns`` the reference price ``spot`` drives the first crypto
+    subject's latent probability that much later; 0: the spot walks beside a world that it does not touch.
     """
 
-    def __init__(self, *, preset: str, seed: int, rate_updates_per_s: int, pairs_n: int = 6) -> None:
+    def __init__(
+        self, *, preset: str, seed: int, rate_updates_per_s: int, pairs_n: int = 6, spot_lead_ns: int = 0
+    ) -> None:
         if rate_updates_per_s < 1 or pairs_n < 1:
             raise ValueError("rate_updates_per_s and pairs_n must be at least 1")
+        if not 0 <= spot_lead_ns <= SPOT_LEAD_MAX_NS:
+            raise ValueError(f"the spot's lead must lie between 0 and {SPOT_LEAD_MAX_NS // SECOND} s")
         self.preset = preset_named(preset)
         self.seed = seed
         self.rate = rate_updates_per_s
         self.subjects = subjects_of(self.preset.catalogue, pairs_n)
         self._rng = random.Random(f"crossbook-sandbox:{preset}:{seed}")
+        self.spot = Spot(f"crossbook-sandbox-spot:{preset}:{seed}")
+        led = next((s.key for s in self.subjects if s.category == "Crypto" and s.paired), None)
+        self.lead = Lead(subject=led, lead_ns=spot_lead_ns) if led is not None and spot_lead_ns else None
         self.floor = Floor(self.subjects, self.preset, self._rng)
         self.markets = self.floor.markets
         self._by_subject: dict[str, list[Market]] = {s.key: [] for s in self.subjects}
@@ -50,7 +61,9 @@ class World:
         self.pairs = [
             (found[0], found[1]) for s in self.subjects if s.paired and len(found := self._by_subject[s.key]) == 2
         ]
-        self.planter = Planter(self.floor, self.pairs)
+        # Dislocations of several cents would drown what the spot says: nothing is planted on the pair that it leads.
+        free = [p for p in self.pairs if self.lead is None or p[0].subject.key != self.lead.subject]
+        self.planter = Planter(self.floor, free or self.pairs)
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._pushed = 0
         self._paid_updates = 0
@@ -131,11 +144,19 @@ class World:
         jumped = rng.random() < preset.jump_per_s * dt
         if jumped:
             step += rng.choice((-1.0, 1.0)) * preset.jump_logit * (0.5 + rng.random())
+        own = 1.0
+        if self.lead is not None and self.lead.subject == key:
+            own = (
+                self.lead.own_share
+            )  # everybody watches the same price: own noise and the venues' disagreement are small
+            push = self.lead.push(self.spot, self.floor.now_ns)
+            step = own * step + push
+            jumped = jumped or abs(push) >= WAKE_LOGIT
         low, high = (math.log(p / (1 - p)) for p in LATENT_BAND)
         x = self._logits[key] + step
         self._logits[key] = 2 * low - x if x < low else 2 * high - x if x > high else x
         revert = preset.offset_revert_per_s * dt
-        noise = preset.offset_micros * math.sqrt(2 * revert)
+        noise = own * preset.offset_micros * math.sqrt(2 * revert)
         for market in self._by_subject[key]:
             market.offset += -market.offset * revert + rng.gauss(0.0, noise)
         self._see(key)

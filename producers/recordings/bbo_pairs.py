@@ -6,98 +6,69 @@ one level; both feeds say that they are live every 500 ms of the recording's own
 read a clock for a record, and never take a place in a log that holds something else.
 """
 
-import hashlib
-import json
-import signal
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import structlog
 
 from crossbook.domain.grid import PriceGrid
-from crossbook.domain.money import parse_micros
 from crossbook.domain.venues import KALSHI, POLYMARKET, instrument_id
-from crossbook.runtime.errors import BufferFullError, LogError, StageError
-from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
-from crossbook.runtime.settings import FrictionSettings, Settings
+from crossbook.runtime.settings import Settings
 from producers.errors import RecordingError
 from producers.kalshi.catalog import minimums as kalshi_minimums
-from producers.market_writer import Sender, friction_pack, read_log_head
-from producers.partition import partition_of
 from producers.polymarket.catalog import minimums as polymarket_minimums
+from producers.recordings import frame
 from producers.recordings.fees import FeeFile, MarketFees, day_ns, load_fee_file
-from producers.recordings.rows import Row, Survey, digest_file, read_rows, survey
-from producers.relay import ControlReader, Word, configured
-from schemas.codec import load_codec
+from producers.recordings.frame import (
+    ANNOUNCE_TIMEOUT_S,
+    STATUS_NS,
+    TAIL_NS,
+    ImportReport,
+    Placed,
+    everywhere,
+    keyed,
+)
+from producers.recordings.rows import ReadFile, Row, Survey, digest_file, read_rows, survey
 from schemas.records import (
     BookSnapshot,
-    DecideAnnounced,
     DecideConfigured,
     FeedState,
     FeedStatus,
     InstrumentListed,
-    LogOpened,
     PairListed,
     PayoutCell,
-    Record,
     Venue,
 )
 
-STATUS_NS = 500_000_000
 #: A hole in the recording longer than this is said as one (feeds down, then live again), not filled with statuses.
 HOLE_NS = 600 * 1_000_000_000
-#: Time goes on this long after the last row, so that what is open can end by its timers.
-TAIL_NS = 10 * 1_000_000_000
 STEP_MICROS = 10_000
 POLYMARKET_SHARES_MICROS = 5_000_000
 MICROS_PER_1E4 = 100
 MICROS_PER_1E2 = 10_000
-ANNOUNCE_TIMEOUT_S = 120.0
-BROKER_DEADLINE_S = 60.0
 APPROVED_BY = "fee file of the recording"
 FEEDS: tuple[Venue, ...] = (POLYMARKET, KALSHI)
-
-
-class Placed(NamedTuple):
-    """A record and where it goes."""
-
-    partition: int
-    key: str | None
-    record: Record
-    ts_ns: int
-
-
-@dataclass(slots=True, kw_only=True)
-class ImportReport:
-    """What an import did: rows read, rows dropped by reason, records of the log, and how many of them were there before."""
-
-    log_id: str
-    rows: int = 0
-    books: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    records: int = 0
-    resumed_at: int = 0
-    complete: bool = False
 
 
 class Recording:
     """A recording with its fees: the pure part of the import."""
 
-    def __init__(self, files: Sequence[Path], fees_file: Path | None, partitions: int) -> None:
-        """Check everything that can be refused before a byte is written.
+    def __init__(
+        self, files: Sequence[Path], fees_file: Path | None, partitions: int, *, read: ReadFile | None = None
+    ) -> None:
+        """Check everything that can be refused before a byte is written; `read` knows another layout of the same rows.
 
         Raises:
             RecordingError: see `survey`, `load_fee_file`; or a market or a day that the fee file does not cover.
         """
         self._files = tuple(files)
         self._partitions = partitions
+        self._read = read
         self.fees: FeeFile = load_fee_file(fees_file)
-        self.survey: Survey = survey(self._files)
+        if self.fees.pairing is None:
+            raise RecordingError(
+                f"fee file {fees_file} has no pairing: each row pairs two markets, say why they resolve alike (pairing.evidence)"
+            )
+        self.survey: Survey = survey(self._files, read)
         self._listed: dict[tuple[str, str], InstrumentListed] = {}
         self._grids: dict[tuple[str, str], PriceGrid] = {}
         self._check_covered()
@@ -106,28 +77,17 @@ class Recording:
 
     def log_id(self, settings: Settings) -> str:
         """Id of the log that this import writes: files, fees, and the settings that reach the log."""
-        said = {
-            "files": self._digests,
-            "partitions": self._partitions,
-            "decide": settings.decide.model_dump(mode="json"),
-        }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+        return frame.log_id_of({"files": self._digests, "partitions": self._partitions}, settings)
+
+    @property
+    def ts_first_ns(self) -> int:
+        """Stamp of the first row, Unix ns."""
+        return self.survey.ts_first_ns
 
     def log(self, log_id: str, decide: DecideConfigured, report: ImportReport) -> Iterator[Placed]:
         """Every record of the log, in order."""
         start_ns = self.survey.ts_first_ns
-        for partition in range(self._partitions):
-            opened = LogOpened(
-                ts_received_ns=start_ns,
-                log_id=log_id,
-                partition=partition,
-                partitions=self._partitions,
-                base_offset=0,
-            )
-            yield Placed(partition, None, opened, start_ns)
-        friction = FrictionSettings(**self.fees.friction.model_dump())
-        yield from self._everywhere(friction_pack(friction, start_ns), start_ns)
-        yield from self._everywhere(decide, start_ns)
+        yield from frame.log_head(log_id, decide, self.fees, self._partitions, start_ns)
         for ticker, token in self.survey.pairs:
             yield from self._pair(ticker, token)
         yield from self._stream(report)
@@ -172,7 +132,7 @@ class Recording:
             category=fees.category,
             rules_hash="",
             resolution_source="",
-            grid=PriceGrid.linear(parse_micros(fees.tick)).ranges,
+            grid=fees.price_grid().ranges,
             quantity_step_micros=STEP_MICROS,
             minimums=kalshi_minimums() if is_kalshi else polymarket_minimums(POLYMARKET_SHARES_MICROS),
             taker_delay_ms=fees.taker_delay_ms,
@@ -191,7 +151,9 @@ class Recording:
     def _pair(self, ticker: str, token: str) -> Iterator[Placed]:
         start_ns = self.survey.ts_first_ns
         polymarket, kalshi = self._listed[POLYMARKET, token], self._listed[KALSHI, ticker]
-        evidence = self.fees.pairing.evidence
+        pairing = self.fees.pairing
+        assert pairing is not None, "refused when the recording was opened"
+        evidence = pairing.evidence
         cells = [
             PayoutCell(
                 outcome="yes", payout_a_micros=1_000_000, payout_b_micros=1_000_000, admissible=True, evidence=evidence
@@ -210,13 +172,13 @@ class Recording:
             instrument_a=polymarket.instrument_id,
             instrument_b=kalshi.instrument_id,
             payouts=tuple(cells),
-            haircut_micros=self.fees.pairing.haircut_micros,
+            haircut_micros=pairing.haircut_micros,
             evidence=evidence,
             approved_by=APPROVED_BY,
             keyframe=False,
         )
         for record in (polymarket, kalshi, pair):
-            yield self._keyed(record, kalshi.group, start_ns)
+            yield keyed(record, kalshi.group, self._partitions, start_ns)
 
     # -- stream
 
@@ -225,7 +187,7 @@ class Recording:
         status_ns = at_ns
         data_ns: dict[Venue, int | None] = dict.fromkeys(FEEDS)
         sequences: Counter[str] = Counter()
-        for row in read_rows(self._files, self.survey.in_order):
+        for row in read_rows(self._files, self.survey.in_order, self._read):
             report.rows += 1
             why = self._refusal(row)
             if why:
@@ -244,7 +206,8 @@ class Recording:
             data_ns[listed.venue] = row_ns
             sequences[listed.instrument_id] += 1
             report.books += 1
-            yield self._keyed(self._book(row, listed, sequences[listed.instrument_id]), listed.group, row_ns)
+            book = self._book(row, listed, sequences[listed.instrument_id])
+            yield keyed(book, listed.group, self._partitions, row_ns)
         end_ns = at_ns + TAIL_NS
         while status_ns < end_ns:
             yield from self._status(status_ns, "live", "", data_ns)
@@ -301,60 +264,7 @@ class Recording:
                 ts_data_ns=data_ns[venue],
                 clock_offset_ns=None,
             )
-            yield from self._everywhere(status, ts_ns)
-
-    def _everywhere(self, record: Record, ts_ns: int) -> Iterator[Placed]:
-        for partition in range(self._partitions):
-            yield Placed(partition, None, record, ts_ns)
-
-    def _keyed(self, record: Record, group: str, ts_ns: int) -> Placed:
-        return Placed(partition_of(group, self._partitions), group, record, ts_ns)
-
-
-def send_log(
-    log: Iterator[Placed],
-    sender: Sender,
-    report: ImportReport,
-    *,
-    already: dict[int, int],
-    speed: float,
-    stopped: Callable[[], bool],
-    pause: Callable[[float], None] = time.sleep,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> None:
-    """Send the log, but for the records that each partition has already; `speed` times real time, 0 as fast as possible.
-
-    Waits where the broker does not keep up: a recording, unlike a socket, can wait.
-    """
-    skip = dict(already)
-    origin: tuple[int, float] | None = None
-    for placed in log:
-        if stopped():
-            return
-        report.records += 1
-        if skip.get(placed.partition, 0) > 0:
-            skip[placed.partition] -= 1
-            report.resumed_at += 1
-            continue
-        if speed > 0:
-            if origin is None:
-                origin = (placed.ts_ns, monotonic())
-            due = origin[1] + (placed.ts_ns - origin[0]) / 1e9 / speed
-            while (wait_s := due - monotonic()) > 0 and not stopped():
-                sender.poll(0.0)
-                pause(min(wait_s, 0.2))
-        while True:
-            try:
-                sender.send("market", placed.record, key=placed.key, partition=placed.partition)
-            except BufferFullError:
-                sender.poll(0.1)
-                if stopped():
-                    return
-            else:
-                break
-        if report.records % 256 == 0:
-            sender.poll(0.0)
-    report.complete = True
+            yield from everywhere(status, self._partitions, ts_ns)
 
 
 def run_import(
@@ -365,66 +275,10 @@ def run_import(
     *,
     announce_timeout_s: float = ANNOUNCE_TIMEOUT_S,
 ) -> ImportReport:
-    """Import recordings into the log of the settings' prefix, under the settings that decide announced on `control`.
+    """Open recordings of this format and import them; see `frame.run_import`.
 
     Raises:
         RecordingError: the files or the fee file cannot be imported; nothing was written.
-        LogError: the prefix holds another log.
-        StageError: decide announced nothing in time, or the broker refused.
     """
-    log = structlog.get_logger().bind(stage="import")
     recording = Recording(files, fees_file, settings.kafka.partitions)
-    stop = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-    wait_for_broker(settings.kafka, BROKER_DEADLINE_S)
-    create_topics(settings.kafka)
-    codec = load_codec()
-    report = ImportReport(log_id=recording.log_id(settings))
-    head = read_log_head(settings.kafka, codec, report.log_id)
-    if head.log_id != report.log_id:
-        raise LogError(
-            f"prefix {settings.kafka.prefix!r} holds another log ({head.log_id}); import into a prefix of its own"
-        )
-    decide = _await_decide(settings, recording.survey.ts_first_ns, announce_timeout_s, stop)
-    if decide is None:
-        return report
-    sender = RecordProducer(settings.kafka, codec, "import", linger_ms=5)
-    entries = recording.log(report.log_id, decide, report)
-    send_log(entries, sender, report, already=head.ends, speed=speed, stopped=stop.is_set)
-    sender.flush()
-    log.info(
-        "import.done",
-        rows=report.rows,
-        books=report.books,
-        dropped=dict(report.dropped),
-        records=report.records,
-        resumed_at=report.resumed_at,
-        complete=report.complete,
-    )
-    return report
-
-
-def _await_decide(settings: Settings, ts_ns: int, timeout_s: float, stop: threading.Event) -> DecideConfigured | None:
-    """The newest announcement on `control`, waited for; None when told to stop."""
-    reader = ControlReader(settings.kafka, load_codec())
-    end = time.monotonic() + timeout_s
-    try:
-        announced = _newest(reader.read_to_end())
-        while announced is None:
-            if stop.is_set():
-                return None
-            if time.monotonic() > end:
-                raise StageError(
-                    f"no decide announced itself on {settings.kafka.prefix}control within {timeout_s:g} s; start the stage decide"
-                )
-            announced = _newest(reader.read(0.2))
-    finally:
-        reader.close()
-    return configured(announced, -1, ts_ns)
-
-
-def _newest(words: Sequence[Word]) -> DecideAnnounced | None:
-    found = [word.record for word in words if isinstance(word.record, DecideAnnounced)]
-    return found[-1] if found else None
+    return frame.run_import(settings, recording, speed, announce_timeout_s=announce_timeout_s)

@@ -2,7 +2,7 @@
 
 Decides whether a recording may be imported at all: a market without a schedule, or rows outside the time in which a schedule is
 known to hold, are refused. It must never fill in a rate. Rates are text ("0.03"), so that no float stands between the file and
-the money. See docs/examples/fees_worldcup.yaml.
+the money. An id may end in `*` and then covers every market whose name begins so. See docs/examples/fees_worldcup.yaml.
 """
 
 import datetime as dt
@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from crossbook.domain.errors import DomainError
 from crossbook.domain.fees import KALSHI_DIRECT_PRECISION_MICROS, KALSHI_FCM_PRECISION_MICROS, make_schedule
+from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import parse_micros, parse_price
 from producers.errors import RecordingError
-from schemas.records import FeeModel, FeeSchedule, Venue
+from schemas.records import FeeModel, FeeSchedule, PriceRange, Venue
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -35,11 +36,24 @@ def _amount(value: str) -> str:
     return value
 
 
+class GridRange(Strict):
+    """One stretch of a price grid, dollars as quoted text."""
+
+    start: str
+    end: str
+    tick: str
+
+    _amounts = field_validator("start", "end", "tick")(_amount)
+
+
 class MarketFees(Strict):
-    """One market of the recording and its schedule."""
+    """One market of the recording, or all whose id begins alike, and the schedule."""
 
     venue: Venue
-    id: str = Field(min_length=1, description="Kalshi ticker or Polymarket token, as in the recording")
+    id: str = Field(
+        min_length=1,
+        description="Kalshi ticker, Polymarket token or slug, as the format names it; `*` at the end: all such",
+    )
     title: str = ""
     category: str = Field("other", min_length=1)
     model: FeeModel
@@ -53,6 +67,7 @@ class MarketFees(Strict):
     evidence: str = Field(min_length=1, description="how we know")
     source: str = Field(min_length=1, description="where it was read, with its date")
     tick: str = Field("0.001", description="price grid in dollars")
+    grid: list[GridRange] | None = Field(None, min_length=1, description="price grid by ranges, in place of tick")
     taker_delay_ms: int = Field(0, ge=0)
     payout_expected: dt.date | None = Field(None, description="for the lock-up; optional")
 
@@ -65,7 +80,25 @@ class MarketFees(Strict):
             raise ValueError(f"model {self.model} is not one of {self.venue}: use {own} or free")
         if self.until is not None and self.until <= self.effective:
             raise ValueError("until must be after effective")
+        if "*" in self.id[:-1] or self.id == "*":
+            raise ValueError("a `*` may only end an id, after the name that its markets share")
         return self
+
+    def price_grid(self) -> PriceGrid:
+        """The grid. Raises RecordingError where PriceGrid refuses it."""
+        try:
+            if self.grid is None:
+                return PriceGrid.linear(parse_micros(self.tick))
+            return PriceGrid(
+                PriceRange(
+                    start_micros=parse_price(one.start),
+                    end_micros=parse_price(one.end),
+                    tick_micros=parse_price(one.tick),
+                )
+                for one in self.grid
+            )
+        except DomainError as error:
+            raise RecordingError(f"fee file, grid of {self.venue} {self.id}: {error}") from error
 
     def schedule(self) -> FeeSchedule:
         """The schedule. Raises RecordingError where `make_schedule` refuses it."""
@@ -121,7 +154,7 @@ class FeeFile(Strict):
     """The whole file."""
 
     version: Literal[1]
-    pairing: Pairing
+    pairing: Pairing | None = Field(None, description="needed where a recording pairs markets")
     friction: FrictionFees = FrictionFees()
     markets: list[MarketFees] = Field(min_length=1)
 
@@ -134,8 +167,16 @@ class FeeFile(Strict):
         return self
 
     def market(self, venue: Venue, name: str) -> MarketFees | None:
-        """The entry of a market."""
-        return next((one for one in self.markets if one.venue == venue and one.id == name), None)
+        """The entry of a market: its own, else the one with the longest beginning of its name."""
+        found: MarketFees | None = None
+        for one in self.markets:
+            if one.venue != venue:
+                continue
+            if one.id == name:
+                return one
+            if one.id[-1] == "*" and name.startswith(one.id[:-1]) and (found is None or len(one.id) > len(found.id)):
+                found = one
+        return found
 
 
 def load_fee_file(path: Path | None) -> FeeFile:

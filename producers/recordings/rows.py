@@ -7,9 +7,9 @@ file in memory, unless the file is out of order and has to be sorted. Prices are
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,14 +64,19 @@ class Survey(NamedTuple):
     rows: int
 
 
-def survey(files: Sequence[Path]) -> Survey:
-    """Check the layout of every file and learn what it holds.
+#: Reads the rows of one file, in its own order.
+ReadFile: TypeAlias = Callable[[Path], Iterator[Row]]
+
+
+def survey(files: Sequence[Path], read: ReadFile | None = None) -> Survey:
+    """Check the layout of every file and learn what it holds; `read` knows the layout, Parquet columns without one.
 
     Raises:
         RecordingError: no file, no Parquet, columns missing or of the wrong type, no usable row.
     """
     if not files:
         raise RecordingError("name at least one recording")
+    read = parquet_rows if read is None else read
     pairs: dict[tuple[str, str], None] = {}
     intervals: dict[tuple[str, str], Counter[int]] = {}
     before: dict[tuple[str, str], int] = {}
@@ -79,7 +84,7 @@ def survey(files: Sequence[Path]) -> Survey:
     first, last, count = FETCH_MS_MAX, 0, 0
     for file in files:
         at, ordered = 0, True
-        for row in _file_rows(file):
+        for row in read(file):
             count += 1
             if not row.usable:
                 continue
@@ -99,9 +104,10 @@ def survey(files: Sequence[Path]) -> Survey:
     return Survey(first * 1_000_000, last * 1_000_000, tuple(pairs), cadence, tuple(in_order), count)
 
 
-def read_rows(files: Sequence[Path], in_order: Sequence[bool]) -> Iterator[Row]:
+def read_rows(files: Sequence[Path], in_order: Sequence[bool], read: ReadFile | None = None) -> Iterator[Row]:
     """Every row of every file, by fetch_ms; rows without one come where they stand."""
-    streams = [_keyed(file, ordered) for file, ordered in zip(files, in_order, strict=True)]
+    reader = parquet_rows if read is None else read
+    streams = [_keyed(file, ordered, reader) for file, ordered in zip(files, in_order, strict=True)]
     for _, _, row in heapq.merge(*(_numbered(i, stream) for i, stream in enumerate(streams)), key=lambda e: e[:2]):
         yield row
 
@@ -120,21 +126,21 @@ def _numbered(index: int, stream: Iterator[tuple[int, Row]]) -> Iterator[tuple[i
         yield at, index, row
 
 
-def _keyed(file: Path, ordered: bool) -> Iterator[tuple[int, Row]]:
+def _keyed(file: Path, ordered: bool, read: ReadFile) -> Iterator[tuple[int, Row]]:
     """Rows with the time that they sort by: an unusable row sorts with the one before it."""
     at = 0
-    rows = _file_rows(file) if ordered else iter(_sorted_rows(file))
+    rows = read(file) if ordered else iter(_sorted_rows(read(file)))
     for row in rows:
         at = row.fetch_ms if row.usable and row.fetch_ms is not None else at
         yield at, row
 
 
-def _sorted_rows(file: Path) -> list[Row]:
-    rows = list(_file_rows(file))
+def _sorted_rows(rows: Iterator[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: row.fetch_ms if row.fetch_ms is not None else 0)
 
 
-def _file_rows(file: Path) -> Iterator[Row]:
+def parquet_rows(file: Path) -> Iterator[Row]:
+    """Rows of a Parquet file with the columns of bbo-pairs. Raises RecordingError for any other file."""
     try:
         parquet = pq.ParquetFile(file)
     except OSError as error:

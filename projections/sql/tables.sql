@@ -24,13 +24,14 @@ CREATE TABLE IF NOT EXISTS {db}.market_activity (
   topic LowCardinality(String) COMMENT 'market',
   partition Int32 COMMENT 'Partition of market',
   block_offset Int64 COMMENT 'First offset of the block of 4096 offsets that is counted here',
-  instrument_id LowCardinality(String) COMMENT 'The instrument',
+  instrument_id LowCardinality(String) COMMENT 'The instrument, or a reference',
   second Int64 COMMENT 'Unix second in which the events were received',
   records UInt64 COMMENT 'Events counted so far; the row with the most replaces the others',
   updates UInt64 COMMENT 'Book events: deltas and snapshots that are no keyframes',
   keyframes UInt64 COMMENT 'Repeated snapshots',
   trades UInt64 COMMENT 'Trades of others',
   traded_micros Int64 COMMENT 'Quantity of these trades, micros of a contract',
+  prices UInt64 COMMENT 'Prices of a reference: quotes and trades',
   ts DateTime('UTC') DEFAULT toDateTime(second, 'UTC') COMMENT 'The second as a time'
 ) ENGINE = ReplacingMergeTree(records) ORDER BY (log_id, topic, partition, block_offset, instrument_id, second) COMMENT 'Events of market per instrument and second (bounded: counted in blocks, not row by row)'
 ;
@@ -85,14 +86,14 @@ CREATE TABLE IF NOT EXISTS {db}.feed_status (
 {coordinates}
   ts_ns Int64 COMMENT 'When it was written, Unix ns',
   feed LowCardinality(String) COMMENT 'Name of the feed',
-  venue LowCardinality(String) COMMENT 'Its venue',
+  venue LowCardinality(String) COMMENT 'Its venue; empty for a reference feed',
   session Int64 COMMENT 'Session that the state speaks of',
   state LowCardinality(String) COMMENT 'live, resync, down or ended',
   reason String COMMENT 'Why; empty while live',
   ts_data_ns Nullable(Int64) COMMENT 'When the last data frame came; null before the first',
   clock_offset_ns Nullable(Int64) COMMENT 'Venue stamp minus receive stamp; null when unknown',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
-) ENGINE = {facts} TTL toDateTime(ts_append) + INTERVAL 28 DAY COMMENT 'FeedStatus, 28 days'
+) ENGINE = {facts} TTL toDateTime(ts_append) + INTERVAL 28 DAY COMMENT 'FeedStatus and ReferenceStatus, 28 days'
 ;
 CREATE TABLE IF NOT EXISTS {db}.configurations (
 {coordinates}
@@ -235,8 +236,35 @@ CREATE TABLE IF NOT EXISTS {db}.intents_seen (
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
   intent_intent_id String COMMENT 'The intent',
   ts_seen_ns Int64 COMMENT 'Wall clock when it was read, Unix ns',
+  leader_advised Nullable(String) COMMENT 'Leader that lead-lag advised then; null: none',
+  advice_id Nullable(String) COMMENT 'Id of that advice; null: none',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
 ) ENGINE = {facts} COMMENT 'IntentSeen: intents that reached the executor'
+;
+CREATE TABLE IF NOT EXISTS {db}.lead_lag (
+{coordinates}
+  ts_ns Int64 COMMENT 'Stream time at which the window was closed, Unix ns',
+  lead_lag_id String COMMENT 'Log, group, names and end of the window; written at least once',
+  group_key LowCardinality(String) COMMENT 'The group',
+  instrument_a LowCardinality(String) COMMENT 'First of the two, an instrument or a reference',
+  instrument_b LowCardinality(String) COMMENT 'Second of the two',
+  ts_window_start_ns Int64 COMMENT 'Start of the window, Unix ns',
+  ts_window_end_ns Int64 COMMENT 'End of the window, Unix ns',
+  bar_ns Int64 COMMENT 'Length of a bar, ns',
+  bars Int64 COMMENT 'Bars in which both are known',
+  lag_ns Nullable(Int64) COMMENT 'Lag by bars; positive: a leads; null: nothing computed',
+  correlation_ppm Nullable(Int64) COMMENT 'Correlation of bar returns at that lag',
+  correlation_placebo_ppm Nullable(Int64) COMMENT 'What chance reaches',
+  window_leader Nullable(String) COMMENT 'Leader of the window by bars; null: none',
+  hy_lag_ns Nullable(Int64) COMMENT 'Lag by ticks (Hayashi-Yoshida); positive: a leads; null: nothing computed',
+  hy_correlation_ppm Nullable(Int64) COMMENT 'Correlation at that lag',
+  hy_ratio_ppm Nullable(Int64) COMMENT 'Lead-lag ratio; above 1000000: a leads',
+  hy_correlation_placebo_ppm Nullable(Int64) COMMENT 'What chance reaches',
+  hy_leader Nullable(String) COMMENT 'Leader of the window by ticks; null: none',
+  votes Int64 COMMENT 'How many of the last four windows name the leader',
+  leader Nullable(String) COMMENT 'The advice; null: none',
+  ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
+) ENGINE = ReplacingMergeTree(ts_append_ms) ORDER BY (log_id, lead_lag_id) TTL toDateTime(ts_append) + INTERVAL 28 DAY COMMENT 'LeadLag, one row a window and pair, 28 days'
 ;
 CREATE TABLE IF NOT EXISTS {db}.plans (
 {coordinates}

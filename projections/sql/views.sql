@@ -250,7 +250,7 @@ COMMENT 'Mid (open, high, low, close), last bid and ask of each instrument per s
 ;
 CREATE OR REPLACE VIEW {db}.book_activity AS
 SELECT toString(instrument_id) AS instrument, toDateTime(second, 'UTC') AS at, sum(updates) AS book_updates, sum(keyframes) AS repeated,
-  sum(trades) AS public_trades, sum(traded_micros) AS traded
+  sum(trades) AS public_trades, sum(traded_micros) AS traded, sum(prices) AS reference_prices
 FROM (SELECT * FROM {db}.market_activity FINAL WHERE log_id = {current})
 GROUP BY instrument_id, second
 COMMENT 'Events of market per instrument and second'

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import Settings
 from deploy.attach import reader_client
 from deploy.lag import lag_rows
@@ -51,7 +52,7 @@ def run() -> list[Row]:
         stack.stop_group("stages")
         projected, took_s, stopped = _rebuild(settings)
         check_started = time.monotonic()
-        verified = verify_decide(settings.kafka)
+        verified = verify_decide(KafkaLog(settings.kafka))
         verify_s = time.monotonic() - check_started
         samples = _query(settings)
     assert not verified.mismatches, f"{verified.mismatches} mismatches: {verified.first_difference}"

@@ -11,6 +11,7 @@ import time
 from confluent_kafka import TopicPartition
 
 from crossbook.runtime.kafka import open_consumer, poll_batch
+from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import KafkaSettings
 from deploy.lag import lag_rows
 from deploy.stack import LocalStack
@@ -50,7 +51,7 @@ def run() -> list[Row]:
             generator.finish()
         _await_quiet(stack.settings.kafka)
         stack.stop_group("stages")
-        verified = verify_log(stack.settings.kafka)
+        verified = verify_log(KafkaLog(stack.settings.kafka))
     return [
         Row(
             what=f"kill -9 of {stage} → next committed record on {SHOWN_BY[stage]}",

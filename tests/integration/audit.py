@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
+from crossbook.runtime.reading import KafkaLog
 from executors.engine import refold
 from executors.verify import verify_executions
 from processors.verify import verify_decide
@@ -112,7 +113,8 @@ class Audit:
         self.check_trades()
         self.check_nothing_twice()
         self.check_journal()
-        decided, executed = verify_decide(self.log.kafka), verify_executions(self.log.kafka)
+        readable = KafkaLog(self.log.kafka)
+        decided, executed = verify_decide(readable), verify_executions(readable)
         assert decided.mismatches == 0, decided.first_difference and decided.first_difference.describe()
         assert executed.mismatches == 0, executed.first_difference and executed.first_difference.describe()
         assert decided.decisions == len(self.signals) + len(self.intents)

@@ -22,6 +22,7 @@ from crossbook.runtime.kafka import (
     open_consumer,
     poll_batch,
 )
+from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import DecideSettings, KafkaSettings, Settings
 from processors.code_digest import decision_digest
 from processors.decide import Decide
@@ -147,7 +148,7 @@ def test_killed_in_the_middle_it_writes_all_once(settings, start):
         else:
             wait_until(settings, len(records), process)
             stop(process)
-    result = verify_decide(settings)
+    result = verify_decide(KafkaLog(settings))
     assert result.first_difference is None, result.first_difference.describe()
     assert (result.mismatches, result.events) == (0, len(records))
     expected = sum(len(outputs) for outputs in [mr.fold(records, mr.DecideState(decision_digest()))[1]])
@@ -166,6 +167,12 @@ def test_a_restart_goes_on_from_the_checkpoint_and_announces_once(settings, star
     write(settings, records)
     wait_until(settings, len(records), process)
     stop(process)
+    newest = [one for one in read(settings, "checkpoints.decide") if isinstance(one, Checkpoint)][-1]
+    producer = RecordProducer(settings, CODEC, "test")
+    for changes in ({"code_digest": "e" * 64}, {"format_version": 99}, {"log_id": "f" * 32}):
+        forged = msgspec.structs.replace(newest, **changes)
+        producer.send("checkpoints.decide", forged, key="decide", partition=0)
+    producer.flush()
     process = start(CROSSBOOK_DECIDE__MIN_EDGE_MICROS="0")
     more = [mr.status("kalshi", records[-1].ts_received_ns + 200 * mr.MS, state="ended")]
     write(settings, more)
@@ -173,8 +180,11 @@ def test_a_restart_goes_on_from_the_checkpoint_and_announces_once(settings, star
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=20)
     assert f'"offsets": {{"0": {len(records)}}}' in errors.partition("decide.started")[0] + errors.splitlines()[0]
+    ignored = [line for line in errors.splitlines() if "decide.checkpoint_ignored" in line]
+    for reason in ("by code eeeeeeeeeeee", "format is 99", "of log ffff"):
+        assert sum(reason in line for line in ignored) == 1, errors
     assert [one.code_digest for one in read(settings, "control")] == [said[0].code_digest] == [decision_digest()]
-    assert verify_decide(settings).mismatches == 0
+    assert verify_decide(KafkaLog(settings)).mismatches == 0
 
 
 def test_what_cannot_be_decoded_is_dead_lettered_and_passed(settings, start):
@@ -210,7 +220,7 @@ def test_verify_finds_what_is_missing_extra_and_different(settings, start):
     process = start()
     wait_until(settings, len(records), process)
     stop(process)
-    clean = verify_decide(settings)
+    clean = verify_decide(KafkaLog(settings))
     assert clean.mismatches == 0
     last = next(one for one in reversed(read(settings, "signals")) if isinstance(one, EdgeQuote))
     forged = msgspec.structs.replace(last, position=len(records) - 1, index=99)
@@ -220,7 +230,7 @@ def test_verify_finds_what_is_missing_extra_and_different(settings, start):
     signals = TOPICS["signals"].full_name(settings.prefix)
     producer.commit([Outgoing(signals, 0, b"group", CODEC.encode(forged))], [], consumer)
     consumer.close()
-    result = verify_decide(settings)
+    result = verify_decide(KafkaLog(settings))
     assert (result.mismatches, result.decisions) == (1, clean.decisions + 1)
     assert result.first_difference.expected is None
     assert result.first_difference.found == forged
@@ -246,7 +256,7 @@ def test_batches_do_not_show(settings, monkeypatch, batch):
     finally:
         stop_at.set()
         thread.join(START_S)
-    result = verify_decide(settings)
+    result = verify_decide(KafkaLog(settings))
     assert (result.mismatches, result.events) == (0, len(records))
     BATCH_DIGESTS.append(result.digests)
     assert BATCH_DIGESTS[0] == result.digests

@@ -1,5 +1,6 @@
 """The stage execute on a real broker: killed, restarted, fenced, halted; its journal is what the pure engine writes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from confluent_kafka import TopicPartition
 
@@ -15,18 +17,28 @@ from crossbook.runtime.kafka import (
     Outgoing,
     RecordProducer,
     TransactionalProducer,
+    admin_client,
     committed_offsets,
     create_topics,
     open_consumer,
 )
-from crossbook.runtime.reading import read_partition
+from crossbook.runtime.reading import KafkaLog, read_partition
 from crossbook.runtime.settings import KafkaSettings
 from executors.journal import comparable, topic_of
 from executors.terms import ExecuteTerms, PaperTerms, Terms
 from executors.verify import verify_executions
 from schemas.codec import load_codec
-from schemas.records import ControlApplied, DeadLetter, LatencyObserved, TradeUpdate, TradingStateChanged
-from tests.unit.executors.worlds import T0, make_world, run_world
+from schemas.records import (
+    ControlApplied,
+    DeadLetter,
+    IntentSeen,
+    LatencyObserved,
+    LeadLag,
+    TradePlan,
+    TradeUpdate,
+    TradingStateChanged,
+)
+from tests.unit.executors.worlds import KA, PM, T0, make_world, run_world
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60
@@ -147,7 +159,7 @@ def test_killed_again_and_again_it_writes_what_the_pure_engine_writes(log, stage
             assert stages[-1].stop(signal.SIGKILL) == -signal.SIGKILL, number
     log.wait_folded()
     assert stages[-1].stop() == 0, stages[-1].said
-    result = verify_executions(log.kafka)
+    result = verify_executions(KafkaLog(log.kafka))
     assert result.mismatches == 0, result.first_difference.describe()
     written = run_world(world, TERMS)[1]
     for topic in ("orders", "fills"):
@@ -158,6 +170,76 @@ def test_killed_again_and_again_it_writes_what_the_pure_engine_writes(log, stage
     assert [r.sequence for r in log.read("orders")] == list(range(len(log.read("orders"))))
     kinds = {r.kind for r in log.read("orders") if isinstance(r, LatencyObserved)}
     assert kinds == {"tick_to_plan", "hedge"}
+
+
+def said(stage, event):
+    """What a stage logged under a name."""
+    lines = [json.loads(line) for line in stage.said.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
+
+
+def forge(log):
+    """Write checkpoints that must not be used behind the newest: of other code, of another portfolio, on another journal."""
+    newest = [
+        one for one in log.read("checkpoints.execute") if one.position == log.read("checkpoints.execute")[-1].position
+    ][-1]
+    assert newest.chunks == 1
+    image = msgspec.json.decode(newest.payload)
+    for changes in (
+        {"code_digest": "e" * 64},
+        {"format_version": 99},
+        {"payload": msgspec.json.encode(image | {"portfolio": "other"})},
+        {"payload": msgspec.json.encode(image | {"anchor": "f" * 64})},
+        {"payload": newest.payload[:-9]},
+    ):
+        log.plain.send("checkpoints.execute", msgspec.structs.replace(newest, **changes), key="main", partition=0)
+    log.plain.flush()
+
+
+def test_from_checkpoints_it_writes_what_the_pure_engine_writes(log, stages, tmp_path):
+    world = make_world(5, 1_500)
+    advice = LeadLag(
+        lead_lag_id="said", ts_ns=T0, log_id="", partition=0, group="g", instrument_a=KA, instrument_b=PM,
+        ts_window_start_ns=0, ts_window_end_ns=T0, bar_ns=1, bars=1, votes=3, leader=KA,
+    )  # fmt: skip
+    log.plain.send("leadlag", advice, key="g", partition=0)
+    log.plain.flush()
+    cuts = [0, 350, 600, 850, 1_150, END]
+    for number, (start, end) in enumerate(pairwise(cuts)):
+        before = len(log.read("orders"))
+        if number == 2:
+            forge(log)
+        if number == 4:
+            admin = admin_client(log.kafka)
+            gone = [log.kafka.prefix + topic for topic in ("checkpoints.execute", "leadlag")]
+            for future in admin.delete_topics(gone).values():
+                future.result(10)
+            advised = [r for r in log.read("orders") if isinstance(r, IntentSeen)]
+        stages.append(Stage(log.kafka, tmp_path, EXECUTE__CHECKPOINT_EVENTS=100))
+        log.write(world, start, end)
+        if end < END:
+            log.wait("journal", lambda before=before: len(log.read("orders")) > before + 10)
+            if number < 4:
+                log.wait("a checkpoint", lambda: log.read("checkpoints.execute"))
+            stages[-1].stop(signal.SIGKILL)
+    log.wait_folded()
+    assert stages[-1].stop() == 0, stages[-1].said
+    result = verify_executions(KafkaLog(log.kafka))
+    assert result.mismatches == 0, result.first_difference.describe()
+    written = run_world(world, TERMS)[1]
+    journal = log.read("orders")
+    assert plain(journal)[1:] == plain([r for r in written if topic_of(r) == "orders"])[1:]
+    assert plain(log.read("fills")) == plain([r for r in written if topic_of(r) == "fills"])
+    assert [r.sequence for r in journal] == list(range(len(journal)))
+    restored = [line["checkpoint"] for stage in stages for line in said(stage, "execute.restored")]
+    assert restored[0] is None and restored[4] is None, "nothing to go on from, or its topic is gone"
+    assert all(restored[1:4]) and restored[1:4] == sorted(restored[1:4])
+    reasons = " ".join(line["reason"] for line in said(stages[2], "execute.checkpoint_ignored"))
+    for expected in ("by code eeee", "format is 99", "portfolio 'other'", "is another one than", "cannot be read"):
+        assert expected in reasons
+    seen = [(r.leader_advised, r.advice_id) for r in journal if isinstance(r, IntentSeen)]
+    assert set(seen[len(advised) // 2 : len(advised)]) == {(KA, "said")}
+    assert set(seen[len(advised) :]) == {(None, None)}
 
 
 def test_a_second_executor_fences_the_first(log, stages, tmp_path):
@@ -172,7 +254,7 @@ def test_a_second_executor_fences_the_first(log, stages, tmp_path):
     log.wait_folded()
     assert stages[0].process.returncode == 1
     assert stages[1].stop() == 0
-    assert verify_executions(log.kafka).mismatches == 0
+    assert verify_executions(KafkaLog(log.kafka)).mismatches == 0
 
 
 def test_halt_kill_and_garbage(log, stages, tmp_path):
@@ -202,7 +284,42 @@ def test_halt_kill_and_garbage(log, stages, tmp_path):
     assert not any(type(r).__name__ == "OrderRequested" for r in journal[at:])
     letters = log.read("deadletter")
     assert len(letters) == 3 and all(isinstance(one, DeadLetter) and one.stage == "execute" for one in letters)
-    assert verify_executions(log.kafka).mismatches == 0
+    assert verify_executions(KafkaLog(log.kafka)).mismatches == 0
+
+
+def lived_now(world):
+    """The world as if it were received from now on."""
+    shift = time.time_ns() - T0
+
+    def moved(record, *names):
+        return msgspec.structs.replace(record, **{name: getattr(record, name) + shift for name in names})
+
+    records, intents, marks = world
+    return (
+        [moved(one, "ts_received_ns") for one in records],
+        [moved(one, "ts_ns", "ts_received_ns", "valid_until_ns") for one in intents],
+        [moved(one, "ts_ns") for one in marks],
+    )
+
+
+def test_the_watchdog_lets_no_trade_open_on_a_market_that_is_too_old(log, stages, tmp_path):
+    world = lived_now(make_world(7, 600))
+    log.write(world, 0, 301)  # ends with a watermark
+    time.sleep(2.0)
+    stages.append(Stage(log.kafka, tmp_path, EXECUTE__LAG_LIMIT_MS=2_000))
+    log.wait_folded()
+    log.write(world, 301, END)
+    log.wait_folded()
+    assert stages[-1].stop() == 0
+    journal = log.read("orders")
+    actions = [(r.action, r.operator) for r in journal if isinstance(r, ControlApplied)]
+    assert actions == [("lagging", "watchdog"), ("caught_up", "watchdog")]
+    back = next(n for n, r in enumerate(journal) if getattr(r, "action", "") == "caught_up")
+    assert "lagging" in {r.reason for r in journal[:back] if isinstance(r, TradeUpdate)}
+    assert not any(isinstance(r, TradePlan) for r in journal[:back])
+    assert any(isinstance(r, TradePlan) for r in journal[back:])
+    assert [line["event"] for line in said(stages[-1], "execute.lagging") + said(stages[-1], "execute.caught_up")]
+    assert verify_executions(KafkaLog(log.kafka)).mismatches == 0
 
 
 def test_market_is_not_folded_past_the_proof(log, stages, tmp_path):

@@ -15,6 +15,7 @@ import tomli_w
 import yaml
 
 from crossbook.runtime.kafka import create_topics
+from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import KafkaSettings
 from deploy.local.kafka import KafkaServer
 from executors.journal import comparable
@@ -193,7 +194,8 @@ def test_they_give_equal_trades(logs: dict[str, Log]) -> None:
 def test_each_of_them_is_verified(logs: dict[str, Log]) -> None:
     digests = []
     for log in logs.values():
-        decided, executed = verify_decide(log.kafka), verify_executions(log.kafka)
+        readable = KafkaLog(log.kafka)
+        decided, executed = verify_decide(readable), verify_executions(readable)
         assert (decided.mismatches, executed.mismatches) == (0, 0)
         digests.append(decided.digests)
     assert digests[0] == digests[1] == digests[2]

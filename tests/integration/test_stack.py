@@ -27,7 +27,7 @@ pytestmark = pytest.mark.stack
 PREFIX = "crossbook."
 #: A stop may take the bounds of its children one after the other; it usually takes three seconds.
 STOP_S = 40
-CHILDREN = {"kafka", "clickhouse", "registry", "sandbox", "project", "execute", "decide", "producers"}
+CHILDREN = {"kafka", "clickhouse", "registry", "sandbox", "project", "execute", "decide", "leadlag", "producers"}
 
 
 class Interrupted(NamedTuple):
@@ -185,8 +185,9 @@ def broker_offsets(log: Log) -> dict[tuple[str, str], tuple[int, int]]:
     """Committed offset and last stable offset of each group on each topic, asked by a client of our own."""
     groups = {
         "decide": ("market",),
-        "execute": ("market", "signals", "intents", "control"),
-        "project": ("market", "signals", "intents", "orders", "fills", "control", "deadletter"),
+        "leadlag": ("signals",),
+        "execute": ("market", "signals", "intents", "leadlag", "control"),
+        "project": ("market", "signals", "intents", "leadlag", "orders", "fills", "control", "deadletter"),
     }
     found = {}
     for group, topics in groups.items():

@@ -19,6 +19,7 @@ from crossbook.runtime.errors import EXIT_SETTINGS, SettingsError
 from crossbook.runtime.settings import RegistrySettings, Settings
 from deploy.registry import BODY_BYTES_MAX, listen, run, serving
 from schemas.registry import load_registry, pinned_subjects, read_avsc
+from schemas.topics import TOPICS
 
 DELTA = "crossbook.market-crossbook.BookDelta"
 
@@ -73,9 +74,12 @@ def test_every_pinned_id_is_served(client: httpx.Client, schema_id: int) -> None
     pinned = load_registry().by_id[schema_id]
     assert json.loads(client.get(f"/schemas/ids/{schema_id}").json()["schema"]) == pinned.schema
     assert client.get(f"/schemas/ids/{schema_id}/schema").json() == pinned.schema
-    (version,) = client.get(f"/schemas/ids/{schema_id}/versions").json()
-    there = client.get(f"/subjects/{version['subject']}/versions/{version['version']}").json()
-    assert (there["id"], there["version"], json.loads(there["schema"])) == (schema_id, pinned.version, pinned.schema)
+    versions = client.get(f"/schemas/ids/{schema_id}/versions").json()
+    assert len(versions) == sum(pinned.record in topic.records for topic in TOPICS.values())
+    for version in versions:
+        there = client.get(f"/subjects/{version['subject']}/versions/{version['version']}").json()
+        said = (there["id"], there["version"], json.loads(there["schema"]))
+        assert said == (schema_id, pinned.version, pinned.schema)
 
 
 def test_versions_by_number_and_latest(client: httpx.Client) -> None:

@@ -228,7 +228,7 @@ def test_verify_finds(name):
 def test_garbage_in_the_journal_is_a_difference():
     journal = lines(journal_of(run_world(make_world(4, 300), CALM)[1]))
     journal.insert(3, LogLine(3, 0, None, b"\x00\x00\x00\x00\x01"))
-    assert compare_executions(journal, iter(()), CODEC).first_difference.why == "unreadable"
+    assert compare_executions(journal, iter(()), CODEC).first_difference.note == "unreadable"
 
 
 def test_what_the_wall_clock_wrote_is_masked_and_nothing_else():
@@ -340,6 +340,36 @@ def test_limits_change_and_survive_a_refold_but_a_misspelt_one_is_refused():
     assert [r.value_micros for r in said] == [0]
     assert {r.reason for r in desk.trade_on(900) if isinstance(r, TradeUpdate)} == {"pairs_open"}
     assert desk.engine.state.terms.execute.pairs_open_max == 0
+
+
+def test_the_watchdog_lets_no_trade_open_while_it_lags_and_leaves_the_operator_alone():
+    desk = Desk()
+    limit = 30_000_000_000
+    assert not desk.engine.watch_lag(limit, limit)
+    assert desk.engine.watch_lag(limit + 1, limit)
+    assert not desk.engine.watch_lag(limit * 9, limit), "once"
+    (said,) = desk.engine.take()
+    assert (said.action, said.operator, said.state) == ("lagging", "watchdog", "reduce_only")
+    late = desk.trade_on(301)
+    reasons = [r.reason for r in late if isinstance(r, TradeUpdate)]
+    assert "lagging" in reasons and set(reasons) <= {"lagging", "below_minimum"}, "the gate's own reasons come first"
+    assert not any(isinstance(r, (TradePlan, OrderRequested)) for r in late)
+    desk.say(TradingStateChanged, state="running", scope="all", scope_value="")  # no word about our lag
+    assert desk.engine.state.lagging
+    desk.say(TradingStateChanged, state="halted", scope="all", scope_value="")
+    assert not desk.engine.watch_lag(limit // 2 + 1, limit)
+    assert desk.engine.watch_lag(limit // 2, limit)
+    assert [r.action for r in desk.engine.take()] == ["caught_up"]
+    assert {r.reason for r in desk.trade_on(601) if isinstance(r, TradeUpdate) and r.state == "declined"} == {"halted"}
+    desk.say(TradingStateChanged, state="running", scope="all", scope_value="")
+    assert any(isinstance(r, TradePlan) for r in desk.trade_on(900))
+    assert not desk.engine.watch_lag(limit * 9, 0), "nobody watches"
+
+
+def test_a_limit_taken_away_ends_the_watch():
+    desk = Desk()
+    assert desk.engine.watch_lag(9, 1)
+    assert desk.engine.watch_lag(9, 0) and not desk.engine.state.lagging
 
 
 def test_a_settlement_pays_out_what_is_held_once():

@@ -29,6 +29,34 @@ def test_who_leads(a, b, leader_is_a):
     assert choose_leader(legs(a, b)) is leader_is_a
 
 
+KALSHI = {"depth_micros": 5}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "advised", "leader_is_a"),
+    [
+        # a taker delay before everything
+        (leg(KA, taker_delay_ms=3_000), leg(PM, "no"), PM, True),
+        (leg(PM, taker_delay_ms=1), leg(KA, "no", taker_delay_ms=1), PM, None),
+        (leg(KA, **KALSHI), leg("kalshi:B", "no", depth_micros=9, taker_delay_ms=1), KA, False),
+        # then Polymarket before advice
+        (leg(PM), leg(KA, "no"), KA, True),
+        (leg(KA), leg(PM, "no"), KA, False),
+        # then advice before the thinner book
+        (leg(KA, **KALSHI), leg("kalshi:B", "no", depth_micros=9), "kalshi:B", False),
+        (leg(KA, depth_micros=9), leg("kalshi:B", "no", depth_micros=5), KA, True),
+        (leg(PM, depth_micros=9), leg("polymarket:0xdef", "no", depth_micros=5), PM, True),
+        # advice about neither leg, or none
+        (leg(KA, **KALSHI), leg("kalshi:B", "no", depth_micros=9), "kalshi:C", True),
+        (leg(KA, depth_micros=9), leg("kalshi:B", "no", depth_micros=5), None, False),
+        # both outcomes of one instrument: advice tells nothing
+        (leg(KA, depth_micros=9), leg(KA, "no", depth_micros=5), KA, False),
+    ],
+)
+def test_venue_constraints_then_advice_then_the_thinner_book(a, b, advised, leader_is_a):
+    assert choose_leader(legs(a, b), advised) is leader_is_a
+
+
 def test_the_leader_is_all_or_nothing_where_a_partial_could_not_be_hedged():
     pm, ka = leg(PM), leg(KA, "no")
     assert leader_time_in_force(legs(pm, ka), pm, ka) == "immediate_or_cancel"

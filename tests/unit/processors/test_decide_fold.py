@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from processors.checkpoint import freeze, newest_state, thaw, to_records
 from processors.decide_fold import skip, step
@@ -371,6 +373,33 @@ def test_checkpoints_of_others_and_broken_ones_are_ignored(monkeypatch):
     assert newest_state([*early, *damaged], **own).market.position == 99
     for other in ({"log_id": "x"}, {"partition": 1}, {"code_digest": "x"}):
         assert newest_state([*early, *late], **own | other) is None
+    told = []
+    others = [msgspec.structs.replace(one, format_version=99) for one in early]
+    newest_state([*others, *damaged], **own, on_ignored=lambda position, reason: told.append((position, reason)))
+    assert [position for position, _ in told] == [99, len(records) - 1]
+    assert "its format is 99" in told[0][1] and "could not be read" in told[1][1]
+    told.clear()
+    newest_state(late, **own | {"code_digest": "x" * 64}, on_ignored=lambda *told_of: told.append(told_of))
+    assert len(told) == 1 and "it was written by code" in told[0][1]
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1_000), cuts=st.lists(st.integers(2, 299), min_size=1, max_size=4, unique=True))
+def test_a_restart_from_any_checkpoint_gives_the_bytes_of_a_fold_from_zero(seed, cuts):
+    records = lively_market(300, seed)
+    whole, outputs = mr.fold(records)
+    written, checkpoints = [], []
+    state, at = None, 0
+    for cut in sorted(cuts):  # each life goes on from the checkpoint of the one before
+        state, more = mr.fold(records[at:cut], state)
+        written += more
+        checkpoints += to_records(state)
+        state = newest_state(checkpoints, log_id=mr.LOG_ID, partition=0, position_max=cut - 1, code_digest=mr.DIGEST)
+        at = state.market.position + 1
+        assert at == cut
+    end, rest = mr.fold(records[at:], state)
+    assert digest([*written, *rest]) == digest(outputs)
+    assert freeze(end) == freeze(whole)
 
 
 def test_hash_seeds_do_not_show():

@@ -30,9 +30,18 @@ def test_a_bad_request_is_refused_by_what_to_mend(body: object, names: str) -> N
 
 def test_every_fault_and_kind_parses() -> None:
     for fault in FAULTS:
-        assert parse_fault({"venue": "polymarket", "fault": fault}).fault == fault
+        venue = "binance" if fault == "shutdown" else "polymarket"
+        assert parse_fault({"venue": venue, "fault": fault}).fault == fault
     for kind in GARBAGE_KINDS:
         assert parse_fault({"venue": "kalshi", "fault": "garbage", "kind": kind}).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("venue", "fault"), [("kalshi", "shutdown"), ("binance", "crossed"), ("binance", "tick_change")]
+)
+def test_faults_of_another_venue_are_refused(venue: str, fault: str) -> None:
+    with pytest.raises(UnknownFaultError):
+        parse_fault({"venue": venue, "fault": fault})
 
 
 def request(fault: str, *, count: int = 1, seconds: float = 0) -> FaultRequest:

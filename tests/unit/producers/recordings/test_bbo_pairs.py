@@ -14,7 +14,8 @@ import yaml
 from crossbook.domain.market_state import MarketState
 from crossbook.runtime.settings import Settings
 from producers.errors import RecordingError
-from producers.recordings.bbo_pairs import TAIL_NS, ImportReport, Recording, send_log
+from producers.recordings.bbo_pairs import Recording
+from producers.recordings.frame import TAIL_NS, ImportReport, send_log
 from producers.relay import configured
 from schemas.records import BookSnapshot, FeedStatus, InstrumentListed, LogOpened, PairListed
 from tests.unit.producers.conftest import MemorySender

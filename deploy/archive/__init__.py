@@ -1,0 +1,1 @@
+"""Topic ranges as Parquet and back, without loss."""

@@ -1,0 +1,52 @@
+"""A backtest in a few figures: what a sweep compares, what ClickHouse keeps of a run, what the command prints.
+
+Decides only which figures those are; they are computed in `deploy.report.analysis`, which every report shares. Pure.
+"""
+
+from typing import Any
+
+from deploy.backtest.outcome import Outcome
+from deploy.report.analysis import Analysis, analyse
+
+
+def summarise(outcome: Outcome, analysis: Analysis | None = None) -> dict[str, Any]:
+    """The figures of a run, ready for JSON. Amounts are int micros, times stream time in Unix ns."""
+    analysis = analysis or analyse(outcome)
+    totals, counts = analysis.totals, analysis.counts
+    return {
+        "name": outcome.name,
+        "source": outcome.source,
+        "log_id": outcome.log_id,
+        "positions": outcome.positions,
+        "seed": outcome.seed,
+        "code_digest": outcome.code_digest,
+        "ts_first_ns": outcome.ts_first_ns,
+        "ts_last_ns": outcome.ts_last_ns,
+        "events": outcome.events,
+        "settings": dict(outcome.settings),
+        "changed": dict(outcome.changed),
+        "models": [model._asdict() for model in outcome.models],
+        "gross_micros": totals.gross_micros,
+        "fee_micros": totals.fee_micros,
+        "net_micros": totals.net_micros,
+        "realised_micros": totals.realised_micros,
+        "unrealised_micros": totals.unrealised_micros,
+        "slippage_micros": totals.slippage_micros,
+        "edge_planned_micros": totals.edge_planned_micros,
+        "edge_realised_micros": totals.edge_realised_micros,
+        "drawdown_micros": 0 if analysis.drawdown is None else analysis.drawdown.depth_micros,
+        "intents": counts.intents,
+        "trades": counts.executed,
+        "hedged": counts.hedged,
+        "unwound": counts.unwound,
+        "unfilled": counts.unfilled,
+        "declined": counts.declined,
+        "stuck": counts.stuck,
+        "open": counts.open,
+        "fills": counts.fills,
+        "hit_rate": analysis.hit_rate,
+        "comparisons": [comparison._asdict() for comparison in outcome.comparisons],
+        "warnings": list(outcome.warnings),
+        "elapsed_s": round(outcome.elapsed_s, 3),
+        "rss_mb": round(outcome.rss_mb, 1),
+    }

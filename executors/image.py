@@ -1,0 +1,358 @@
+"""The executor's state, its paper venue and a lane as plain values that JSON can hold, and back.
+
+Decides nothing but what may be left out: a trade at rest, of which nothing can be said any more. Must never lose another part of the
+state, and never be silent about an attribute that it does not know: an executor that goes on from an image writes the same bytes
+as one that folds from zero.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from crossbook.domain.book import BookSide
+from crossbook.domain.market_image import MarketImage, market_image, restore_market
+from executors.errors import CheckpointError
+from executors.fold import ExecutorState
+from executors.lane import Lane
+from executors.ledger import Account, Ledger, Place, Position, Reservation
+from executors.paper import PaperVenue, _Memory, _Order
+from executors.risk import Period, Standing
+from executors.terms import PaperTerms, Terms
+from executors.trade import Trade
+from schemas.records import (
+    ExecutorConfigured,
+    OrderReport,
+    OrderRequested,
+    Outcome,
+    Scope,
+    TopSeen,
+    TradeState,
+    TradingState,
+    Venue,
+)
+
+#: States in which a trade may be at rest.
+_RESTING: Final = frozenset[TradeState]({"closed", "flat"})
+
+
+class PositionImage(msgspec.Struct, frozen=True):
+    """A Position of the ledger."""
+
+    outcome: Outcome
+    place: Place
+    quantity_micros: int
+    cost_micros: int
+    realised_micros: int
+
+
+class LedgerImage(msgspec.Struct, frozen=True):
+    """A Ledger."""
+
+    spent: tuple[tuple[Account, int], ...]
+    positions: tuple[PositionImage, ...]
+    reservations: dict[str, Reservation]
+    realised_by_venue: dict[Venue, int]
+
+
+class StandingImage(msgspec.Struct, frozen=True):
+    """A Standing."""
+
+    ledger: LedgerImage
+    trading: tuple[tuple[Scope, str, TradingState], ...]
+    errors_in_row: dict[Venue, int]
+    breaker_until_ns: dict[Venue, int]
+    realised: dict[Period, tuple[int, int]]
+    pairs: dict[str, tuple[str, str]]
+    working_pairs: dict[str, int]
+
+
+class StateImage(msgspec.Struct, frozen=True):
+    """An ExecutorState without its trades at rest."""
+
+    next_sequence: int
+    configured: ExecutorConfigured | None
+    terms: Terms
+    overrides: dict[str, int]
+    standing: StandingImage
+    trades: tuple[Trade, ...]
+    working: dict[int, tuple[str, ...]]
+    timed: dict[int, tuple[str, ...]]
+    tops_before: dict[str, tuple[TopSeen, ...]]
+    intents_seen: dict[int, int]
+    positions: dict[int, int]
+    controls_applied: int
+    killed: bool
+    lagging: bool
+
+
+class OrderImage(msgspec.Struct, frozen=True):
+    """An order at the paper venue."""
+
+    request: OrderRequested
+    terms: PaperTerms
+    arrival_ns: int
+    number: int
+    fills: int
+    report_ns: int
+    reports: int
+    met: bool
+
+
+class DueImage(msgspec.Struct, frozen=True):
+    """Something that the paper venue will do: an order arrives, or a report goes out."""
+
+    ts_ns: int
+    kind: int
+    number: int
+    order: OrderImage | None
+    report: OrderReport | None
+
+
+class LevelImage(msgspec.Struct, frozen=True):
+    """A level that we took from, in YES terms."""
+
+    instrument_id: str
+    side: BookSide
+    price_micros: int
+    available_micros: int
+    displayed_micros: int
+
+
+class HeldImage(msgspec.Struct, frozen=True):
+    """What the paper venue lets us sell of an outcome."""
+
+    instrument_id: str
+    outcome: Outcome
+    quantity_micros: int
+
+
+class VenueImage(msgspec.Struct, frozen=True):
+    """A PaperVenue; `queue` in the order in which it is worked off."""
+
+    number: int
+    floor_ns: int
+    queue: tuple[DueImage, ...]
+    early: tuple[DueImage, ...]
+    waiting: dict[str, tuple[OrderImage, ...]]
+    levels: tuple[LevelImage, ...]
+    held: tuple[HeldImage, ...]
+
+
+class LaneImage(msgspec.Struct, frozen=True):
+    """A Lane between two steps. What waits in it for a proof is read again from its topics, so it is no part of this."""
+
+    partition: int
+    market: MarketImage
+    venue: VenueImage
+
+
+def _opened(thing: object, known: Iterable[str]) -> dict[str, Any]:
+    """All attributes of a thing by name. Raises CheckpointError when they are not the known ones."""
+    names = set(getattr(type(thing), "__slots__", ())) or set(vars(thing))
+    if names != set(known):
+        raise CheckpointError(
+            f"{type(thing).__name__} has the attributes {sorted(names)}, its image knows {sorted(known)}; "
+            "mend executors/image.py and raise FORMAT_VERSION in executors/checkpoint.py"
+        )
+    return {name: getattr(thing, name) for name in names}
+
+
+# State
+
+_STATE: Final = StateImage.__struct_fields__
+_STANDING: Final = StandingImage.__struct_fields__
+_LEDGER: Final = ("_spent", "positions", "realised_by_venue", "reservations")
+_POSITION: Final = ("cost_micros", "place", "quantity_micros", "realised_micros")
+
+
+def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
+    """The image of a state with the trades named, in the order of the state's."""
+    held = _opened(state, _STATE)
+    kept = set(active)
+    return StateImage(
+        **held
+        | {
+            "standing": _standing_image(state.standing),
+            "trades": tuple(trade for trade_id, trade in state.trades.items() if trade_id in kept),
+            "working": {number: tuple(ids) for number, ids in state.working.items()},
+            "timed": {number: tuple(ids) for number, ids in state.timed.items()},
+            "tops_before": {key: tuple(tops.values()) for key, tops in state.tops_before.items()},
+        }
+    )
+
+
+def restore_state(image: StateImage) -> ExecutorState:
+    """The state of an image."""
+    state = ExecutorState()
+    for name in ("next_sequence", "configured", "terms", "controls_applied", "killed", "lagging"):
+        setattr(state, name, getattr(image, name))
+    state.overrides = dict(image.overrides)
+    state.trades = {trade.trade_id: trade for trade in image.trades}
+    state.working = {number: dict.fromkeys(ids) for number, ids in image.working.items()}
+    state.timed = {number: dict.fromkeys(ids) for number, ids in image.timed.items()}
+    state.tops_before = {key: {top.instrument_id: top for top in tops} for key, tops in image.tops_before.items()}
+    state.intents_seen = dict(image.intents_seen)
+    state.positions = dict(image.positions)
+    _restore_standing(state.standing, image.standing)
+    return state
+
+
+def is_at_rest(trade: Trade, busy: frozenset[str]) -> bool:
+    """Whether nothing can be said of a trade any more; `busy` are the trades that the venue still has something of.
+
+    Every report of the paper venue stands in its queue from the match on, so this is certain. A real venue can answer late: its
+    gateway must keep a trade out of rest until the windows for that are over.
+    """
+    return (
+        trade.state in _RESTING
+        and trade.trade_id not in busy
+        and not trade.timers
+        and not trade.held_back
+        and trade.live_order is None
+        and trade.final
+    )
+
+
+def _standing_image(standing: Standing) -> StandingImage:
+    held = _opened(standing, _STANDING)
+    trading = tuple((scope, value, state) for (scope, value), state in standing.trading.items())
+    return StandingImage(**held | {"ledger": _ledger_image(standing.ledger), "trading": trading})
+
+
+def _restore_standing(standing: Standing, image: StandingImage) -> None:
+    standing.trading = {(scope, value): state for scope, value, state in image.trading}
+    for name in ("errors_in_row", "breaker_until_ns", "realised", "pairs", "working_pairs"):
+        setattr(standing, name, dict(getattr(image, name)))
+    _restore_ledger(standing.ledger, image.ledger)
+
+
+def _ledger_image(ledger: Ledger) -> LedgerImage:
+    held = _opened(ledger, _LEDGER)
+    return LedgerImage(
+        spent=tuple(held["_spent"].items()),
+        positions=tuple(
+            PositionImage(outcome=outcome, **_opened(position, _POSITION))
+            for (_, outcome), position in ledger.positions.items()
+        ),
+        reservations=ledger.reservations,
+        realised_by_venue=ledger.realised_by_venue,
+    )
+
+
+def _restore_ledger(ledger: Ledger, image: LedgerImage) -> None:
+    _put(ledger, "_spent", dict(image.spent))
+    ledger.reservations = dict(image.reservations)
+    ledger.realised_by_venue = dict(image.realised_by_venue)
+    for one in image.positions:
+        position = Position(one.place)
+        for name in _POSITION:
+            setattr(position, name, getattr(one, name))
+        ledger.positions[one.place.instrument_id, one.outcome] = position
+
+
+def _put(thing: object, name: str, value: object) -> None:
+    """Set an attribute that its owner keeps to itself: an image is of the whole."""
+    setattr(thing, name, value)
+
+
+# Venue
+
+_Due: TypeAlias = tuple[int, int, int, _Order | OrderReport]
+_VENUE: Final = ("_market", "_queue", "_number", "_early", "_waiting", "_memory", "_held", "_floor_ns")
+_MEMORY: Final = ("available", "displayed")
+
+
+def venue_image(venue: PaperVenue) -> VenueImage:
+    """The image of a paper venue, without its market."""
+    held = _opened(venue, _VENUE)
+    return VenueImage(
+        number=held["_number"],
+        floor_ns=held["_floor_ns"],
+        queue=tuple(map(_due_image, sorted(held["_queue"], key=_place_in_queue))),
+        early=tuple(map(_due_image, held["_early"])),
+        waiting={key: tuple(map(_order_image, orders)) for key, orders in held["_waiting"].items()},
+        levels=tuple(
+            LevelImage(instrument_id, side, price, *(_opened(level, _MEMORY)[name] for name in _MEMORY))
+            for instrument_id, levels in held["_memory"].items()
+            for (side, price), level in levels.items()
+        ),
+        held=tuple(
+            HeldImage(instrument_id, outcome, quantity) for (instrument_id, outcome), quantity in held["_held"].items()
+        ),
+    )
+
+
+def restore_venue(venue: PaperVenue, image: VenueImage) -> None:
+    """Bring a fresh paper venue to where the image stands; its market is restored apart."""
+    memory: dict[str, dict[tuple[BookSide, int], _Memory]] = {}
+    for one in image.levels:
+        level = _Memory(one.available_micros, one.displayed_micros)
+        memory.setdefault(one.instrument_id, {})[one.side, one.price_micros] = level
+    values = {
+        "_number": image.number,
+        "_floor_ns": image.floor_ns,
+        "_queue": [_due(one) for one in image.queue],  # sorted, so it is a heap
+        "_early": [_due(one) for one in image.early],
+        "_waiting": {key: [_order(one) for one in orders] for key, orders in image.waiting.items()},
+        "_memory": memory,
+        "_held": {(one.instrument_id, one.outcome): one.quantity_micros for one in image.held},
+    }
+    for name, value in values.items():
+        setattr(venue, name, value)
+
+
+def _place_in_queue(due: _Due) -> tuple[int, int, int]:
+    return due[:3]
+
+
+def _due_image(due: _Due) -> DueImage:
+    ts_ns, kind, number, item = due
+    if isinstance(item, OrderReport):
+        return DueImage(ts_ns, kind, number, None, item)
+    return DueImage(ts_ns, kind, number, _order_image(item), None)
+
+
+def _due(image: DueImage) -> _Due:
+    if image.order is not None:
+        return image.ts_ns, image.kind, image.number, _order(image.order)
+    if image.report is None:
+        raise CheckpointError("something is due at the paper venue that is neither an order nor a report")
+    return image.ts_ns, image.kind, image.number, image.report
+
+
+def _order_image(order: _Order) -> OrderImage:
+    return OrderImage(**_opened(order, OrderImage.__struct_fields__))
+
+
+def _order(image: OrderImage) -> _Order:
+    order = _Order(image.request, image.terms, image.arrival_ns, image.number)
+    for name in OrderImage.__struct_fields__:
+        setattr(order, name, getattr(image, name))
+    return order
+
+
+# Lanes
+
+
+def lane_image(lane: Lane) -> LaneImage:
+    """The image of a lane between two steps."""
+    return LaneImage(lane.partition, market_image(lane.market), venue_image(lane.venue))
+
+
+def restore_lane(lane: Lane, image: LaneImage) -> None:
+    """Bring a fresh lane to where the image stands."""
+    restore_market(lane.market, image.market)
+    restore_venue(lane.venue, image.venue)
+    lane.position = image.market.position
+
+
+def busy_trades(image: VenueImage) -> set[str]:
+    """Trades that the paper venue still has an order or a report of."""
+    orders = [order for orders in image.waiting.values() for order in orders]
+    due = (*image.queue, *image.early)
+    return (
+        {order.request.trade_id for order in orders}
+        | {one.order.request.trade_id for one in due if one.order is not None}
+        | {one.report.trade_id for one in due if one.report is not None}
+    )

@@ -1,0 +1,39 @@
+"""Trades and equity of a backtest in a real ClickHouse: the sums are the report's, and storing twice counts once."""
+
+import clickhouse_connect
+
+from deploy.report.analysis import analyse
+from deploy.report.rows import run_id_of
+from deploy.report.store import store
+from tests.unit.deploy.report.outcomes import golden, simulated
+
+
+def test_stored_twice_it_counts_once(clickhouse):
+    client = clickhouse_connect.get_client(
+        host=clickhouse.host, port=clickhouse.port, username=clickhouse.username, password=clickhouse.password, autogenerate_session_id=False
+    )  # fmt: skip
+    outcome = simulated(seed=3, seconds=300)
+    found = analyse(outcome)
+    try:
+        assert (
+            store(client, "report_store", outcome, found)
+            == store(client, "report_store", outcome)
+            == run_id_of(outcome)
+        )
+        store(client, "report_store", golden(), run_id="paper")
+        trades = client.query(
+            "SELECT run_id, count(), sum(net_micros), sum(fee_micros) FROM report_store.backtest_trades FINAL GROUP BY run_id ORDER BY run_id"
+        ).result_rows
+        totals = found.totals
+        assert sorted(trades) == sorted(
+            [
+                (run_id_of(outcome), len(found.trades), totals.net_micros, totals.fee_micros),
+                ("paper", 3, 5_086_000, 164_000),
+            ]
+        )
+        last = client.query(
+            "SELECT argMax(equity_micros, ts_ns), count(), max(drawdown_micros) FROM report_store.backtest_equity FINAL WHERE run_id = 'paper'"
+        ).result_rows
+        assert list(last) == [(5_086_000, 10, 335_000)]
+    finally:
+        client.close()
