@@ -7,7 +7,9 @@ recording decides alone: the archive's `market` equals, byte for byte, the topic
 from itertools import islice
 from pathlib import Path
 
+from crossbook.runtime.reading import LogLine
 from crossbook.runtime.settings import Settings
+from deploy.archive.encode_many import ManyEncoder
 from deploy.archive.errors import ArchiveConflictError
 from deploy.archive.write import ArchiveWriter
 from processors.code_digest import decision_digest
@@ -31,11 +33,14 @@ def archive_recording(recording: Recording, settings: Settings, folder: Path) ->
     report = ImportReport(log_id=recording.log_id(settings))
     said = announcement(settings.decide, decision_digest(), ts_ns=recording.ts_first_ns, operator="import")
     decide = as_configured(said, ts_received_ns=recording.ts_first_ns, control_offset=-1)
-    lines = recording_lines(recording, settings, load_codec(), decide, report)
+    lines = recording_lines(recording, settings, ManyEncoder(load_codec()), decide, report)
     with ArchiveWriter(
         folder, source=f"recording {report.log_id}", prefix=settings.kafka.prefix, partitions=settings.kafka.partitions
     ) as writer:
         while batch := list(islice(lines, LINES)):
-            for partition in {partition for partition, _ in batch}:
-                writer.extend("market", partition, [line for number, line in batch if number == partition])
+            by_partition: dict[int, list[LogLine]] = {}
+            for partition, line in batch:
+                by_partition.setdefault(partition, []).append(line)
+            for partition, taken in by_partition.items():
+                writer.extend("market", partition, taken)
     return report

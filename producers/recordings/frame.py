@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeAlias
 
 import structlog
 
@@ -25,7 +26,7 @@ from producers.market_writer import Sender, friction_pack, read_log_head
 from producers.partition import partition_of
 from producers.recordings.fees import FeeFile
 from producers.relay import ControlReader, Word, configured
-from schemas.codec import Codec, load_codec
+from schemas.codec import load_codec
 from schemas.records import DecideAnnounced, DecideConfigured, LogOpened, Record
 
 STATUS_NS = 500_000_000
@@ -34,6 +35,12 @@ TAIL_NS = 10 * 1_000_000_000
 ANNOUNCE_TIMEOUT_S = 120.0
 BROKER_DEADLINE_S = 60.0
 MS_NS = 1_000_000
+#: Records that are encoded together.
+BLOCK_RECORDS = 4_096
+
+
+#: Value bytes of records, in their order.
+EncodeMany: TypeAlias = Callable[[Sequence[Record]], Sequence[bytes]]
 
 
 class Placed(NamedTuple):
@@ -109,30 +116,29 @@ def keyed(record: Record, group: str, partitions: int, ts_ns: int) -> Placed:
 def recording_lines(
     recording: Recording,
     settings: Settings,
-    codec: Codec,
+    encode: EncodeMany,
     decide: DecideConfigured,
     report: ImportReport | None = None,
 ) -> Iterator[tuple[int, LogLine]]:
     """The whole `market` log of a recording with no broker: (partition, line), offsets from 0 in each partition.
 
     `decide` are the settings that decide is to work under, its `ts_received_ns` that of `recording.ts_first_ns`. Lines are
-    stamped with the recording's own time. Nothing is held in memory.
+    stamped with the recording's own time. A few thousand records are held in memory, no more.
     """
     if report is None:
         report = ImportReport(log_id=recording.log_id(settings))
     ends: Counter[int] = Counter()
-    keys: dict[str, bytes] = {}
-    encode = codec.encode
-    for partition, key, record, ts_ns in recording.log(report.log_id, decide, report):
-        report.records += 1
-        offset = ends[partition]
-        ends[partition] = offset + 1
-        raw = None
-        if key is not None:
+    keys: dict[str | None, bytes | None] = {None: None}
+    log = recording.log(report.log_id, decide, report)
+    while block := list(islice(log, BLOCK_RECORDS)):
+        report.records += len(block)
+        for (partition, key, _, ts_ns), value in zip(block, encode([placed.record for placed in block]), strict=True):
+            offset = ends[partition]
+            ends[partition] = offset + 1
             raw = keys.get(key)
-            if raw is None:
+            if raw is None and key is not None:
                 raw = keys[key] = key.encode()
-        yield partition, LogLine(offset, ts_ns // MS_NS, raw, encode(record))
+            yield partition, LogLine(offset, ts_ns // MS_NS, raw, value)
     report.complete = True
 
 

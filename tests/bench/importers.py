@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossbook.runtime.settings import Settings
+from deploy.archive.encode_many import ManyEncoder
 from processors.decide_settings import announcement, as_configured
 from producers.recordings.formats import open_recording
 from producers.recordings.frame import ImportReport, Recording, recording_lines
@@ -107,7 +108,7 @@ def _entries(mode: str, recording: Recording, settings: Settings, report: Import
     decide = as_configured(announced, ts_received_ns=recording.ts_first_ns, control_offset=-1)
     if mode == "records":
         return recording.log(report.log_id, decide, report)
-    return recording_lines(recording, settings, load_codec(), decide, report)
+    return recording_lines(recording, settings, ManyEncoder(load_codec()), decide, report)
 
 
 def _total_rows(folder: Path) -> int:

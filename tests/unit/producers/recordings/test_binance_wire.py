@@ -81,7 +81,9 @@ class Import:
         self.state = MarketState()
         self.raw: list[tuple[int, bytes]] = []
         self.records: list[Any] = []
-        for partition, line in recording_lines(self.recording, self.settings, codec, decide, self.report):
+        for partition, line in recording_lines(
+            self.recording, self.settings, lambda records: [codec.encode(r) for r in records], decide, self.report
+        ):
             self.raw.append((partition, line.value))
             record = codec.decode(line.value)
             if partition == 0:

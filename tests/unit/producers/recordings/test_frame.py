@@ -10,13 +10,17 @@ from schemas.codec import load_codec
 from tests.unit.producers.recordings.test_bbo_pairs import ANNOUNCED, ROWS, fees, imported, write
 
 
+def one_by_one(records):
+    return [load_codec().encode(record) for record in records]
+
+
 def test_the_lines_of_a_recording_are_what_an_import_sends(tmp_path: Path) -> None:
     recording = Recording([write(tmp_path, ROWS)], fees(tmp_path), 3)
     sender, sent = imported(recording)
     decide = configured(ANNOUNCED, -1, recording.ts_first_ns)
     report = ImportReport(log_id=recording.log_id(Settings()))
     codec = load_codec()
-    lines = list(recording_lines(recording, Settings(), codec, decide, report))
+    lines = list(recording_lines(recording, Settings(), one_by_one, decide, report))
     for partition in range(3):
         there = [line for p, line in lines if p == partition]
         assert [line.offset for line in there] == list(range(len(there)))
@@ -30,5 +34,5 @@ def test_the_lines_of_a_recording_are_what_an_import_sends(tmp_path: Path) -> No
 def test_the_lines_need_no_report(tmp_path: Path) -> None:
     recording = Recording([write(tmp_path, ROWS)], fees(tmp_path), 1)
     decide = configured(ANNOUNCED, -1, recording.ts_first_ns)
-    first = [value for _, value in recording_lines(recording, Settings(), load_codec(), decide)]
-    assert first == [value for _, value in recording_lines(recording, Settings(), load_codec(), decide)]
+    first = [value for _, value in recording_lines(recording, Settings(), one_by_one, decide)]
+    assert first == [value for _, value in recording_lines(recording, Settings(), one_by_one, decide)]
