@@ -8,7 +8,6 @@ Turns: where the log holds the journal of the same run (logged positions, nothin
 in the journal's own order, which is the one thing that the market does not fix. Else partitions go on by stream time.
 """
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ from deploy.backtest.feed import Delayed, Placed, Preparation, as_decide_fields,
 from deploy.backtest.guard import LookAheadGuard
 from deploy.backtest.lanes import NEVER_NS, FollowingEngine, WatchedMarket
 from deploy.backtest.live import LiveRun, Turn, Word, read_live, read_words
+from deploy.backtest.memory import peak_rss_mb
 from deploy.backtest.models import describe, make_feed_latency, with_order_latency
 from deploy.backtest.options import BacktestOptions
 from deploy.backtest.outcome import Comparison, Outcome
@@ -264,7 +264,7 @@ def _outcome(
         comparisons=_comparisons(options, live, runs, kept, codec),
         warnings=_warnings(options, setting, live, runs, prepare, delayed),
         elapsed_s=time.monotonic() - started,
-        rss_mb=_rss_mb(),
+        rss_mb=peak_rss_mb(),
     )
 
 
@@ -367,13 +367,3 @@ def _warnings(
     if len(runs) > 1 and not (setting.as_live and live.score):
         found.append("partitions took turns by stream time; live, their order in the journal is that of arrival")
     return tuple(found)
-
-
-def _rss_mb() -> float:
-    """Largest resident memory of the process so far, MB; 0 where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

@@ -6,7 +6,6 @@ meanwhile, theirs has its objects in memory already.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -107,9 +106,8 @@ def main() -> None:
     started = time.perf_counter()
     outcome = run_backtest(ArchiveLog(Path(sys.argv[1])), BacktestOptions(execute=WIDE))
     took = time.perf_counter() - started
-    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     fills = sum(isinstance(record, Fill) for record in outcome.fills)
-    print(json.dumps({"events": outcome.events, "run_s": took, "rss_mb": rss_mb, "fills": fills}))
+    print(json.dumps({"events": outcome.events, "run_s": took, "rss_mb": outcome.rss_mb, "fills": fills}))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Real recordings are measured where they lie beside the checkout; a made one of K
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from crossbook.runtime.settings import Settings
 from deploy.archive.encode_many import ManyEncoder
+from deploy.backtest.memory import peak_rss_mb
 from processors.decide_settings import announcement, as_configured
 from producers.recordings.formats import open_recording
 from producers.recordings.frame import ImportReport, Recording, recording_lines
@@ -41,8 +41,6 @@ MADE_MARKETS = 8
 GOAL_PER_S = 100_000.0
 #: The most that the peak may grow after a quarter of the rows: freed memory is not given back at once.
 GROWTH_MAX = 1.25
-#: ru_maxrss is in KiB on Linux, in bytes on macOS.
-RSS_UNIT = 1 if sys.platform == "darwin" else 1_024
 DAY_MS = 1_778_544_000_000
 
 
@@ -117,7 +115,7 @@ def _total_rows(folder: Path) -> int:
 
 def peak_bytes() -> int:
     """Most memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+    return round(peak_rss_mb() * 2**20)
 
 
 def make_recording(folder: Path) -> None:
