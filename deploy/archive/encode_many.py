@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+from msgspec.structs import astuple
 
 from deploy.archive.columns import RecordColumns
+from deploy.archive.rows import without_collector
 from schemas.codec import Codec
 from schemas.records import Record
 from schemas.registry import load_registry
@@ -55,7 +57,11 @@ def _holds_struct(kind: Any) -> bool:
 
 
 def _by_columns(columns: RecordColumns, records: Sequence[Record]) -> list[bytes]:
-    arrays = [pa.array([getattr(one, field.name) for one in records], _plain(field.type)) for field in columns.schema]
+    # Field by field would ask each record by name; a tuple of each, turned round, costs a third of that.
+    with without_collector():
+        turned = zip(*map(astuple, records), strict=True)
+        values = dict(zip(type(records[0]).__struct_fields__, turned, strict=True))
+    arrays = [pa.array(values[field.name], _plain(field.type)) for field in columns.schema]
     batch = pa.RecordBatch.from_arrays(arrays, names=columns.schema.names)
     octets, bounds = columns.encode(batch)
     data, cuts = octets.tobytes(), bounds.tolist()
