@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from crossbook.domain.chunks import cut, joined, of_other_code, whole_checkpoints
 from executors.engine import Engine
 from executors.errors import CheckpointError
 from executors.fold import ExecutorState
@@ -27,8 +28,6 @@ from schemas.records import Checkpoint
 
 STAGE: Final = "execute"
 FORMAT_VERSION: Final = 1
-#: A record must stay below 1 MB on the broker; this leaves room for its other fields.
-CHUNK_BYTES: Final = 900_000
 
 
 class ExecuteImage(msgspec.Struct, frozen=True):
@@ -100,22 +99,15 @@ class Checkpoints:
 
     def records(self, image: ExecuteImage) -> list[Checkpoint]:
         """An image as records, to be written in this order; `position` is the last journal number in it."""
-        payload = freeze(image)
-        pieces = [payload[start : start + CHUNK_BYTES] for start in range(0, len(payload), CHUNK_BYTES)]
-        return [
-            Checkpoint(
-                stage=STAGE,
-                log_id=image.log_id,
-                partition=0,
-                position=image.state.next_sequence - 1,
-                format_version=FORMAT_VERSION,
-                code_digest=self._digest,
-                chunk=number,
-                chunks=len(pieces),
-                payload=piece,
-            )
-            for number, piece in enumerate(pieces)
-        ]
+        return cut(
+            freeze(image),
+            stage=STAGE,
+            log_id=image.log_id,
+            partition=0,
+            position=image.state.next_sequence - 1,
+            format_version=FORMAT_VERSION,
+            code_digest=self._digest,
+        )
 
 
 def freeze(image: ExecuteImage) -> bytes:
@@ -148,25 +140,17 @@ def candidates(records: Iterable[Checkpoint], code_digest: str) -> tuple[list[tu
     Chunks of one checkpoint follow each other, perhaps with a broken-off attempt before them. `open_image` looks into them; whether
     they stand in this log and journal is for the caller to see.
     """
-    whole: list[tuple[Checkpoint, ...]] = []
-    ignored: list[Ignored] = []
-    pieces: list[Checkpoint] = []
-    for record in records:
-        reason = _not_ours(record, code_digest)
-        if reason:
-            if record.chunk == 0:
-                ignored.append(Ignored(record.position, reason))
-            pieces = []
-            continue
-        if record.chunk == 0:
-            pieces = []
-        elif not pieces or (pieces[-1].position, pieces[-1].chunk + 1) != (record.position, record.chunk):
-            pieces = []
-            continue
-        pieces.append(record)
-        if len(pieces) == record.chunks:
-            whole.append(tuple(pieces))
-            pieces = []
+    found = list(records)
+    ignored = [
+        Ignored(record.position, reason)
+        for record in found
+        if record.chunk == 0 and (reason := _not_ours(record, code_digest))
+    ]
+    whole = [
+        tuple(pieces)
+        for pieces in whole_checkpoints(found)
+        if not any(_not_ours(piece, code_digest) for piece in pieces)
+    ]
     whole.reverse()  # of two at one number the later one first; a superseded executor may have written late
     whole.sort(key=lambda pieces: -pieces[0].position)
     return whole, ignored
@@ -174,7 +158,7 @@ def candidates(records: Iterable[Checkpoint], code_digest: str) -> tuple[list[tu
 
 def open_image(pieces: Sequence[Checkpoint], *, portfolio: str, partitions: int) -> ExecuteImage:
     """The image of a whole checkpoint. Raises CheckpointError when it is damaged or of another portfolio or layout."""
-    image = thaw(b"".join(piece.payload for piece in pieces))
+    image = thaw(joined(pieces))
     if image.portfolio != portfolio:
         raise CheckpointError(f"it is of portfolio {image.portfolio!r}, this is {portfolio!r}")
     if [lane.partition for lane in image.lanes] != list(range(partitions)):
@@ -187,8 +171,4 @@ def open_image(pieces: Sequence[Checkpoint], *, portfolio: str, partitions: int)
 def _not_ours(record: Checkpoint, code_digest: str) -> str:
     if record.stage != STAGE:
         return f"it is of stage {record.stage}"
-    if record.format_version != FORMAT_VERSION:
-        return f"its format is {record.format_version}, this code's is {FORMAT_VERSION}"
-    if record.code_digest != code_digest:
-        return f"it was written by code {record.code_digest[:12]}…, this is {code_digest[:12]}…"
-    return ""
+    return of_other_code(record, FORMAT_VERSION, code_digest)

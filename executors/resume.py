@@ -6,7 +6,7 @@ nothing. Every checkpoint passed over is told in a line. The beginning is no pla
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException
 
 from crossbook.runtime.errors import BrokerAwayError, LogError
 from crossbook.runtime.kafka import admin_client, offset_range, open_consumer
-from crossbook.runtime.log_head import head_dropped, log_opened
+from crossbook.runtime.log_head import checkpoint_tails, checkpoints, head_dropped, log_opened
 from crossbook.runtime.reading import KafkaLog, LogLine, read_partition
 from crossbook.runtime.settings import KafkaSettings
 from executors.checkpoint import STAGE, ExecuteImage, anchor_of, candidates, open_image, start_state
@@ -27,10 +27,6 @@ from schemas.errors import SchemaError
 from schemas.records import Checkpoint, LogOpened, Record
 from schemas.topics import TOPICS
 
-#: How many records from the end of `checkpoints.execute` are looked at first, and at most: doubled until one is found. What is
-#: older than that was written by other code, or is further back than a fold from zero is worth avoiding.
-TAIL_RECORDS = 16
-TAIL_RECORDS_MAX = 256
 #: How far before a checkpoint's offset in the journal its last record is looked for: a batch and its markers.
 BACK_OFFSETS = 64
 METADATA_S = 10.0
@@ -121,40 +117,22 @@ def ignore(position: int, reason: str, count: int = 1) -> None:
 
 
 def _images(kafka: KafkaSettings, codec: Codec, portfolio: str, code_digest: str) -> Iterator[ExecuteImage]:
-    reader = open_consumer(kafka, "execute.resume", read_committed=False)
-    try:
-        low, high = offset_range(reader, TOPICS["checkpoints.execute"].full_name(kafka.prefix), 0)
-    finally:
-        reader.close()
-    tail = TAIL_RECORDS
-    while low < high:
-        start = max(low, high - tail)
-        found, ignored = candidates(_checkpoints(kafka, codec, start, high), code_digest)
-        if found or start == low or tail >= TAIL_RECORDS_MAX:
+    log = KafkaLog(kafka)
+    found: list[tuple[Checkpoint, ...]] = []
+    for start, last in checkpoint_tails(log, "checkpoints.execute", 0):
+        found, ignored = candidates(checkpoints(log, codec, "checkpoints.execute", 0, start), code_digest)
+        if found or last:
             counts: dict[str, tuple[int, int]] = {}
             for one in ignored:
                 counts[one.reason] = (one.position, counts.get(one.reason, (0, 0))[1] + 1)
             for reason, (position, count) in counts.items():
                 ignore(position, reason, count)
             break
-        tail *= 2
-    else:
-        return
     for pieces in found:
         try:
             yield open_image(pieces, portfolio=portfolio, partitions=kafka.partitions)
         except CheckpointError as error:
             ignore(pieces[0].position, str(error))
-
-
-def _checkpoints(kafka: KafkaSettings, codec: Codec, start: int, end: int) -> Iterable[Checkpoint]:
-    for line in read_partition(kafka, "checkpoints.execute", 0, start=start, end=end):
-        try:
-            record = codec.decode(line.value)
-        except SchemaError:
-            continue
-        if isinstance(record, Checkpoint):
-            yield record
 
 
 def _on_from(kafka: KafkaSettings, codec: Codec, image: ExecuteImage, committed: Mapping[int, int]) -> Start:

@@ -4,11 +4,12 @@ Decides nothing. Must never lose a part of the state: a fold that goes on from a
 (memos are derived again). A checkpoint of another log, format or decision code is not for us and is ignored, never adapted.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
+from crossbook.domain.chunks import cut, joined, of_other_code, whole_checkpoints
 from crossbook.domain.market_image import MarketImage, market_image, restore_market
 from processors.decide_state import DecideState, PackageState, PairState, QuoteStatus
 from processors.edges import Evaluation
@@ -21,8 +22,6 @@ from schemas.records import (
 
 STAGE: Final = "decide"
 FORMAT_VERSION: Final = 2
-#: A record must stay below 1 MB on the broker; this leaves room for its other fields.
-CHUNK_BYTES: Final = 900_000
 
 
 class PackageImage(msgspec.Struct, frozen=True):
@@ -121,23 +120,16 @@ def thaw(payload: bytes, code_digest: str) -> DecideState:
 
 def to_records(state: DecideState) -> list[Checkpoint]:
     """The state as records of `checkpoints.decide`, to be written in this order to the state's own partition."""
-    payload = freeze(state)
     market = state.market
-    pieces = [payload[start : start + CHUNK_BYTES] for start in range(0, len(payload), CHUNK_BYTES)]
-    return [
-        Checkpoint(
-            stage=STAGE,
-            log_id=market.log_id,
-            partition=market.partition,
-            position=market.position,
-            format_version=FORMAT_VERSION,
-            code_digest=state.code_digest,
-            chunk=number,
-            chunks=len(pieces),
-            payload=piece,
-        )
-        for number, piece in enumerate(pieces)
-    ]
+    return cut(
+        freeze(state),
+        stage=STAGE,
+        log_id=market.log_id,
+        partition=market.partition,
+        position=market.position,
+        format_version=FORMAT_VERSION,
+        code_digest=state.code_digest,
+    )
 
 
 def newest_state(
@@ -154,32 +146,19 @@ def newest_state(
     Chunks of one checkpoint follow each other, perhaps with a broken-off attempt before them. `on_ignored` is told the position of
     each checkpoint that cannot be used, and why.
     """
-    best: DecideState | None = None
-    pieces: list[Checkpoint] = []
-    candidates: list[Sequence[Checkpoint]] = []
+    ours: list[Checkpoint] = []
     for record in records:
         reason = _not_ours(record, log_id, partition, code_digest)
-        if reason or record.position > position_max:
-            if reason and record.chunk == 0:
-                on_ignored(record.position, reason)
-            continue
-        if record.chunk == 0:
-            pieces = []
-        elif not pieces or (pieces[-1].position, pieces[-1].chunk + 1) != (record.position, record.chunk):
-            pieces = []
-            continue
-        pieces.append(record)
-        if len(pieces) == record.chunks:
-            candidates.append(pieces)
-            pieces = []
-    for candidate in sorted(candidates, key=lambda one: one[0].position, reverse=True):
+        if not reason and record.position <= position_max:
+            ours.append(record)
+        elif reason and record.chunk == 0:
+            on_ignored(record.position, reason)
+    for pieces in sorted(whole_checkpoints(ours), key=lambda one: one[0].position, reverse=True):
         try:
-            best = thaw(b"".join(piece.payload for piece in candidate), code_digest)
+            return thaw(joined(pieces), code_digest)
         except CheckpointError as error:
-            on_ignored(candidate[0].position, str(error))  # an older one serves as well
-            continue
-        break
-    return best
+            on_ignored(pieces[0].position, str(error))  # an older one serves as well
+    return None
 
 
 def _not_ours(record: Checkpoint, log_id: str, partition: int, code_digest: str) -> str:
@@ -188,11 +167,7 @@ def _not_ours(record: Checkpoint, log_id: str, partition: int, code_digest: str)
         return f"it is of stage {record.stage}, partition {record.partition}"
     if record.log_id != log_id:
         return f"it is of log {record.log_id}, this is {log_id}"
-    if record.format_version != FORMAT_VERSION:
-        return f"its format is {record.format_version}, this code's is {FORMAT_VERSION}"
-    if record.code_digest != code_digest:
-        return f"it was written by code {record.code_digest[:12]}…, this is {code_digest[:12]}…"
-    return ""
+    return of_other_code(record, FORMAT_VERSION, code_digest)
 
 
 def _package_image(state: PackageState) -> PackageImage:

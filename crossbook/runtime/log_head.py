@@ -6,11 +6,12 @@ whoever needs one has to refuse (`head_dropped`). It reads what every checkpoint
 whether its decisions may be gone on with is decide's own question.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
+from crossbook.domain.chunks import joined, whole_checkpoints
 from crossbook.domain.market_image import MarketImage
 from crossbook.runtime.errors import LogError
 from crossbook.runtime.reading import Log
@@ -54,7 +55,7 @@ def known_market(log: Log, codec: Codec, partition: int) -> MarketImage | None:
     for start, last in checkpoint_tails(log, "checkpoints.decide", partition):
         for pieces in reversed(whole_checkpoints(checkpoints(log, codec, "checkpoints.decide", partition, start))):
             try:
-                market = _DECODER.decode(b"".join(piece.payload for piece in pieces)).market
+                market = _DECODER.decode(joined(pieces)).market
             except msgspec.DecodeError:
                 continue  # damaged, or of a format that this code does not know
             ours = (market.log_id, market.partition) == (pieces[0].log_id, partition) and bool(market.log_id)
@@ -87,19 +88,6 @@ def checkpoints(log: Log, codec: Codec, topic: str, partition: int, start: int) 
             continue
         if isinstance(record, Checkpoint):
             yield record
-
-
-def whole_checkpoints(records: Iterator[Checkpoint]) -> list[Sequence[Checkpoint]]:
-    """The checkpoints all of whose chunks follow each other, in the order in which they were written."""
-    found: list[Sequence[Checkpoint]] = []
-    pieces: list[Checkpoint] = []
-    for record in records:
-        follows = bool(pieces) and (pieces[-1].position, pieces[-1].chunk + 1) == (record.position, record.chunk)
-        pieces = [record] if record.chunk == 0 else [*pieces, record] if follows else []
-        if pieces and len(pieces) == record.chunks:
-            found.append(pieces)
-            pieces = []
-    return found
 
 
 def head_dropped(log: Log, partition: int, needs: str) -> LogError:

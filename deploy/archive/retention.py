@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 import msgspec
 from confluent_kafka import KafkaException, TopicPartition
 
+from crossbook.domain.chunks import joined, whole_checkpoints
 from crossbook.runtime.errors import BrokerAwayError
 from crossbook.runtime.kafka import CALL_TIMEOUT_S, admin_client
-from crossbook.runtime.log_head import checkpoint_tails, checkpoints, whole_checkpoints
+from crossbook.runtime.log_head import checkpoint_tails, checkpoints
 from crossbook.runtime.reading import KafkaLog, Log
 from crossbook.runtime.settings import KafkaSettings
 from deploy.archive.errors import RetentionError
@@ -184,7 +185,7 @@ def _executor_reach(log: Log, log_id: str, partition: int) -> int:
         written = checkpoints(log, codec, "checkpoints.execute", 0, start)
         for pieces in reversed(whole_checkpoints(one for one in written if _of_execute(one, digest))):
             try:
-                image = msgspec.json.decode(b"".join(piece.payload for piece in pieces), type=_Reach)
+                image = msgspec.json.decode(joined(pieces), type=_Reach)
             except msgspec.DecodeError:
                 continue  # damaged: the executor would pass it over too
             if image.log_id == log_id:

@@ -261,7 +261,7 @@ def test_nothing_uncommitted_gets_into_a_checkpoint():
 
 
 def taken_twice(monkeypatch):
-    monkeypatch.setattr("executors.checkpoint.CHUNK_BYTES", 2_000)
+    monkeypatch.setattr("crossbook.domain.chunks.CHUNK_BYTES", 2_000)
     run = Run(make_world(5, 400))
     records = []
     for _ in range(2):

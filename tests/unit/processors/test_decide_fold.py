@@ -360,7 +360,7 @@ def test_a_checkpoint_anywhere_continues_with_the_same_bytes(seed):
 
 
 def test_checkpoints_of_others_and_broken_ones_are_ignored(monkeypatch):
-    monkeypatch.setattr("processors.checkpoint.CHUNK_BYTES", 1_000)
+    monkeypatch.setattr("crossbook.domain.chunks.CHUNK_BYTES", 1_000)
     records = lively_market(200)
     early, late = to_records(mr.fold(records[:100])[0]), to_records(mr.fold(records)[0])
     assert len(late) > 3

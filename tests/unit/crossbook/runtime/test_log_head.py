@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from crossbook.runtime.log_head import checkpoint_tails, head_dropped, known_market, log_opened, whole_checkpoints
+from crossbook.domain.chunks import whole_checkpoints
+from crossbook.runtime.log_head import checkpoint_tails, head_dropped, known_market, log_opened
 from processors.checkpoint import to_records
 from processors.decide_state import DecideState
 from schemas.codec import load_codec
