@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from crossbook.runtime.log_head import log_opened
 from crossbook.runtime.reading import Log
 from deploy.errors import UsageError
-from processors.verify import Positions, find_log_opened
+from processors.verify import Positions
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
 
@@ -87,7 +88,7 @@ def _position(log: Log, codec: Codec, partition: int, bound: Bound, default: int
     if bound.positions is not None:
         return bound.positions.get(partition, bound.positions.get(-1, default))
     assert bound.ts_ns is not None, "a bound is one of both"
-    head = find_log_opened(log, codec, partition)
+    head = log_opened(log, codec, partition)
     if head is None:
         return default
     return offset_at(log, codec, partition, bound.ts_ns) - head.base_offset

@@ -15,11 +15,12 @@ from typing import Final, NamedTuple, cast, get_args
 from crossbook.domain.book_state import BookState, FeedHealth
 from crossbook.domain.market_state import MarketState
 from crossbook.runtime.errors import LogError
+from crossbook.runtime.log_head import log_opened
 from crossbook.runtime.reading import Log
 from processors.checkpoint import thaw
 from processors.code_digest import decision_digest
 from processors.errors import CheckpointError, CodeDigestError
-from processors.verify import Positions, find_log_opened
+from processors.verify import Positions
 from processors.verify_checkpoints import read_payload, stored_checkpoints
 from schemas.codec import HEADER, Codec, load_codec
 from schemas.errors import SchemaError
@@ -70,7 +71,7 @@ class ReplaySource:
         }
         self.ranges = {number: (ranges or {}).get(number, Positions()) for number in range(log.partitions)}
         for number in self.ranges:
-            head = find_log_opened(log, self._codec, number)
+            head = log_opened(log, self._codec, number)
             if head is None:
                 raise LogError(
                     f"{log.name}: market partition {number} has no readable LogOpened; there is nothing to replay"

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from crossbook.runtime.log_head import log_opened
 from crossbook.runtime.reading import KafkaLog, Log
 from deploy.errors import UsageError
 from deploy.printing import Json, out, print_json
-from processors.verify import FromCheckpoint, Positions, find_log_opened
+from processors.verify import FromCheckpoint, Positions
 
 From = Annotated[str, typer.Option("--from", help="first time (ISO or Unix), @POSITION or PARTITION@POSITION,…")]
 To = Annotated[str, typer.Option("--to", help="end of the range, not a part of it; written like --from")]
@@ -118,5 +119,5 @@ def _events(log: Log, partition: int, positions: Positions) -> int:
         return decided - low
     from schemas.codec import load_codec
 
-    head = find_log_opened(log, load_codec(), partition)
+    head = log_opened(log, load_codec(), partition)
     return min(decided, (low if head is None else head.base_offset) + positions.end) - low

@@ -17,6 +17,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from crossbook.runtime.comparing import Difference, Expected
 from crossbook.runtime.comparing import TopicCheck as AnyTopicCheck
+from crossbook.runtime.log_head import log_opened
 from crossbook.runtime.reading import Log, LogLine
 from processors.checkpoint import thaw
 from processors.code_digest import decision_digest
@@ -39,7 +40,6 @@ __all__ = [
     "Unreadable",
     "VerifyResult",
     "compare",
-    "find_log_opened",
     "verify_decide",
 ]
 
@@ -158,18 +158,6 @@ def _expect(outputs: Sequence[Output], fold: PartitionFold, checks: Mapping[str,
         checks[topic].expect(Expected(raw, codec.encode(record), record, position, cause))
 
 
-def find_log_opened(log: Log, codec: Codec, partition: int) -> LogOpened | None:
-    """The head of a partition's log, None when there is none: nothing in the partition has a position."""
-    for line in log.read("market", partition):
-        try:
-            record = codec.decode(line.value)
-        except SchemaError:
-            continue
-        if isinstance(record, LogOpened):
-            return record
-    return None
-
-
 def verify_decide(
     log: Log,
     partitions: Sequence[int] | None = None,
@@ -223,7 +211,7 @@ def _verify_partition(
     codec = load_codec()
     digest = decision_digest()
     decided = log.decided_end(number)
-    head = find_log_opened(log, codec, number)
+    head = log_opened(log, codec, number)
     base = 0 if head is None else head.base_offset
     end = decided if wanted.end is None else min(decided, base + wanted.end)
     inputs = MarketCheck(number)
