@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
+from crossbook.domain.venues import VENUES
 from executors.errors import JournalError
 from executors.fold import CAUGHT_UP_ACTION, KILL_ACTION, LAGGING_ACTION, ExecutorState, step
-from executors.journal import INPUTS, JournalInput
+from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
 from executors.lane import Journaled, Lane
 from executors.terms import LIMIT_NAMES, Terms, canonical_terms
 from schemas.records import (
@@ -28,8 +29,6 @@ from schemas.records import (
     PairRevoked,
     Record,
     Scope,
-    TradePlan,
-    TradeUpdate,
     TradingState,
     TradingStateChanged,
 )
@@ -78,13 +77,15 @@ class Engine:
             return ""
         match record:
             case TradingStateChanged():
+                if record.scope == "venue" and record.scope_value not in VENUES:
+                    return f"no venue is called {record.scope_value!r}; known are {', '.join(VENUES)}"
                 self._acknowledge(
                     record, offset, scope=record.scope, scope_value=record.scope_value, state=record.state
                 )
             case PairRevoked():
                 self._acknowledge(record, offset, scope="pair", scope_value=record.pair_id, state="reduce_only")
             case PairApproved():
-                if ("pair", record.pair_id) in self.state.standing.trading:
+                if record.pair_id in self.state.standing.halts.revoked:
                     self._acknowledge(record, offset, scope="pair", scope_value=record.pair_id, state="running")
             case LimitsChanged():
                 if record.name not in LIMIT_NAMES:
@@ -98,7 +99,7 @@ class Engine:
 
     def kill(self, operator: str) -> None:
         """Halt everything without Kafka: nothing is sent after this is journaled. Once, until the operator resumes."""
-        if not self.state.killed:
+        if not self.state.standing.halts.killed:
             self._write_control(
                 KILL_ACTION, -1, operator, scope="all", scope_value="", state="halted", name="", value=0
             )
@@ -247,7 +248,7 @@ def refold(
         if isinstance(record, INPUTS):
             if expected:
                 raise JournalError(f"the journal holds {record} where {expected[0]} follows from its inputs")
-            expected.extend(o for o in step(state, record) if isinstance(o, (TradePlan, OrderRequested, TradeUpdate)))
+            expected.extend(o for o in step(state, record) if isinstance(o, JOURNAL_OUTPUTS))
         elif not expected or expected.popleft() != record:
             raise JournalError(
                 f"the journal holds {record}, which does not follow from its inputs; it was written by other code "

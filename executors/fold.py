@@ -26,18 +26,23 @@ from schemas.records import (
     LatencyObserved,
     OrderReport,
     OrderRequested,
+    PairApproved,
+    PairRevoked,
     PlanSlot,
-    Scope,
     TimerFired,
     TopSeen,
     TradeIntent,
     TradeState,
     TradeUpdate,
+    Venue,
+    VenueHeld,
 )
 
 #: Action of a ControlApplied that the market, not an operator, said: an instrument of ours paid out.
 SETTLED_ACTION: Final = "InstrumentSettled"
 KILL_ACTION: Final = "kill"
+REVOKED_ACTION: Final = PairRevoked.__name__
+APPROVED_ACTION: Final = PairApproved.__name__
 #: Actions of the watchdog over our own lag. They touch no word of the operator's: neither may undo the other.
 LAGGING_ACTION: Final = "lagging"
 CAUGHT_UP_ACTION: Final = "caught_up"
@@ -64,7 +69,6 @@ class ExecutorState:
         self.intents_seen: dict[int, int] = {}
         self.positions: dict[int, int] = {}
         self.controls_applied = 0
-        self.killed = False
         self.lagging = False
 
     def take_sequence(self) -> int:
@@ -179,17 +183,20 @@ def _order_report(state: ExecutorState, record: OrderReport) -> list[Output]:
         raise JournalError(
             f"report {record.report_id} is about order {record.order_id}, which the journal never requested"
         )
-    state.standing.note_answer(
-        trade.leg(order.lead).venue,
-        record.ts_ns,
-        rejected=record.order_status == "rejected",
-        errors_max=state.terms.execute.venue_errors_max,
-    )
-    return _tell(state, trade, record, record.ts_ns, report=record)
+    venue, errors_max = trade.leg(order.lead).venue, state.terms.execute.venue_errors_max
+    outputs: list[Output] = []
+    rejected = record.order_status == "rejected"
+    if state.standing.note_answer(venue, record.ts_ns, rejected=rejected, errors_max=errors_max):
+        until_ns = state.standing.breaker_until_ns[venue]
+        reason = f"{errors_max} orders rejected in a row, the last: {record.reason or 'no reason given'}"
+        outputs.append(
+            _venue_held(state, trade, venue, record.ts_ns, state_held="breaker", until_ns=until_ns, reason=reason)
+        )
+    return outputs + _tell(state, trade, record, record.ts_ns, report=record)
 
 
 def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Output]:
-    standing = state.standing
+    standing, halts = state.standing, state.standing.halts
     state.controls_applied = max(state.controls_applied, record.control_offset + 1)
     if record.action in {LAGGING_ACTION, CAUGHT_UP_ACTION}:
         state.lagging = record.action == LAGGING_ACTION
@@ -201,21 +208,18 @@ def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Outpu
     if record.name in LIMIT_NAMES:
         state.overrides[record.name] = record.value_micros
         state.terms = with_limit(state.terms, record.name, record.value_micros)
-    if record.action == KILL_ACTION:
-        state.killed = True
-    if record.state is None:
-        return []
-    if record.state == "running" and record.scope == "all":
-        # The operator wants all of it back; a revoked pair stays revoked.
-        state.killed = False
-        standing.trading = {key: value for key, value in standing.trading.items() if key[0] == "pair"}
-    key: tuple[Scope, str] = (record.scope, "" if record.scope == "all" else record.scope_value)
-    standing.trading[key] = record.state
-    outputs: list[Output] = []
-    if record.state != "halted":
-        for trade in [t for t in state.trades.values() if t.held_back]:
-            outputs += _tell(state, trade, Resume(), record.ts_ns)
-    return outputs
+    elif record.action == KILL_ACTION:
+        halts.kill()
+    elif record.action == REVOKED_ACTION:
+        halts.revoke(record.scope_value)
+    elif record.action == APPROVED_ACTION:
+        halts.approve(record.scope_value)
+    elif record.state is not None:
+        halts.say(record.scope, record.scope_value, record.state)
+        if record.state == "running":
+            held_back = [trade for trade in state.trades.values() if trade.held_back]
+            return [output for trade in held_back for output in _tell(state, trade, Resume(), record.ts_ns)]
+    return []
 
 
 _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
@@ -276,7 +280,7 @@ def _adopt(state: ExecutorState, done: Step, ts_ns: int) -> list[Output]:
     if trade.state not in WORKING:
         ledger.release(_plan_key(trade.trade_id))
     if trade.state == "stuck" and done.moves and abs(trade.residual) > state.terms.execute.mismatch_max_micros:
-        _hold_venue(state, trade)
+        outputs += _hold_venue(state, trade, ts_ns)
     return outputs
 
 
@@ -296,11 +300,29 @@ def _index(state: ExecutorState, trade: Trade, before: TradeState | None) -> Non
         state.timed.get(partition, {}).pop(trade_id, None)
 
 
-def _hold_venue(state: ExecutorState, trade: Trade) -> None:
+def _hold_venue(state: ExecutorState, trade: Trade, ts_ns: int) -> list[Output]:
     """A stuck trade lets nothing new open at the venue of what it cannot get rid of; open trades may still shrink there."""
-    key: tuple[Scope, str] = ("venue", trade.leg(trade.residual > 0).venue)
-    if state.standing.trading.get(key, "running") == "running":
-        state.standing.trading[key] = "reduce_only"
+    venue = trade.leg(trade.residual > 0).venue
+    if not state.standing.halts.hold(venue, trade.trade_id):
+        return []
+    return [_venue_held(state, trade, venue, ts_ns, state_held="reduce_only", until_ns=0, reason=trade.reason)]
+
+
+def _venue_held(
+    state: ExecutorState, trade: Trade, venue: Venue, ts_ns: int, *, state_held: str, until_ns: int, reason: str
+) -> VenueHeld:
+    partition = trade.intent.partition
+    return VenueHeld(
+        sequence=state.take_sequence(),
+        ts_ns=ts_ns,
+        partition=partition,
+        position=state.positions[partition],
+        venue=venue,
+        state=state_held,
+        ts_until_ns=until_ns,
+        trade_id=trade.trade_id,
+        reason=reason,
+    )
 
 
 def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> OrderRequested:

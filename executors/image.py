@@ -14,6 +14,7 @@ from crossbook.domain.book import BookSide
 from crossbook.domain.market_image import MarketImage, market_image, restore_market
 from executors.errors import CheckpointError
 from executors.fold import ExecutorState
+from executors.halts import Halts
 from executors.lane import Lane
 from executors.ledger import Account, Ledger, Place, Position, Reservation
 from executors.paper import PaperVenue, _Memory, _Order
@@ -55,11 +56,20 @@ class LedgerImage(msgspec.Struct, frozen=True):
     realised_by_venue: dict[Venue, int]
 
 
+class HaltsImage(msgspec.Struct, frozen=True):
+    """Halts."""
+
+    words: tuple[tuple[Scope, str, TradingState], ...]
+    killed: bool
+    revoked: tuple[str, ...]
+    held: dict[Venue, tuple[str, ...]]
+
+
 class StandingImage(msgspec.Struct, frozen=True):
     """A Standing."""
 
     ledger: LedgerImage
-    trading: tuple[tuple[Scope, str, TradingState], ...]
+    halts: HaltsImage
     errors_in_row: dict[Venue, int]
     breaker_until_ns: dict[Venue, int]
     realised: dict[Period, tuple[int, int]]
@@ -82,7 +92,6 @@ class StateImage(msgspec.Struct, frozen=True):
     intents_seen: dict[int, int]
     positions: dict[int, int]
     controls_applied: int
-    killed: bool
     lagging: bool
 
 
@@ -185,7 +194,7 @@ def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
 def restore_state(image: StateImage) -> ExecutorState:
     """The state of an image."""
     state = ExecutorState()
-    for name in ("next_sequence", "configured", "terms", "controls_applied", "killed", "lagging"):
+    for name in ("next_sequence", "configured", "terms", "controls_applied", "lagging"):
         setattr(state, name, getattr(image, name))
     state.overrides = dict(image.overrides)
     state.trades = {trade.trade_id: trade for trade in image.trades}
@@ -216,15 +225,31 @@ def is_at_rest(trade: Trade, busy: frozenset[str]) -> bool:
 
 def _standing_image(standing: Standing) -> StandingImage:
     held = _opened(standing, _STANDING)
-    trading = tuple((scope, value, state) for (scope, value), state in standing.trading.items())
-    return StandingImage(**held | {"ledger": _ledger_image(standing.ledger), "trading": trading})
+    return StandingImage(**held | {"ledger": _ledger_image(standing.ledger), "halts": _halts_image(standing.halts)})
 
 
 def _restore_standing(standing: Standing, image: StandingImage) -> None:
-    standing.trading = {(scope, value): state for scope, value, state in image.trading}
+    _restore_halts(standing.halts, image.halts)
     for name in ("errors_in_row", "breaker_until_ns", "realised", "pairs", "working_pairs"):
         setattr(standing, name, dict(getattr(image, name)))
     _restore_ledger(standing.ledger, image.ledger)
+
+
+def _halts_image(halts: Halts) -> HaltsImage:
+    held = _opened(halts, HaltsImage.__struct_fields__)
+    return HaltsImage(
+        words=tuple((scope, value, state) for (scope, value), state in halts.words.items()),
+        killed=held["killed"],
+        revoked=tuple(halts.revoked),
+        held={venue: tuple(trades) for venue, trades in halts.held.items()},
+    )
+
+
+def _restore_halts(halts: Halts, image: HaltsImage) -> None:
+    halts.words = {(scope, value): state for scope, value, state in image.words}
+    halts.killed = image.killed
+    halts.revoked = dict.fromkeys(image.revoked)
+    halts.held = {venue: dict.fromkeys(trades) for venue, trades in image.held.items()}
 
 
 def _ledger_image(ledger: Ledger) -> LedgerImage:

@@ -22,12 +22,13 @@ from schemas.records import (
     TopSeen,
     TradePlan,
     TradeUpdate,
+    VenueHeld,
 )
 
 JournalInput: TypeAlias = (
     ExecutorConfigured | IntentSeen | ControlApplied | TimerFired | TopSeen | OrderReport | LatencyObserved
 )
-JournalOutput: TypeAlias = TradePlan | OrderRequested | TradeUpdate
+JournalOutput: TypeAlias = TradePlan | OrderRequested | TradeUpdate | VenueHeld
 FillRecord: TypeAlias = Fill | FillConfirmed | FillReversed
 Output: TypeAlias = JournalOutput | FillRecord
 
@@ -40,7 +41,7 @@ INPUTS: Final = (
     OrderReport,
     LatencyObserved,
 )
-JOURNAL_OUTPUTS: Final = (TradePlan, OrderRequested, TradeUpdate)
+JOURNAL_OUTPUTS: Final = (TradePlan, OrderRequested, TradeUpdate, VenueHeld)
 FILLS: Final = (Fill, FillConfirmed, FillReversed)
 
 
@@ -56,7 +57,7 @@ def key_of(record: Record) -> str | None:
     if isinstance(record, (ExecutorConfigured, ControlApplied)):
         return None
     trade_id: str = record.trade_id  # type: ignore[attr-defined]  # every other record of both topics names its trade
-    return trade_id
+    return trade_id or None
 
 
 def comparable(record: Record) -> Record | None:

@@ -14,11 +14,12 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from crossbook.domain.fees import fee_bound
 from crossbook.domain.money import MICROS, cost_micros
 from crossbook.domain.venues import VENUES
+from executors.halts import Halts
 from executors.ledger import Account, Ledger, Place
 from executors.plan import choose_leader, minimum_quantity
 from executors.terms import NS_PER_S, ExecuteTerms
 from executors.trade import common_step, floor_step, planned_price, price_to_buy, size_to_buy
-from schemas.records import IntentLeg, PlanSlot, Scope, TopSeen, TradeIntent, TradingState, Venue
+from schemas.records import IntentLeg, PlanSlot, TopSeen, TradeIntent, TradingState, Venue
 
 #: Most executions that an order's fee bound allows for; deeper walks exceed it by micros only.
 FILLS_MAX: Final = 50
@@ -46,11 +47,11 @@ class Grant(NamedTuple):
 class Standing:
     """What the gate looks at. Mutable; owned by the fold."""
 
-    __slots__ = ("breaker_until_ns", "errors_in_row", "ledger", "pairs", "realised", "trading", "working_pairs")
+    __slots__ = ("breaker_until_ns", "errors_in_row", "halts", "ledger", "pairs", "realised", "working_pairs")
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.trading: dict[tuple[Scope, str], TradingState] = {}
+        self.halts = Halts()
         self.errors_in_row: dict[Venue, int] = {}
         self.breaker_until_ns: dict[Venue, int] = {}
         self.realised: dict[Period, tuple[int, int]] = {}
@@ -71,16 +72,15 @@ class Standing:
         number, amount = self.realised.get(period, (0, 0))
         return amount if number == periods_of(ts_ns)[period] else 0
 
-    def note_answer(self, venue: Venue, ts_ns: int, *, rejected: bool, errors_max: int) -> None:
-        """Count rejections in a row; too many open the venue's breaker for BREAKER_NS."""
-        if not rejected:
-            self.errors_in_row[venue] = 0
-            return
-        errors = self.errors_in_row.get(venue, 0) + 1
-        if errors >= errors_max:
+    def note_answer(self, venue: Venue, ts_ns: int, *, rejected: bool, errors_max: int) -> bool:
+        """Count rejections in a row; too many open the venue's breaker for BREAKER_NS. Whether this one did."""
+        errors = self.errors_in_row.get(venue, 0) + 1 if rejected else 0
+        opened = rejected and errors >= errors_max
+        if opened:
             self.breaker_until_ns[venue] = ts_ns + BREAKER_NS
             errors = 0
         self.errors_in_row[venue] = errors
+        return opened
 
     def open_pairs(self) -> set[str]:
         """Pairs with a working trade or a holding that is not settled."""
@@ -97,12 +97,7 @@ class Standing:
 
     def state_for(self, venues: tuple[Venue, ...], category: str, pair_id: str) -> TradingState:
         """The strictest trading state that applies."""
-        keys: list[tuple[Scope, str]] = [("all", ""), ("category", category), ("pair", pair_id)]
-        keys += [("venue", venue) for venue in venues]
-        states = {self.trading.get(key, "running") for key in keys}
-        if "halted" in states:
-            return "halted"
-        return "reduce_only" if "reduce_only" in states else "running"
+        return self.halts.state_for(venues, category, pair_id)
 
 
 def periods_of(ts_ns: int) -> dict[Period, int]:

@@ -53,6 +53,7 @@ from schemas.records import (
     TradePlan,
     TradeUpdate,
     TradingStateChanged,
+    VenueHeld,
     Watermark,
 )
 
@@ -310,6 +311,9 @@ HANDLERS: dict[type[Record], Handler] = {
     TradeUpdate: _fields(
         "trade_updates", "sequence", "ts_ns", "trade_id", "intent_id", "pair_id", "package", "state", "reason", "quantity_a_micros",
         "quantity_b_micros", "residual_micros", "cost_micros", "fee_micros", "edge_micros",
+    ),
+    VenueHeld: _fields(
+        "venue_holds", "sequence", "ts_ns", "venue", "state", "ts_until_ns", "trade_id", "reason"
     ),
     LatencyObserved: _fields(
         "latencies", "sequence", "ts_ns", "trade_id", "kind", "ts_start_ns", "ts_end_ns", "latency_ns"

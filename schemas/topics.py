@@ -118,6 +118,7 @@ TOPICS: dict[str, Topic] = {
                 "OrderRequested",
                 "OrderReport",
                 "TradeUpdate",
+                "VenueHeld",
                 "LatencyObserved",
             ),
             "trade",

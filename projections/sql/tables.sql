@@ -346,6 +346,18 @@ CREATE TABLE IF NOT EXISTS {db}.trade_updates (
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
 ) ENGINE = {facts} COMMENT 'TradeUpdate'
 ;
+CREATE TABLE IF NOT EXISTS {db}.venue_holds (
+{coordinates}
+  sequence Int64 COMMENT 'Number in the journal',
+  ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  venue LowCardinality(String) COMMENT 'The venue that takes no new trade',
+  state LowCardinality(String) COMMENT 'reduce_only: a stuck trade holds it; breaker: it rejected too many orders in a row',
+  ts_until_ns Int64 COMMENT 'When it ends by itself, Unix ns; 0: only a resume of this venue ends it',
+  trade_id String COMMENT 'The stuck trade, or that of the last rejected order',
+  reason String COMMENT 'Why the venue is held',
+  ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
+) ENGINE = {facts} COMMENT 'VenueHeld'
+;
 CREATE TABLE IF NOT EXISTS {db}.latencies (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',

@@ -72,6 +72,7 @@ from schemas.records.orders import (
     TopSeen,
     TradePlan,
     TradeUpdate,
+    VenueHeld,
 )
 from schemas.records.parts import FeeSchedule, IntentLeg, OrderMinimum, PayoutCell, PlanSlot, PriceRange
 from schemas.records.signals import EdgeQuote, EdgeStatistics, LeadLag, TopOfBook, TradeIntent, Watermark
@@ -150,6 +151,7 @@ __all__ = [
     "TradingState",
     "TradingStateChanged",
     "Venue",
+    "VenueHeld",
     "Watermark",
 ]
 
@@ -187,6 +189,7 @@ RECORDS: dict[str, type[Record]] = {
         OrderRequested,
         OrderReport,
         TradeUpdate,
+        VenueHeld,
         LatencyObserved,
         Fill,
         FillConfirmed,

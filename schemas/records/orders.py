@@ -171,6 +171,20 @@ class TradeUpdate(Record, frozen=True, kw_only=True, gc=False):
     edge_micros: int
 
 
+class VenueHeld(Record, frozen=True, kw_only=True, gc=False):
+    """Output: a venue takes no new trade from here on; open trades may still hedge and unwind there."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    venue: Venue
+    state: str
+    ts_until_ns: int
+    trade_id: str
+    reason: str
+
+
 class LatencyObserved(Record, frozen=True, kw_only=True, gc=False):
     """Input that changes nothing: wall-clock stamps of a finished stage."""
 

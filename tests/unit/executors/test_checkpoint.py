@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executors import checkpoint
-from executors.checkpoint import Checkpoints, candidates, freeze, open_image, start_lanes, start_state, thaw
+from executors.checkpoint import (
+    FORMAT_VERSION,
+    Checkpoints,
+    candidates,
+    freeze,
+    open_image,
+    start_lanes,
+    start_state,
+    thaw,
+)
 from executors.engine import Engine, refold
 from executors.errors import CheckpointError, JournalError
 from executors.image import busy_trades, is_at_rest, restore_venue, venue_image
@@ -299,7 +308,7 @@ def test_checkpoints_of_others_are_ignored_with_a_reason(monkeypatch):
     assert "it was written by code dddddddddddd…, this is eeeeeeeeeeee…" in ignored[0].reason
     other = [msgspec.structs.replace(one, format_version=99) for one in late]
     whole, ignored = candidates([*early, *other], DIGEST)
-    assert len(whole) == 1 and "its format is 99, this code's is 1" in ignored[0].reason
+    assert len(whole) == 1 and f"its format is 99, this code's is {FORMAT_VERSION}" in ignored[0].reason
     with pytest.raises(CheckpointError, match="portfolio 'main', this is 'other'"):
         open_image(late, portfolio="other", partitions=1)
     with pytest.raises(CheckpointError, match="partitions is 2"):

@@ -10,6 +10,7 @@ from crossbook.runtime.reading import LogLine
 from executors.engine import Engine, refold
 from executors.errors import JournalError, LaneError
 from executors.journal import INPUTS, comparable, key_of, topic_of
+from executors.risk import BREAKER_NS
 from executors.terms import ExecuteTerms, PaperTerms, Terms, canonical_terms, parse_terms
 from executors.verify import compare_executions
 from schemas.codec import load_codec
@@ -26,8 +27,25 @@ from schemas.records import (
     TradePlan,
     TradeUpdate,
     TradingStateChanged,
+    VenueHeld,
 )
-from tests.unit.executors.worlds import KA, MICROS, PM, T0, feed_all, make_world, run_world
+from tests.unit.executors.worlds import (
+    CONTRACT,
+    KA,
+    LOT,
+    MICROS,
+    MS,
+    PM,
+    T0,
+    feed_all,
+    head,
+    intent,
+    make_world,
+    run_world,
+    snapshot,
+    status,
+    watermark,
+)
 
 WIDE = ExecuteTerms(pairs_open_max=20, cost_per_leg_micros=2_500 * MICROS)
 CALM = Terms(execute=WIDE)
@@ -430,3 +448,40 @@ def test_terms_round_trip_as_canonical_text():
     assert canonical_terms(parse_terms(canonical_terms(ROUGH))) == canonical_terms(ROUGH)
     with pytest.raises(JournalError):
         parse_terms('{"execute":{"pairs_open_max":"many"}}')
+
+
+def venue_holds(written):
+    return [r for r in written if isinstance(r, VenueHeld)]
+
+
+def test_a_breaker_that_opens_is_told_and_follows_from_the_journal():
+    rejecting = Terms(execute=msgspec.structs.replace(WIDE, venue_errors_max=3), paper=PaperTerms(reject_ppm=1_000_000))
+    engine, written = run_world(make_world(4, 900), rejecting)
+    first = venue_holds(written)[0]
+    rejected = [r for r in written if isinstance(r, OrderReport) and r.order_status == "rejected"]
+    assert (first.state, first.venue, first.trade_id) == ("breaker", "polymarket", rejected[2].trade_id)
+    assert first.ts_until_ns == rejected[2].ts_ns + BREAKER_NS
+    assert first.reason.startswith("3 orders rejected in a row")
+    declined = {r.reason for r in written if isinstance(r, TradeUpdate) and r.sequence > first.sequence}
+    assert "venue_errors" in declined
+    assert refold(journal_of(written))[0].next_sequence == engine.state.next_sequence
+    assert verified(written).mismatches == 0
+
+
+def test_a_stuck_trade_tells_which_venue_it_holds_and_why():
+    start = [*head(), snapshot(PM, T0, [(390_000, 100 * CONTRACT)], [(400_000, 100 * CONTRACT)])]
+    start.append(snapshot(KA, T0, [(500_000, 100 * CONTRACT)], [(510_000, 100 * CONTRACT)]))
+    at = T0 + 70 * MS
+    calm = [status(venue, T0 + n * 10 * MS) for n in range(1, 7) for venue in ("polymarket", "kalshi")]
+    empty = [snapshot(name, at, [], [(990_000, LOT)], sequence=2) for name in (PM, KA)]
+    ticks = [status(venue, T0 + n * 100 * MS) for n in range(1, 200) for venue in ("polymarket", "kalshi")]
+    records = [*start, *calm, *empty, *ticks]
+    engine, written = run_world((records, [intent(1, position=len(start) - 1)], [watermark(len(records) - 1, 1)]))
+    assert engine.state.trades["i1"].state == "stuck"
+    (held,) = venue_holds(written)
+    assert (held.venue, held.state, held.ts_until_ns, held.trade_id) == ("polymarket", "reduce_only", 0, "i1")
+    assert held.reason == engine.state.trades["i1"].reason
+    assert engine.state.standing.state_for(("polymarket",), "sports", "another") == "reduce_only"
+    assert engine.state.standing.state_for(("kalshi",), "sports", "another") == "running"
+    assert verified(written).mismatches == 0
+    assert key_of(held) == "i1"

@@ -37,10 +37,12 @@ def test_a_sound_intent_is_granted_whole():
 )
 def test_trading_states_by_scope(key, state):
     standing = Standing()
-    standing.trading[key] = state
+    standing.halts.say(*key, state)
     assert gate(standing) == Refusal(state)
-    standing.trading = {("venue", "nowhere"): "halted", ("pair", "other"): "halted", ("category", "art"): "halted"}
-    assert isinstance(gate(standing), Grant)
+    elsewhere = Standing()
+    for other in (("venue", "nowhere"), ("pair", "other"), ("category", "art")):
+        elsewhere.halts.say(*other, "halted")
+    assert isinstance(gate(elsewhere), Grant)
 
 
 def _with_cost(micros, instrument="kalshi:OTHER", category="sports", venue="kalshi"):
@@ -158,9 +160,9 @@ def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or
         return gate_order(standing, slot, source, 500_000, CONTRACT, pair_id="pair", spare=0, cash=cash)
 
     standing = Standing()
-    standing.trading["all", ""] = "reduce_only"
+    standing.halts.say("all", "", "reduce_only")
     assert ask(standing, hedge) == ask(standing, sale) == ""
-    standing.trading["all", ""] = "halted"
+    standing.halts.say("all", "", "halted")
     assert ask(standing, hedge) == ask(standing, sale) == "halted"
     assert ask(Standing(), hedge, cash=500_000) == "cash"
     assert ask(Standing(), sale, cash=0) == ""
