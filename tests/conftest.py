@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.local.clickhouse import ClickHouseServer
 from deploy.local.kafka import KafkaServer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECORDINGS = REPOSITORY.parent / "shared"
+
+# No example has a time limit: on a busy machine that would test the machine.
+settings.register_profile("crossbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("crossbook")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
