@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 from confluent_kafka import Message, TopicPartition
 
+from crossbook.domain.dead_letters import dead_letter
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, LogError
 from crossbook.runtime.kafka import (
@@ -70,7 +71,6 @@ URGENT = (OrderRequested, ControlApplied)
 WAITING_MAX = 20_000
 WAITING_LOW = 5_000
 BROKER_WAIT_S = 5.0
-DEADLETTER_BYTES_MAX = 65_536
 INPUTS = ("market", "signals", "intents", "leadlag")
 #: Advice is read again from this far before the end of a partition of `leadlag`: what counted before a restart counts after it.
 ADVICE_RECORDS = 500
@@ -400,15 +400,8 @@ class Execute:
         return offsets
 
     def _dead_letter(self, source: str, number: int, offset: int, value: bytes, error: str) -> None:
-        self._letters.append(
-            DeadLetter(
-                ts_ns=now_ns(),
-                stage=STAGE,
-                source=source,
-                partition=number,
-                offset=offset,
-                error=error,
-                payload=value[:DEADLETTER_BYTES_MAX],
-            )
+        letter = dead_letter(
+            ts_ns=now_ns(), stage=STAGE, source=source, partition=number, offset=offset, error=error, payload=value
         )
-        _log.warning("execute.unreadable", source=source, partition=number, offset=offset, error=error)
+        self._letters.append(letter)
+        _log.warning("execute.unreadable", source=source, partition=number, offset=offset, error=letter.error)

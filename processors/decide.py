@@ -12,6 +12,7 @@ import time
 import structlog
 from confluent_kafka import Message, TopicPartition
 
+from crossbook.domain.dead_letters import dead_letter
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, LogError
 from crossbook.runtime.kafka import (
@@ -31,7 +32,7 @@ from processors.decide_settings import announcement, as_configured
 from processors.errors import CodeDigestError
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
-from schemas.records import DeadLetter, EdgeStatistics, TopOfBook, Watermark
+from schemas.records import EdgeStatistics, TopOfBook, Watermark
 from schemas.topics import TOPICS
 
 BATCH_RECORDS = 500
@@ -43,7 +44,6 @@ HELD_S = 0.025
 MAY_WAIT = (TopOfBook, EdgeStatistics, Watermark)
 POLL_S = 0.1
 BROKER_WAIT_S = 5.0
-DEADLETTER_BYTES_MAX = 65_536
 
 _log = structlog.get_logger(stage=STAGE)
 
@@ -188,14 +188,14 @@ class Decide:
             self._checkpointed[number] = at
 
     def _dead_letter(self, message: Message, error: SchemaError) -> None:
-        letter = DeadLetter(
+        letter = dead_letter(
             ts_ns=now_ns(),
             stage=STAGE,
             source=self._market,
             partition=message.partition(),
             offset=message.offset(),
             error=str(error),
-            payload=(message.value() or b"")[:DEADLETTER_BYTES_MAX],
+            payload=message.value() or b"",
         )
-        self._plain.send("deadletter", letter, key=STAGE)
-        _log.warning("decide.unreadable", partition=message.partition(), offset=message.offset(), error=str(error))
+        self._plain.send_patiently("deadletter", letter, key=STAGE)
+        _log.warning("decide.unreadable", partition=letter.partition, offset=letter.offset, error=letter.error)

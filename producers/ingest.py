@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import structlog
 
+from crossbook.domain.dead_letters import dead_letter
 from crossbook.domain.errors import SymbolError
 from crossbook.domain.venues import KALSHI, POLYMARKET, parse_instrument_id
 from crossbook.runtime.clock import now_ns
@@ -255,10 +256,7 @@ class Ingest:
         if refusal in self._refused:
             return
         self._refused.add(refusal)
-        letter = DeadLetter(
-            ts_ns=ts_ns, stage=STAGE, source="catalog", partition=None, offset=None, error=refusal[:500], payload=b""
-        )
-        self._dead(letter)
+        self._dead(dead_letter(ts_ns=ts_ns, stage=STAGE, source="catalog", error=refusal))
 
     async def _confirm(self, instrument_id: str) -> None:
         while (listed := self.universe.instruments.get(instrument_id)) and instrument_id not in self.universe.settled:
@@ -288,14 +286,14 @@ class Ingest:
                 case PairRevoked():
                     self._do(self.universe.revoke(word.record.pair_id, word.record.reason, self.stamp()))
                 case None:
-                    letter = DeadLetter(
+                    letter = dead_letter(
                         ts_ns=self.stamp(),
                         stage=STAGE,
                         source="control",
                         partition=0,
                         offset=word.offset,
                         error="no record of the contract",
-                        payload=word.payload[:65_536],
+                        payload=word.payload,
                     )
                     self._dead(letter)
                 case _:

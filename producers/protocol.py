@@ -14,14 +14,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from crossbook.domain.dead_letters import dead_letter
 from crossbook.domain.grid import PriceGrid
 from producers.errors import WireDriftError
 from producers.mirror import BookMirror
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, FeedState, FeedStatus, InstrumentListed, Record, Venue
 
 STAGE = "producers"
-#: Dead letters are cut here (schema of DeadLetter).
-PAYLOAD_MAX = 65_536
 SECOND_NS = 1_000_000_000
 #: An invalid book is asked for again after this, doubling up to the maximum.
 RETRY_FIRST_NS = SECOND_NS
@@ -163,15 +162,7 @@ class SocketProtocol(ABC):
 
     def _dead(self, kind: str, error: str, frame: bytes, ts_ns: int) -> DeadLetter:
         self.counters[f"dead.{kind}"] += 1
-        return DeadLetter(
-            ts_ns=ts_ns,
-            stage=STAGE,
-            source=self.feed,
-            partition=None,
-            offset=None,
-            error=f"{kind}: {error}"[:500],
-            payload=frame[:PAYLOAD_MAX],
-        )
+        return dead_letter(ts_ns=ts_ns, stage=STAGE, source=self.feed, error=f"{kind}: {error}", payload=frame)
 
 
 class VenueProtocol(SocketProtocol):

@@ -6,6 +6,7 @@ stands on a topic where its type has no business, becomes a dead letter.
 
 from typing import Any, NamedTuple
 
+from crossbook.domain.dead_letters import PAYLOAD_BYTES_MAX
 from projections.activity import COLUMNS as ACTIVITY_COLUMNS
 from projections.activity import TABLE as ACTIVITY_TABLE
 from projections.activity import ActivityCounter
@@ -17,7 +18,7 @@ from schemas.topics import TOPICS
 
 
 class Unusable(NamedTuple):
-    """A record that no table can take, and why."""
+    """A record that no table can take, and why; of its bytes only what a dead letter keeps."""
 
     topic: str
     partition: int
@@ -53,12 +54,12 @@ class Batch:
         try:
             record = self._codec.decode(payload)
         except SchemaError as error:
-            self.unusable.append(Unusable(topic, partition, offset, str(error), payload))
+            self.unusable.append(Unusable(topic, partition, offset, str(error), payload[:PAYLOAD_BYTES_MAX]))
             return
         cls = type(record)
         if cls not in self._allowed[topic]:
             why = f"{cls.__name__} has no business on {topic}; it holds {', '.join(TOPICS[topic].records)}"
-            self.unusable.append(Unusable(topic, partition, offset, why, payload))
+            self.unusable.append(Unusable(topic, partition, offset, why, payload[:PAYLOAD_BYTES_MAX]))
         elif isinstance(record, BookDelta | BookSnapshot | PublicTrade | ReferencePrice):
             self._activity.add(record, partition, offset)
         elif (handler := HANDLERS.get(cls)) is not None:

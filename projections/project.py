@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from crossbook.domain.dead_letters import dead_letter
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, LogError
 from crossbook.runtime.kafka import RecordProducer, offset_range, open_consumer, poll_batch, wait_for_broker
@@ -27,7 +28,7 @@ from projections.errors import ClickHouseAwayError
 from projections.rows import PROJECTED, TABLE_COLUMNS, Coordinates, to_row
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
-from schemas.records import DeadLetter, LogOpened
+from schemas.records import LogOpened
 from schemas.topics import TOPICS, Spread
 
 GROUP = "project"
@@ -35,6 +36,8 @@ GROUP = "project"
 FETCH_MIN_BYTES = 2_000_000
 FETCH_WAIT_MS = 400
 POLL_S = 0.1
+#: Unusable records of one batch: their dead letters, 64 KiB each, must fit the producer's buffer and memory.
+UNUSABLE_MAX = 500
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 #: `market` opens with LogOpened; this many records without one mean that it is no log of ours.
@@ -157,7 +160,8 @@ class Projector:
                 batch.add(self._names[topic], partition, offset, message.timestamp()[1], message.value() or b"")
             if messages:
                 heard_at = now
-            due = batch.records >= self._batch_records or now - written_at >= self._interval_s
+            full = batch.records >= self._batch_records or len(batch.unusable) >= UNUSABLE_MAX
+            due = full or now - written_at >= self._interval_s
             if batch.records and due:
                 self._write(consumer, batch)
                 written_at = time.monotonic()
@@ -189,24 +193,27 @@ class Projector:
             self._log.error("project.unusable", topic=record.topic, offset=record.offset, error=record.error)
             if record.topic == "deadletter":
                 continue  # a dead letter about a dead letter would never end
-            self._letters.send(
-                "deadletter",
-                DeadLetter(
-                    ts_ns=now_ns(),
-                    stage="project",
-                    source=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    error=record.error,
-                    payload=record.payload,
-                ),
-                key="project",
+            letter = dead_letter(
+                ts_ns=now_ns(),
+                stage="project",
+                source=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=record.error,
+                payload=record.payload,
             )
-        while self._letters.waiting and not self._stop.is_set():
+            self._until_taken(lambda letter=letter: self._letters.send_patiently("deadletter", letter, key="project"))  # type: ignore[misc]  # bound now
+        self._until_taken(lambda: self._letters.flush(1.0))
+
+    def _until_taken(self, action: Callable[[], None]) -> None:
+        """Repeat until the broker took it, or until told to stop: what is not taken then is read again."""
+        while not self._stop.is_set():
             try:
-                self._letters.flush(1.0)
+                action()
             except BrokerAwayError:
                 self._log.warning("project.broker_away", waiting=self._letters.waiting)
+            else:
+                return
 
     def _patiently(self, action: Callable[[], Result]) -> Result | None:
         """Repeat until ClickHouse did it; None when told to stop before."""

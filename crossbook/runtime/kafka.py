@@ -151,6 +151,19 @@ class RecordProducer:
             raise _translate(error, f"a record of {len(value)} bytes for {topic}") from error
         self._metrics.produced.labels(topic).inc()
 
+    def send_patiently(self, topic: str, record: Record, *, key: str | None = None, partition: int = -1) -> None:
+        """Queue a record; when the buffer is full, wait until the broker has taken what is in it.
+
+        Raises:
+            BrokerAwayError: it did not within the time of a call; the record was not queued.
+            StageError: an earlier record was refused by the broker.
+        """
+        try:
+            self.send(topic, record, key=key, partition=partition)
+        except BufferFullError:
+            self.flush()
+            self.send(topic, record, key=key, partition=partition)
+
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         if error is None:
             self.delivered += 1

@@ -18,6 +18,8 @@ from confluent_kafka import Consumer, DeserializingConsumer, Producer, TopicPart
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 
+from crossbook.domain.dead_letters import PAYLOAD_BYTES_MAX
+from crossbook.runtime.kafka import RECORD_BYTES_MAX
 from schemas.records import ControlApplied, DeadLetter, IntentSeen, OrderRequested, PairDelisted, Record
 from schemas.topics import TOPICS
 from tests.integration.audit import Audit
@@ -285,25 +287,40 @@ def test_a_pair_is_approved_and_revoked(folder: Path, stack: Stack, log: Log) ->
 
 
 def test_garbage_of_strangers_is_dead_lettered_and_life_goes_on(folder: Path, stack: Stack, log: Log) -> None:
-    """On `market` it is an event that changes nothing. On topics that decide writes alone it is told as what it is: too much."""
-    producer = Producer({"bootstrap.servers": log.kafka.bootstrap})
-    values = (b"no record", b"\x00\x00\x0f\xff\xff\x02")
+    """On `market` it is an event that changes nothing. On topics that decide writes alone it is told as what it is: too much.
+
+    The last is as large as a record may be: what is said of it must be smaller, or it would stop whoever says it.
+    """
+    producer = Producer({"bootstrap.servers": log.kafka.bootstrap, "message.max.bytes": RECORD_BYTES_MAX})
+    values = (b"no record", b"\x00\x00\x0f\xff\xff\x02", b"\x00" * (RECORD_BYTES_MAX - 1_024))
+    kept = [value[:PAYLOAD_BYTES_MAX] for value in values]
+    before = {name: (row["pid"], row["restarts"]) for name, row in stack.status().items()}
 
     def letters(source: str, stage: str) -> list[bytes]:
         found = (r for r in log.records("deadletter") if isinstance(r, DeadLetter))
-        return [r.payload for r in found if (r.source, r.stage) == (PREFIX + source, stage)]
+        return [r.payload for r in found if (r.source, r.stage) == (source, stage)]
 
     def write(topic: str) -> None:
         for value in values:
             producer.produce(PREFIX + topic, value, partition=0)
         assert producer.flush(10) == 0
 
+    def told(source: str, *stages: str) -> None:
+        for stage in stages:
+            wait_until(f"letters of {stage}", lambda stage=stage: letters(source, stage) == kept, pause_s=0.2)
+
     write("market")
-    wait_until("decide's letters", lambda: letters("market", "decide") == list(values), pause_s=0.2)
+    told(f"{PREFIX}market", "decide")
+    told("market", "project")
     assert answer(folder, "verify")["mismatches"] == 0
-    for topic in ("signals", "intents"):
+    for topic in ("signals", "intents", "leadlag", "control"):
         write(topic)
-        wait_until("execute's letters", lambda topic=topic: letters(topic, "execute") == list(values), pause_s=0.2)
+        told(f"{PREFIX}{topic}", "execute")
+        told(topic, "project")
+    told("control", "producers")
+    signals = log.end("signals")
+    wait_until("leadlag to read on", lambda: log.committed("leadlag", "signals") > signals, pause_s=0.2)
+    assert {name: (row["pid"], row["restarts"]) for name, row in stack.status().items()} == before
     seen = sum(isinstance(r, IntentSeen) for r in log.records("orders"))
     wait_until(
         "an intent to reach the executor", lambda: sum(isinstance(r, IntentSeen) for r in log.records("orders")) > seen
