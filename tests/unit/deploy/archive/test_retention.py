@@ -8,6 +8,7 @@ import pytest
 from deploy.archive.errors import ArchiveDamagedError, RetentionError
 from deploy.archive.retention import Dropped, describe, droppable
 from deploy.archive.write import write_archive
+from executors.checkpoint import FORMAT_VERSION
 from executors.code_digest import execution_digest
 from processors.checkpoint import to_records
 from processors.code_digest import decision_digest
@@ -87,7 +88,7 @@ def reach(offset, position, log_id=LOG_ID):
     lanes = [{"partition": 0, "market": {"base_offset": 0, "position": position, "books": []}, "venue": {}}]
     payload = {"portfolio": "p", "log_id": log_id, "offsets": {"market": {"0": offset}}, "lanes": lanes, "state": {}}
     return Checkpoint(
-        stage="execute", log_id=log_id, partition=0, position=77, format_version=1, code_digest=execution_digest(), chunk=0,
+        stage="execute", log_id=log_id, partition=0, position=77, format_version=FORMAT_VERSION, code_digest=execution_digest(), chunk=0,
         chunks=1, payload=json.dumps(payload).encode(),
     )  # fmt: skip
 
