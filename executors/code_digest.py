@@ -14,6 +14,7 @@ EXECUTION_MODULES: Final = (
     "advice",
     "checkpoint",
     "choice",
+    "depth",
     "engine",
     "fold",
     "image",

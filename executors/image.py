@@ -12,12 +12,13 @@ import msgspec
 
 from crossbook.domain.book import BookSide
 from crossbook.domain.market_image import MarketImage, market_image, restore_market
+from executors.depth import TakenDepth, TakenLevel
 from executors.errors import CheckpointError
 from executors.fold import ExecutorState
 from executors.halts import Halts
 from executors.lane import Lane
 from executors.ledger import Account, Ledger, Place, Position, Reservation
-from executors.paper import PaperVenue, _Memory, _Order
+from executors.paper import PaperVenue, _Order
 from executors.risk import Period, Standing
 from executors.terms import PaperTerms, Terms
 from executors.trade import Trade
@@ -124,8 +125,9 @@ class LevelImage(msgspec.Struct, frozen=True):
     instrument_id: str
     side: BookSide
     price_micros: int
-    available_micros: int
-    displayed_micros: int
+    left_micros: int
+    largest_micros: int
+    taken_micros: int
 
 
 class HeldImage(msgspec.Struct, frozen=True):
@@ -284,8 +286,7 @@ def _put(thing: object, name: str, value: object) -> None:
 # Venue
 
 _Due: TypeAlias = tuple[int, int, int, _Order | OrderReport]
-_VENUE: Final = ("_market", "_queue", "_number", "_early", "_waiting", "_memory", "_held", "_floor_ns")
-_MEMORY: Final = ("available", "displayed")
+_VENUE: Final = ("_market", "_queue", "_number", "_early", "_waiting", "_taken", "_held", "_floor_ns")
 
 
 def venue_image(venue: PaperVenue) -> VenueImage:
@@ -297,11 +298,7 @@ def venue_image(venue: PaperVenue) -> VenueImage:
         queue=tuple(map(_due_image, sorted(held["_queue"], key=_place_in_queue))),
         early=tuple(map(_due_image, held["_early"])),
         waiting={key: tuple(map(_order_image, orders)) for key, orders in held["_waiting"].items()},
-        levels=tuple(
-            LevelImage(instrument_id, side, price, *(_opened(level, _MEMORY)[name] for name in _MEMORY))
-            for instrument_id, levels in held["_memory"].items()
-            for (side, price), level in levels.items()
-        ),
+        levels=tuple(LevelImage(instrument_id, *level, *known) for instrument_id, level, known in held["_taken"]),
         held=tuple(
             HeldImage(instrument_id, outcome, quantity) for (instrument_id, outcome), quantity in held["_held"].items()
         ),
@@ -310,17 +307,17 @@ def venue_image(venue: PaperVenue) -> VenueImage:
 
 def restore_venue(venue: PaperVenue, image: VenueImage) -> None:
     """Bring a fresh paper venue to where the image stands; its market is restored apart."""
-    memory: dict[str, dict[tuple[BookSide, int], _Memory]] = {}
+    taken = TakenDepth()
     for one in image.levels:
-        level = _Memory(one.available_micros, one.displayed_micros)
-        memory.setdefault(one.instrument_id, {})[one.side, one.price_micros] = level
+        known = TakenLevel(one.left_micros, one.largest_micros, one.taken_micros)
+        taken.restore(one.instrument_id, (one.side, one.price_micros), known)
     values = {
         "_number": image.number,
         "_floor_ns": image.floor_ns,
         "_queue": [_due(one) for one in image.queue],  # sorted, so it is a heap
         "_early": [_due(one) for one in image.early],
         "_waiting": {key: [_order(one) for one in orders] for key, orders in image.waiting.items()},
-        "_memory": memory,
+        "_taken": taken,
         "_held": {(one.instrument_id, one.outcome): one.quantity_micros for one in image.held},
     }
     for name, value in values.items():

@@ -2,9 +2,9 @@
 
 Decides fills, from displayed depth: an order arrives at request time + decide, wire and taker delay, and meets the first book at
 or after that; it is never matched at the position that caused it. A streaming book fills it if it is usable; a polled one only
-at its next poll, never at the row that triggered. What we took is gone until the level disappears or more is displayed than
-before; a new poll of the same resting order grants nothing. Must never read a clock, draw a number or see the trade behind an
-order: its answers are a function of market, requests and terms, so they are equal at any speed.
+at its next poll, never at the row that triggered. What we took stays taken (`executors.depth`); a new poll of the same resting order
+grants nothing. Must never read a clock, draw a number or see the trade behind an order: its answers are a function of market,
+requests and terms, so they are equal at any speed.
 
 Semantics kept: Kalshi charges by an accumulator an order and its fills are final; Polymarket charges a fill, and a fill is
 provisional until mined (`finality_ms`). Both take quantities in shares here (the real Polymarket takes dollars for an immediate
@@ -15,7 +15,7 @@ vanished for a hedge stays gone for its later attempts, as it would.
 
 import hashlib
 import heapq
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from typing import Final, NamedTuple
 
 from crossbook.domain.book import BookSide
@@ -25,6 +25,7 @@ from crossbook.domain.grid import PriceGrid
 from crossbook.domain.market_state import MarketState
 from crossbook.domain.money import MICROS
 from crossbook.domain.venues import POLYMARKET
+from executors.depth import TakenDepth
 from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms, Quantiles, at_quantile
 from executors.trade import floor_step
 from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderStatus, Outcome
@@ -67,16 +68,6 @@ class _Take(NamedTuple):
     quantity: int
 
 
-class _Memory:
-    """What is left of a level that we took from: `available`, and the size last displayed."""
-
-    __slots__ = ("available", "displayed")
-
-    def __init__(self, available: int, displayed: int) -> None:
-        self.available = available
-        self.displayed = displayed
-
-
 class PaperVenue:
     """Both venues, simulated for the instruments of one partition of `market`. An order keeps the terms it was sent under."""
 
@@ -88,7 +79,7 @@ class PaperVenue:
             tuple[int, int, int, _Order | OrderReport]
         ] = []  # requested at the position that is being folded
         self._waiting: dict[str, list[_Order]] = {}
-        self._memory: dict[str, dict[tuple[BookSide, int], _Memory]] = {}
+        self._taken = TakenDepth()
         self._held: dict[tuple[str, Outcome], int] = {}
         self._floor_ns = 0
 
@@ -112,7 +103,7 @@ class PaperVenue:
     @property
     def consumed(self) -> Container[str]:
         """Instruments whose books we took depth from, as it stands at any time: a change of such a book matters."""
-        return self._memory
+        return self._taken
 
     def begin(self, change: Change, floor_ns: int) -> None:
         """A record of `market` was folded; `floor_ns` is the stream time before it."""
@@ -120,8 +111,10 @@ class PaperVenue:
         for entry in self._early:
             heapq.heappush(self._queue, entry)
         self._early.clear()
-        if change.kind == "book" and change.instrument_id in self._memory:
-            self._recall(change.instrument_id)
+        if change.kind == "book" and change.instrument_id in self._taken:
+            state = self._market.books[change.instrument_id]  # type: ignore[index]  # what was taken from has a name
+            if state.valid:
+                self._taken.recall(state.instrument_id, state.book.size_at)
         if self._waiting:
             self._revisit()
 
@@ -235,7 +228,8 @@ class PaperVenue:
         key = (request.instrument_id, request.outcome)
         cumulative = 0
         for take in takes:
-            self._remember(request.instrument_id, take, book)
+            level = (take.side, take.yes_price)
+            self._taken.take(request.instrument_id, level, take.quantity, book.book.size_at(*level))
             cumulative += take.quantity
             self._held[key] = self._held.get(key, 0) + (take.quantity if request.side == "buy" else -take.quantity)
             order.fills += 1
@@ -253,15 +247,13 @@ class PaperVenue:
         buying, outcome = request.side == "buy", request.outcome
         levels = book.book.levels_to_buy(outcome) if buying else book.book.levels_to_sell(outcome)
         side: BookSide = "ask" if buying == (outcome == "yes") else "bid"
-        memory = self._memory.get(request.instrument_id, {})
         takes: list[_Take] = []
         for price, size in levels:
             if not wanted or (price > request.price_limit_micros if buying else price < request.price_limit_micros):
                 break
             yes_price = price if outcome == "yes" else MICROS - price
-            known = memory.get((side, yes_price))
-            available = size if known is None else min(known.available, size)
-            quantity = floor_step(min(available, wanted), step)
+            left = self._taken.left(request.instrument_id, (side, yes_price), size)
+            quantity = floor_step(min(left, wanted), step)
             if quantity:
                 takes.append(_Take(side, yes_price, price, quantity))
                 wanted -= quantity
@@ -275,42 +267,14 @@ class PaperVenue:
         state = self._market.books.get(instrument_id)
         if state is None:
             return None, None
-        book, memory = state.book, self._memory.get(instrument_id)
-        if not memory:
+        book = state.book
+        if instrument_id not in self._taken:
             return book.best_bid, book.best_ask
         levels = book.levels()
         bids = zip(levels.bid_prices, levels.bid_sizes, strict=True)
         asks = zip(levels.ask_prices, levels.ask_sizes, strict=True)
-        return _first_left("bid", bids, memory), _first_left("ask", asks, memory)
-
-    # Consumed depth
-
-    def _remember(self, instrument_id: str, take: _Take, book: BookState) -> None:
-        memory = self._memory.setdefault(instrument_id, {})
-        known = memory.get((take.side, take.yes_price))
-        if known is None:
-            displayed = book.book.size_at(take.side, take.yes_price)
-            memory[take.side, take.yes_price] = _Memory(displayed - take.quantity, displayed)
-        else:
-            known.available -= take.quantity
-
-    def _recall(self, instrument_id: str) -> None:
-        """Bring the memory of an instrument up to what its book displays now."""
-        book = self._market.books[instrument_id]
-        if not book.valid:
-            return
-        memory = self._memory[instrument_id]
-        for key, level in list(memory.items()):
-            size = book.book.size_at(*key)
-            if size > level.displayed:
-                level.available += size - level.displayed
-            else:
-                level.available = min(level.available, size)
-            level.displayed = size
-            if not size or level.available >= size:
-                del memory[key]
-        if not memory:
-            del self._memory[instrument_id]
+        first_left = self._taken.first_left
+        return first_left(instrument_id, "bid", bids), first_left(instrument_id, "ask", asks)
 
     # Reports
 
@@ -401,17 +365,6 @@ def _drawn_ns(terms: PaperTerms, kind: str, order_id: str, quantiles: Quantiles,
         return constant_ms * NS_PER_MS
     digest = hashlib.sha256(f"{terms.seed}:{kind}-latency:{order_id}".encode()).digest()
     return at_quantile(quantiles, int.from_bytes(digest[:8], "big") % MICROS)
-
-
-def _first_left(
-    side: BookSide, levels: Iterable[tuple[int, int]], memory: dict[tuple[BookSide, int], _Memory]
-) -> tuple[int, int] | None:
-    for price, size in levels:
-        known = memory.get((side, price))
-        left = size if known is None else min(known.available, size)
-        if left > 0:
-            return price, left
-    return None
 
 
 def _vanishes(request: OrderRequested, terms: PaperTerms) -> bool:

@@ -140,8 +140,8 @@ def describe(settings: BacktestSettings, paper: PaperTerms, positions: Positions
         Model(
             "consumed_depth",
             "remembered",
-            "what we took is gone until the level disappears or displays more than before; a new poll of the same resting order "
-            "grants nothing",
+            "what we took is gone until the level displays more than ever since, which alone is new, or has been empty; a new poll "
+            "of the same resting order grants nothing",
         ),
         Model(
             "matching",

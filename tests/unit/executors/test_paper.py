@@ -162,7 +162,34 @@ def test_a_partial_take_leaves_its_rest():
     floor.run(100)
     floor.feed(delta(KA, T0 + 100 * MS, 2, asks=[(410_000, 4 * CONTRACT)]))  # others took one of five; two were ours
     floor.send(quantity_micros=9 * CONTRACT, price_limit_micros=410_000)
-    assert shape(floor.run(200))[0] == ("partially_filled", 3 * CONTRACT, 410_000)
+    assert shape(floor.run(200))[0] == ("partially_filled", 2 * CONTRACT, 410_000)
+
+
+@pytest.mark.parametrize("delivery", ["streaming", "polled"])
+def test_a_level_that_flickers_or_that_others_took_from_gives_nothing_back(delivery):
+    """Sixty of a hundred are ours: whatever the level displays below its largest size, and then again, is none of ours."""
+
+    def show(sequence, size):
+        at = T0 + sequence * 300 * MS
+        floor.feed(book(asks=[(410_000, size * CONTRACT)], delivery=delivery, sequence=sequence, ts_ns=at))
+
+    floor = Floor(book(asks=[(410_000, 100 * CONTRACT)], delivery=delivery))
+    floor.send(quantity_micros=60 * CONTRACT)
+    floor.run(200)
+    show(2, 100)
+    floor.run(800)
+    assert sum(r.last_quantity_micros for r in floor.reports) == 60 * CONTRACT
+    show(3, 40)
+    assert floor.venue.tops(KA)[1] is None, "of a hundred we took sixty and others sixty"
+    show(4, 100)
+    assert floor.venue.tops(KA)[1] is None
+    show(5, 130)
+    assert floor.venue.tops(KA)[1] == (410_000, 30 * CONTRACT)
+    floor.send(quantity_micros=60 * CONTRACT)
+    floor.run(1_700)
+    show(6, 130)
+    floor.run(2_000)
+    assert sum(r.last_quantity_micros for r in floor.reports) == 90 * CONTRACT
 
 
 def test_a_polled_book_fills_on_a_later_row_and_that_row_grants_no_refill():
