@@ -19,6 +19,7 @@ DECISION_MODULES: Final = (
     "processors.decide_partition",
     "processors.decide_state",
     "processors.edges",
+    "processors.legs",
 )
 
 

@@ -375,6 +375,8 @@ def _intend(
     """
     now = state.market.clock.now_ns
     least = configured.min_edge_micros
+    if terms.payout_micros - levels_a[0][0] - levels_b[0][0] < least:
+        return  # not even the best levels leave that before fees
     if evaluation.net_per_contract_micros < least:
         narrower = evaluate(terms, levels_a, levels_b, now, marginal_micros=least)
         if isinstance(narrower, Refused):

@@ -4,20 +4,19 @@ Decides the quantity worth taking from the displayed depth and the exact waterfa
 assume a payout, a fee schedule or a payout date that is not known (the package is then refused by name), or look at time
 other than the `now_ns` it is given.
 
-The walk: both depths are cut where a price of either leg changes. A stretch is taken while what it adds to the net (payout less
-prices, exact fees, currency and lock-up; not gas, which is paid once) is above zero; the quantity is floored to a multiple of both
-quantity steps. Prices only worsen along the walk, and faster than any fee p(1-p) can fall, so the first stretch that adds nothing
-ends it. On one-level books the walk takes the displayed size.
+The walk: of all multiples of both quantity steps that both depths hold, the one that leaves the most is taken (payout less prices,
+exact fees, currency and lock-up; not gas, which is paid once). Fees are rounded by fill, so that a stretch can add nothing and the
+next one something, and a lot less can leave more; the walk looks past both.
 """
 
 from collections.abc import Iterator, Sequence
 from math import lcm
-from typing import Final, NamedTuple, get_args
+from typing import Final, NamedTuple, TypeAlias, get_args
 
 from crossbook.domain.book import Level
 from crossbook.domain.errors import FeeError
-from crossbook.domain.fees import FeeAccumulator
-from crossbook.domain.money import MICROS, ceil_div, cost_micros
+from crossbook.domain.money import MICROS, ceil_div
+from processors.legs import BOUND_SCALE, LegPricer
 from schemas.records import (
     FeeSchedule,
     FrictionPack,
@@ -30,6 +29,14 @@ from schemas.records import (
 )
 
 YEAR_NS: Final = 365 * 86_400 * 1_000_000_000
+#: Quantities priced at most, downwards and upwards. Only where a contract leaves less than a hundredth of a cent do the bounds need
+#: more, and all that such a quantity could still win is one rounding.
+TRIES_MAX: Final = 1_000
+NO_CAP: Final = 2**63 - 1
+#: Quantities above `start`, up to `end`, that end in one level of each leg: (start, end, slope, what `start` may leave at most, indexes).
+_Stretch: TypeAlias = tuple[int, int, int, int, int, int]
+#: Cost and fee of leg a, cost and fee of leg b.
+_Legs: TypeAlias = tuple[int, int, int, int]
 
 #: What is bought at instrument_a and instrument_b.
 OUTCOMES: Final[dict[Package, tuple[Outcome, Outcome]]] = {
@@ -185,61 +192,55 @@ def make_terms(
     )
 
 
-class _LegWalk:
-    """Cost and fees of one leg at growing quantities; each level walked through is one fill of one order."""
-
-    __slots__ = ("_accumulator", "_cost", "_done", "_fee", "_index", "_levels")
-
-    def __init__(self, levels: Sequence[Level], schedule: FeeSchedule) -> None:
-        self._levels = levels
-        self._accumulator = FeeAccumulator(schedule)
-        self._index = 0
-        self._done = 0  # quantity of the levels walked through wholly
-        self._cost = 0
-        self._fee = 0
-
-    def to(self, quantity_micros: int) -> tuple[int, int, int]:
-        """(worst price, cost, fee) of a quantity that is displayed and not below the last one."""
-        price, size = self._levels[self._index]
-        while quantity_micros > self._done + size:
-            self._cost += cost_micros(price, size)
-            self._fee += self._accumulator.fill(price, size, "buy", "taker").net_micros
-            self._done += size
-            self._index += 1
-            price, size = self._levels[self._index]
-        part = quantity_micros - self._done
-        fee = self._accumulator.copy().fill(price, part, "buy", "taker").net_micros
-        return price, self._cost + cost_micros(price, part), self._fee + fee
-
-
 class _Pricer:
-    """Waterfalls of one package at growing quantities."""
+    """Waterfalls of one package at any quantity."""
 
-    __slots__ = ("_gross_top", "_lockup_numerator", "_terms", "_walk_a", "_walk_b")
+    __slots__ = ("_gross_top", "_terms", "leg_a", "leg_b", "lockup_numerator")
 
     def __init__(self, terms: Terms, levels_a: Sequence[Level], levels_b: Sequence[Level], now_ns: int) -> None:
         self._terms = terms
-        self._walk_a = _LegWalk(levels_a, terms.schedule_a)
-        self._walk_b = _LegWalk(levels_b, terms.schedule_b)
-        self._lockup_numerator = terms.lockup_ppm_per_year * max(terms.ts_payout_ns - now_ns, 0)
+        self.leg_a = LegPricer(levels_a, terms.schedule_a)
+        self.leg_b = LegPricer(levels_b, terms.schedule_b)
+        self.lockup_numerator = terms.lockup_ppm_per_year * max(terms.ts_payout_ns - now_ns, 0)
         self._gross_top = gross_at_top(terms, levels_a[0], levels_b[0])
 
-    def price(self, quantity_micros: int) -> Evaluation:
+    def price_at(self, quantity_micros: int) -> Evaluation:
+        """The waterfall of a quantity that is displayed."""
+        index_a, index_b = (leg.index_of(quantity_micros) for leg in (self.leg_a, self.leg_b))
+        return self.price(index_a, index_b, quantity_micros, self.legs(index_a, index_b, quantity_micros))
+
+    def legs(self, index_a: int, index_b: int, quantity_micros: int) -> _Legs:
+        """Cost and fee of both legs at a quantity that ends in these levels."""
+        return *self.leg_a.at(index_a, quantity_micros), *self.leg_b.at(index_b, quantity_micros)
+
+    def left(self, quantity_micros: int, legs: _Legs) -> int:
+        """Net before gas of a quantity with these costs and fees."""
         terms = self._terms
-        price_a, cost_a, fee_a = self._walk_a.to(quantity_micros)
-        price_b, cost_b, fee_b = self._walk_b.to(quantity_micros)
+        cost_a, fee_a, cost_b, fee_b = legs
+        cost = cost_a + cost_b
+        left = terms.payout_micros * quantity_micros // MICROS - cost - fee_a - fee_b
+        if terms.currency_ppm:
+            left -= ceil_div(cost * terms.currency_ppm, MICROS)
+        if self.lockup_numerator:
+            left -= ceil_div(cost * self.lockup_numerator, MICROS * YEAR_NS)
+        return left
+
+    def price(self, index_a: int, index_b: int, quantity_micros: int, legs: _Legs) -> Evaluation:
+        """The waterfall of a quantity that ends in these levels, with these costs and fees."""
+        terms = self._terms
+        cost_a, fee_a, cost_b, fee_b = legs
         cost = cost_a + cost_b
         return Evaluation(
             quantity_micros,
-            price_a,
-            price_b,
+            self.leg_a.levels[index_a][0],
+            self.leg_b.levels[index_b][0],
             cost_a,
             cost_b,
             terms.payout_micros * quantity_micros // MICROS,
             fee_a,
             fee_b,
             terms.gas_micros + ceil_div(cost * terms.currency_ppm, MICROS),
-            ceil_div(cost * self._lockup_numerator, MICROS * YEAR_NS),
+            ceil_div(cost * self.lockup_numerator, MICROS * YEAR_NS),
             self._gross_top,
         )
 
@@ -259,31 +260,23 @@ def evaluate(
     *,
     marginal_micros: int = 0,
 ) -> Evaluation | Refused:
-    """Walk both depths (levels to buy, best first) while each stretch adds more than zero.
+    """The quantity of both depths (levels to buy, best first) that leaves the most; of equal ones the smallest.
 
-    With `marginal_micros` above zero a stretch must add at least that much a contract. If already the first stretch does
-    not, that stretch is priced, so that the waterfall shows why. Refused if nothing is displayed, or if a venue's fee rule
-    does not know such a fill.
+    With `marginal_micros` above zero every contract must add that much: what is made largest is the net less that amount a
+    contract, and of equal quantities the largest is taken. If no quantity adds anything, the first stretch is priced, so that the
+    waterfall shows why. Refused if nothing is displayed, or if a venue's fee rule does not know such a fill.
     """
     if not levels_a or not levels_b:
         return Refused("no_depth")
     pricer = _Pricer(terms, levels_a, levels_b, now_ns)
-    taken: Evaluation | None = None
-    variable_net = 0
     try:
-        for quantity in _stretches(levels_a, levels_b, terms.step_micros):
-            wider = pricer.price(quantity)
-            net = wider.net_micros + terms.gas_micros
-            added = net - variable_net
-            width = quantity if taken is None else quantity - taken.quantity_micros
-            enough = added * MICROS >= marginal_micros * width if marginal_micros > 0 else added > 0
-            if not enough:
-                return wider if taken is None else taken
-            taken = wider
-            variable_net = net
+        best = _Walk(terms, pricer, marginal_micros, NO_CAP, NO_CAP).best()
+        if best is not None:
+            return best
+        first = _first_quantity(levels_a, levels_b, terms.step_micros)
+        return pricer.price_at(first) if first else Refused("no_depth")
     except FeeError as error:
         return Refused(f"fee: {error}")
-    return Refused("no_depth") if taken is None else taken
 
 
 def price_at(
@@ -291,7 +284,7 @@ def price_at(
 ) -> Evaluation | Refused:
     """Waterfall of exactly this quantity, which both depths must hold."""
     try:
-        return _Pricer(terms, levels_a, levels_b, now_ns).price(quantity_micros)
+        return _Pricer(terms, levels_a, levels_b, now_ns).price_at(quantity_micros)
     except FeeError as error:
         return Refused(f"fee: {error}")
 
@@ -304,22 +297,17 @@ def cap_quantity(
     evaluation: Evaluation,
     cost_max_micros: int,
 ) -> Evaluation | Refused:
-    """The evaluation, or that of the largest smaller quantity on the step at which no leg costs more than the cap with its fee."""
+    """The evaluation, or that of the smaller quantity that leaves the most while no leg costs more than the cap with its fee."""
     if _within(evaluation, cost_max_micros):
         return evaluation
-    step = terms.step_micros
-    low, high = 0, evaluation.quantity_micros // step  # low fits (it costs nothing), high does not
-    best: Evaluation | Refused = Refused("cost_cap")
-    while high - low > 1:
-        middle = (low + high) // 2
-        priced = price_at(terms, levels_a, levels_b, now_ns, middle * step)
-        if isinstance(priced, Refused):
-            return priced
-        if _within(priced, cost_max_micros):
-            low, best = middle, priced
-        else:
-            high = middle
-    return best
+    try:
+        pricer = _Pricer(terms, levels_a, levels_b, now_ns)
+        payable = min(leg.payable(cost_max_micros) for leg in (pricer.leg_a, pricer.leg_b))
+        quantity_max = min(payable, evaluation.quantity_micros)
+        best = _Walk(terms, pricer, 0, quantity_max, cost_max_micros).best()
+    except FeeError as error:
+        return Refused(f"fee: {error}")
+    return Refused("cost_cap") if best is None else best
 
 
 def _within(evaluation: Evaluation, cost_max_micros: int) -> bool:
@@ -329,24 +317,135 @@ def _within(evaluation: Evaluation, cost_max_micros: int) -> bool:
     )
 
 
-def _stretches(levels_a: Sequence[Level], levels_b: Sequence[Level], step_micros: int) -> Iterator[int]:
-    """Cumulative quantities, on the step, at which either leg's price changes, up to the smaller depth."""
-    last = 0
+class _Walk:
+    """Looks for the best quantity where it can be.
+
+    Without rounding, what a contract leaves is constant in a stretch (both prices the same) and falls from stretch to stretch,
+    because prices worsen faster than any fee p(1-p) can fall: the best quantity is the end of the last stretch that adds. Rounding
+    moves it by a few steps, at most by what one fill may lose or win by it. So quantities are priced from that end, first downwards,
+    then upwards, until the bound of what could still be left falls to what was found.
+    """
+
+    __slots__ = ("_best", "_cost_max", "_found", "_least", "_marginal", "_pricer", "_quantity_max", "_terms")
+
+    def __init__(
+        self, terms: Terms, pricer: _Pricer, marginal_micros: int, quantity_max_micros: int, cost_max_micros: int
+    ) -> None:
+        self._terms, self._pricer, self._marginal = terms, pricer, marginal_micros
+        self._quantity_max, self._cost_max = quantity_max_micros, cost_max_micros
+        # 10^-12 micros, as every bound here. Something must be left, or with a marginal amount at least that amount.
+        self._least = 0 if marginal_micros else 1
+        self._best = self._least - 1
+        self._found: Evaluation | None = None
+
+    def best(self) -> Evaluation | None:
+        """The waterfall of the best quantity; None when none adds anything. Raises FeeError for a fill that no rule knows."""
+        stretches = self._stretches()
+        rising: list[_Stretch] = []
+        falling: _Stretch | None = None
+        for stretch in stretches:
+            if stretch[2] <= 0:
+                falling = stretch
+                break
+            rising.append(stretch)
+        tries = TRIES_MAX
+        while rising and tries:
+            tries = self._downwards(*rising.pop(), tries)
+        tries = TRIES_MAX
+        while falling is not None and tries:
+            tries = self._upwards(*falling, tries)
+            falling = next(stretches, None) if tries else None
+        return self._found
+
+    def _stretches(self) -> Iterator[_Stretch]:
+        terms, leg_a, leg_b = self._terms, self._pricer.leg_a, self._pricer.leg_b
+        levels_a, levels_b, quantity_max = leg_a.levels, leg_b.levels, self._quantity_max
+        payout = (terms.payout_micros - self._marginal) * MICROS
+        currency, lockup = terms.currency_ppm, self._pricer.lockup_numerator
+        favour_a, favour_b = leg_a.favour_micros() * BOUND_SCALE, leg_b.favour_micros() * BOUND_SCALE
+        bound = favour_a + favour_b
+        start = index_a = index_b = 0
+        price_a, end_a = levels_a[0]
+        price_b, end_b = levels_b[0]
+        unit_a, unit_b = leg_a.unit_bound(0), leg_b.unit_bound(0)
+        while start < quantity_max:
+            slope = payout - unit_a - unit_b
+            if currency or lockup:
+                price = price_a + price_b
+                slope -= price * currency + price * lockup // YEAR_NS
+            end = min(end_a, end_b, quantity_max)
+            yield start, end, slope, bound, index_a, index_b
+            bound += slope * (end - start)
+            start = end
+            if end_a == end:
+                index_a += 1
+                if index_a == len(levels_a):
+                    return
+                price_a, size = levels_a[index_a]
+                end_a += size
+                bound += favour_a
+                unit_a = leg_a.unit_bound(index_a)
+            if end_b == end:
+                index_b += 1
+                if index_b == len(levels_b):
+                    return
+                price_b, size = levels_b[index_b]
+                end_b += size
+                bound += favour_b
+                unit_b = leg_b.unit_bound(index_b)
+
+    def _downwards(self, start: int, end: int, slope: int, bound: int, index_a: int, index_b: int, tries: int) -> int:
+        """Price the quantities of a stretch that adds, from its end; how many tries are left, 0 when nothing better lies below."""
+        step, marginal = self._terms.step_micros, self._marginal
+        quantity = end - end % step
+        reach = bound + slope * (quantity - start)
+        while quantity > start:
+            if reach < self._best or (marginal and reach == self._best) or not tries:
+                return 0
+            self._try(index_a, index_b, quantity, equal_is_better=not marginal)
+            tries -= 1
+            quantity -= step
+            reach -= slope * step
+        return tries
+
+    def _upwards(self, start: int, end: int, slope: int, bound: int, index_a: int, index_b: int, tries: int) -> int:
+        """The same of a stretch that adds nothing but by its rounding, from its start."""
+        step, marginal = self._terms.step_micros, self._marginal
+        quantity = start - start % step + step
+        reach = bound + slope * (quantity - start)
+        while quantity <= end:
+            if reach < self._best or (not marginal and reach == self._best) or not tries:
+                return 0
+            self._try(index_a, index_b, quantity, equal_is_better=bool(marginal))
+            tries -= 1
+            quantity += step
+            reach += slope * step
+        return tries
+
+    def _try(self, index_a: int, index_b: int, quantity: int, *, equal_is_better: bool) -> None:
+        pricer, best = self._pricer, self._best
+        legs = pricer.legs(index_a, index_b, quantity)
+        left = pricer.left(quantity, legs) * BOUND_SCALE - self._marginal * MICROS * quantity
+        if left > best or (equal_is_better and left == best >= self._least):
+            cost_a, fee_a, cost_b, fee_b = legs
+            if cost_a + fee_a <= self._cost_max and cost_b + fee_b <= self._cost_max:
+                self._best, self._found = left, pricer.price(index_a, index_b, quantity, legs)
+
+
+def _first_quantity(levels_a: Sequence[Level], levels_b: Sequence[Level], step_micros: int) -> int:
+    """End of the first stretch that holds a step; 0 when the depths hold none."""
     index_a = index_b = 0
     end_a, end_b = levels_a[0][1], levels_b[0][1]
-    while True:
-        depth = min(end_a, end_b)
-        quantity = depth - depth % step_micros
-        if quantity > last:
-            last = quantity
-            yield quantity
-        if end_a == depth:
+    while min(end_a, end_b) < step_micros:
+        if end_a <= end_b:
             index_a += 1
             if index_a == len(levels_a):
-                return
+                return 0
             end_a += levels_a[index_a][1]
-        if end_b == depth:
+        else:
             index_b += 1
             if index_b == len(levels_b):
-                return
+                return 0
             end_b += levels_b[index_b][1]
+    end = min(end_a, end_b)
+    return end - end % step_micros

@@ -1,7 +1,5 @@
 """The walk against naive ones, and the laws of a package."""
 
-import itertools
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,53 +79,132 @@ def test_without_fees_the_walk_takes_every_lot_that_pays(levels_a, levels_b):
         assert found.net_micros <= 0
 
 
-@given(levels, levels, st.integers(0, 5_000), st.integers(0, 500), st.sampled_from([0, 25_000]))
-@settings(max_examples=100, deadline=None)
-def test_with_fees_each_stretch_adds_and_the_next_does_not(levels_a, levels_b, gas, fx, least):
-    terms = terms_of(
-        gas_micros=gas,
-        fx_ppm=fx,
-        lockup_ppm_per_year=40_000,
-        a={"ts_payout_expected_ns": T0 + YEAR_NS // 10},
-        b={"ts_payout_expected_ns": T0 + YEAR_NS // 9},
+#: Dust, round lots and odd sizes mixed: rounding by fill shows most where a level holds next to nothing.
+sizes = st.one_of(st.integers(1, 9), st.integers(1, 300), st.sampled_from([100, 200, 300])).map(lambda lots: lots * LOT)
+rough_levels = st.dictionaries(st.integers(30, 60).map(lambda tick: tick * 10_000), sizes, min_size=1, max_size=4).map(
+    ladder
+)
+fine_levels = st.dictionaries(st.integers(300, 600).map(lambda tick: tick * 1_000), sizes, min_size=1, max_size=4).map(
+    ladder
+)
+
+
+def kalshi(rate_ppm, precision_micros):
+    return make_schedule(
+        model="kalshi_quadratic",
+        taker_rate_ppm=rate_ppm,
+        member_precision_micros=precision_micros,
+        ts_effective_ns=0,
+        source="test",
     )
-    found = evaluate(terms, levels_a, levels_b, T0, marginal_micros=least)
-    assert found.net_micros == naive(terms, levels_a, levels_b, found.quantity_micros)
-    ends = {0}
-    for side in (levels_a, levels_b):
-        total = 0
-        for _, size in side:
-            total += size
-            ends.add(total)
+
+
+def polymarket(rate_ppm, rounding, exponent=1):
+    return make_schedule(
+        model="polymarket_curve",
+        taker_rate_ppm=rate_ppm,
+        rounding=rounding,
+        exponent=exponent,
+        ts_effective_ns=0,
+        source="test",
+    )
+
+
+DIRECT, BROKER = 100, 10_000
+SCHEDULES = [
+    *(kalshi(rate, precision) for rate in (70_000, 35_000, 0) for precision in (DIRECT, BROKER)),
+    *(polymarket(rate, rounding) for rate in (50_000, 0) for rounding in ("half_up", "floor", "ceil")),
+    polymarket(250_000, "half_up", exponent=2),
+    FREE,
+]
+
+
+@st.composite
+def packages(draw):
+    """(terms, levels of a, levels of b): any two fee rules, both packages, several grids and steps."""
+    outcome = draw(st.sampled_from(PACKAGES["identity"]))
+    step_a, step_b = draw(st.sampled_from([(LOT, LOT), (LOT, 2 * LOT), (CONTRACT, LOT), (4 * LOT, 6 * LOT)]))
+    terms = terms_of(
+        outcome,
+        a={
+            "fee_schedule": draw(st.sampled_from(SCHEDULES)),
+            "quantity_step_micros": step_a,
+            "ts_payout_expected_ns": T0 + YEAR_NS // 10,
+        },
+        b={
+            "fee_schedule": draw(st.sampled_from(SCHEDULES)),
+            "quantity_step_micros": step_b,
+            "ts_payout_expected_ns": T0 + YEAR_NS // 9,
+        },
+        gas_micros=draw(st.sampled_from([0, 5_000])),
+        fx_ppm=draw(st.sampled_from([0, 500])),
+        lockup_ppm_per_year=draw(st.sampled_from([0, 40_000])),
+    )
+    book = st.one_of(rough_levels, fine_levels)
+    return terms, draw(book), draw(book)
+
+
+def every_net(terms, levels_a, levels_b):
+    """Net before gas of every quantity on the step that both depths hold."""
     depth = min(sum(size for _, size in levels_a), sum(size for _, size in levels_b))
-    cuts = sorted(end for end in ends if end <= depth)
-    nets = {cut: naive(terms, levels_a, levels_b, cut) if cut else terms_of().gas_micros - gas for cut in cuts}
-    taken = 0
-    for low, high in itertools.pairwise(cuts):
-        added = nets[high] - nets[low]
-        if added <= 0 or added * CONTRACT < least * (high - low):
-            break
-        taken = high
-    assert found.quantity_micros == (taken or cuts[1])
+    step = terms.step_micros
+    return {q: naive(terms, levels_a, levels_b, q) + terms.gas_micros for q in range(step, depth + 1, step)}
 
 
-@given(levels, levels, st.integers(1, 100).map(lambda dollars: dollars * CONTRACT // 20))
-def test_the_cap_is_the_largest_quantity_within(levels_a, levels_b, cap):
-    terms = terms_of()
+@given(packages(), st.sampled_from([0, 5_000, 25_000]))
+@settings(max_examples=200)
+def test_no_quantity_leaves_more_than_the_one_walked_to(package, least):
+    terms, levels_a, levels_b = package
+    found = evaluate(terms, levels_a, levels_b, T0, marginal_micros=least)
+    nets = every_net(terms, levels_a, levels_b)
+    if not nets:
+        assert found == Refused("no_depth")
+        return
+    assert found.net_micros + terms.gas_micros == nets[found.quantity_micros]
+    left = {quantity: net * CONTRACT - least * quantity for quantity, net in nets.items()}
+    best = max(left.values())
+    equals = [quantity for quantity, value in left.items() if value == best]
+    if best > 0 or (least and not best):
+        assert found.quantity_micros == (max(equals) if least else min(equals))
+    else:
+        assert left[found.quantity_micros] <= 0, "what shows why nothing is taken"
+
+
+@given(packages(), st.integers(1, 120))
+@settings(max_examples=150)
+def test_a_capped_quantity_leaves_the_most_of_those_that_the_cap_pays_for(package, percent):
+    terms, levels_a, levels_b = package
     found = evaluate(terms, levels_a, levels_b, T0)
+    if isinstance(found, Refused) or found.net_micros + terms.gas_micros <= 0:
+        return
+    dearest = max(found.cost_a_micros + found.fee_a_micros, found.cost_b_micros + found.fee_b_micros)
+    cap = dearest * percent // 100
     capped = cap_quantity(terms, levels_a, levels_b, T0, found, cap)
+    payable = {}
+    for quantity, net in every_net(terms, levels_a, levels_b).items():
+        priced = price_at(terms, levels_a, levels_b, T0, quantity)
+        cost = max(priced.cost_a_micros + priced.fee_a_micros, priced.cost_b_micros + priced.fee_b_micros)
+        if quantity <= found.quantity_micros and cost <= cap and net > 0:
+            payable[quantity] = net
+    if not payable:
+        assert capped == Refused("cost_cap")
+        return
+    best = max(payable.values())
+    assert capped.quantity_micros == min(quantity for quantity, net in payable.items() if net == best)
 
-    def within(evaluation):
-        return (
-            max(evaluation.cost_a_micros + evaluation.fee_a_micros, evaluation.cost_b_micros + evaluation.fee_b_micros)
-            <= cap
-        )
 
-    quantity = 0 if isinstance(capped, Refused) else capped.quantity_micros
-    if quantity:
-        assert within(capped)
-    if quantity < found.quantity_micros:
-        assert not within(price_at(terms, levels_a, levels_b, T0, quantity + LOT))
+@pytest.mark.parametrize("precision", [DIRECT, BROKER])
+@pytest.mark.parametrize("dust", [0, 1, 3, 10])
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_dust_before_a_deep_level_does_not_hide_it(precision, dust, side):
+    terms = terms_of(a={"fee_schedule": polymarket(40_000, "half_up")}, b={"fee_schedule": kalshi(70_000, precision)})
+    levels = {"a": [(450_000, 100 * CONTRACT)], "b": [(440_000, 100 * CONTRACT)]}
+    without = evaluate(terms, levels["a"], levels["b"], T0)
+    if dust:
+        levels[side].insert(0, (levels[side][0][0] - 1_000, dust * LOT))
+    found = evaluate(terms, levels["a"], levels["b"], T0)
+    assert found.quantity_micros == 100 * CONTRACT
+    assert found.net_micros >= without.net_micros - precision > 8 * CONTRACT
 
 
 @given(
