@@ -388,7 +388,13 @@ _TRADE_HEAD: Final = """## A trade
 A trade is told something (rows) and answers by a handler of the machine; after the arrow stand the states that it can move to next,
 from which it may move on at once. `wait` keeps the input and does nothing, `refused` cannot be meant. The diagram holds every move
 that the code can make; what a trade holds rules some of them out in a given moment. `declined`, `flat`, `closed` and `stuck` are
-ends, but a fill that comes late or is reversed opens a trade again, except one that is stuck: there a person has been called.
+ends, but a fill that comes late or is reversed opens a trade again, except one that is stuck: there a person has been called, and
+what it holds is shown again by each late fill.
+
+Every other state is attended: an order that the venue may still fill has its time-out, or the horizon after which an unknown one
+counts as dead; a trade without such an order has a timer of its own, or waits for a resume (`unattended` in `executors/trade.py`).
+An input that the machine cannot work out makes the trade `stuck` from any state, with the error as its reason, once what the input
+said of fills is booked.
 """
 
 

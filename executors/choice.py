@@ -5,16 +5,13 @@ never price what is not displayed as if it were: a stale book is no price, and a
 Amounts are totals in micros of a dollar, prices are in the outcome's own terms.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from crossbook.domain.fees import taker_fee
 from crossbook.domain.money import MICROS, cost_micros
-from executors.plan import minimum_quantity, outcome_grid
+from executors.plan import highest_price, minimum_quantity, outcome_grid
 from executors.trade import Trade, floor_step, planned_price, price_to_buy, price_to_sell
-from schemas.records import IntentLeg, Side
-
-#: How often a limit is moved a tick to meet its threshold exactly; fees bend the line by less than this many ticks.
-_LIMIT_STEPS: Final = 8
+from schemas.records import IntentLeg, PlanSlot, Side
 
 
 class Completion(NamedTuple):
@@ -74,27 +71,36 @@ def weigh_completion(trade: Trade, lead: bool, quantity: int, max_loss: int) -> 
 
 
 def completion_limit(trade: Trade, lead: bool, quantity: int, threshold: int, price_worst: int) -> int | None:
-    """Highest price at which completing is still worth the threshold; None when no price is.
+    """Highest price of the grid, up to the slot's worst, at which completing is still worth the threshold; None when no price is.
 
-    While the book is unusable there is nothing to weigh, and the limit of the intent bounds the order.
+    The fee is part of what completing is worth, and of nothing else. A price that is displayed and worth the threshold is always
+    reached. While the book is unusable there is nothing to weigh, and the limit of the intent bounds the order.
     """
     leg = trade.leg(lead)
     grid = outcome_grid(leg)
-    if displayed_price(trade, lead, "buy") is None:
-        return grid.floor(max(min(leg.price_limit_micros, price_worst), grid.lowest_micros))
-    payout = trade.intent.payout_micros * quantity // trade.intent.quantity_micros
-    price = min(price_worst, (payout - threshold) * MICROS // quantity)
-    if price < grid.lowest_micros:
+    if price_worst < grid.lowest_micros:
         return None
-    price -= taker_fee(leg.fee_schedule, min(price, MICROS), quantity, "buy") * MICROS // quantity
-    for _ in range(_LIMIT_STEPS):
-        if price < grid.lowest_micros:
-            return None
-        price = grid.floor(price)
-        if completed_value(trade, leg, price, quantity) >= threshold:
-            return price
-        price -= 1
-    return None
+    shown = displayed_price(trade, lead, "buy")
+    if shown is None:
+        return grid.floor(max(min(leg.price_limit_micros, price_worst), grid.lowest_micros))
+
+    def pays(price: int) -> bool:
+        return completed_value(trade, leg, price, quantity) >= threshold
+
+    highest = grid.floor(min(price_worst, grid.highest_micros))
+    # Rounding of a fee can make a dearer price of a tiny quantity worth a few micros more: what is displayed is asked first.
+    lowest = grid.floor(shown) if grid.lowest_micros <= shown <= highest else grid.lowest_micros
+    if not pays(lowest):
+        lowest = grid.lowest_micros
+    return highest_price(grid, lowest, highest, pays) if pays(lowest) else None
+
+
+def within_slot(slot: PlanSlot, leg: IntentLeg, price: int) -> int:
+    """The price on the leg's grid, and no worse than the slot's: a grid that became finer or coarser moves neither bound."""
+    grid, worst = outcome_grid(leg), slot.price_worst_micros
+    if slot.side == "buy":
+        return grid.floor(max(min(price, worst), grid.lowest_micros))
+    return grid.ceil(worst) if price < worst else price
 
 
 def unwind_choice(trade: Trade, made: int, slack: int, max_loss: int) -> list[Way]:
@@ -143,7 +149,7 @@ def _sale(trade: Trade, lead: bool, unmatched: int, slack: int) -> tuple[Way, in
 def _purchase(trade: Trade, lead: bool, unmatched: int, slack: int) -> tuple[Way, int] | None:
     """Buy what is missing, dearer than a hedge would: the order and its displayed worth."""
     leg = trade.leg(lead)
-    quantity = floor_step(unmatched, leg.quantity_step_micros)
+    quantity = min(floor_step(unmatched, leg.quantity_step_micros), trade.purchasable(lead))
     shown = displayed_price(trade, lead, "buy")
     if shown is None or quantity <= 0 or quantity < minimum_quantity(leg, shown):
         return None

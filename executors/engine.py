@@ -11,12 +11,13 @@ from typing import Final
 
 import msgspec
 
+from crossbook.domain.limits import refusal_of_limit
 from crossbook.domain.venues import VENUES
 from executors.errors import JournalError
 from executors.fold import CAUGHT_UP_ACTION, KILL_ACTION, LAGGING_ACTION, ExecutorState, step
 from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
 from executors.lane import Journaled, Lane
-from executors.terms import LIMIT_NAMES, Terms, canonical_terms
+from executors.terms import Terms, canonical_terms
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
@@ -88,10 +89,9 @@ class Engine:
                 if record.pair_id in self.state.standing.halts.revoked:
                     self._acknowledge(record, offset, scope="pair", scope_value=record.pair_id, state="running")
             case LimitsChanged():
-                if record.name not in LIMIT_NAMES:
-                    return f"no limit is called {record.name!r}; known are {', '.join(sorted(LIMIT_NAMES))}"
-                if record.value_micros < 0:
-                    return f"limit {record.name} was {record.value_micros}; limits are not negative"
+                refusal = refusal_of_limit(record.name, record.value_micros)
+                if refusal:
+                    return refusal
                 self._acknowledge(record, offset, name=record.name, value=record.value_micros)
             case _:
                 return ""

@@ -6,7 +6,8 @@
     ├── CheckpointError  bytes that are no image, or a state that has outgrown its image
     └── PlanError        a slot that the committed plan does not hold was asked for (a programmer's error)
 
-All of them stop the stage before anything is committed: on the order path nothing is guessed.
+All of them stop the stage before anything is committed, but for a PlanError: it makes the trade a person's, as every error does that
+the fold meets while it tells a trade something.
 """
 
 from crossbook.runtime.errors import EXIT_SETTINGS, StageError

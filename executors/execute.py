@@ -33,6 +33,7 @@ from crossbook.runtime.kafka import (
 )
 from crossbook.runtime.reading import read_partition
 from crossbook.runtime.settings import Settings
+from executors.alarms import Alarms
 from executors.checkpoint import STAGE, Checkpoints, anchor_of, start_lanes
 from executors.code_digest import execution_digest
 from executors.engine import Engine
@@ -140,6 +141,7 @@ class Execute:
         self._letters: list[DeadLetter] = []
         self._pending: list[Record] = []
         self._latency = LatencyWatch()
+        self._alarms = Alarms(self._engine.state)
         self._committed_at = self._offsets_at = time.monotonic()
         self._kill_file = Path(settings.state_dir) / KILL_FILE
 
@@ -375,6 +377,8 @@ class Execute:
             if journaled:
                 self._anchor = anchor_of(journaled[-1])
             self._letters.clear()
+            for alarm in self._alarms.of(records):
+                _log.error(alarm.event, **alarm.fields)
             if records:
                 for seen in self._latency.committed(records, self._engine.state, began_ns, now_ns()):
                     self._engine.observe(

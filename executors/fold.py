@@ -8,14 +8,17 @@ outputs, which `executors.verify` and every start of the stage check.
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
+from crossbook.domain.limits import refusal_of_limit
 from executors import machine
 from executors.errors import JournalError
 from executors.journal import JournalInput, Output
 from executors.plan import choose_leader, make_plan
 from executors.risk import Refusal, Standing, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
 from executors.steps import Context, Effect, Event, Move, Resume, Send, Step
-from executors.terms import LIMIT_NAMES, NS_PER_MS, Terms, parse_terms, with_limit
-from executors.trade import WORKING, Trade, planned_price
+from executors.terms import NS_PER_MS, Terms, parse_terms, with_limit
+from executors.trade import WORKING, Order, Trade, planned_price
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
@@ -53,7 +56,7 @@ class ExecutorState:
 
     `working`: per partition of `market`, the trades that may still send; `intents_seen`: number of the last intent per
     partition; `positions`: last position journaled per partition; `controls_applied`: first control offset not applied yet;
-    `lagging`: whether the watchdog lets no trade open.
+    `lagging`: whether the watchdog lets no trade open; `fault`: what could not be folded last, empty while all could.
     """
 
     def __init__(self) -> None:
@@ -70,6 +73,7 @@ class ExecutorState:
         self.positions: dict[int, int] = {}
         self.controls_applied = 0
         self.lagging = False
+        self.fault = ""
 
     def take_sequence(self) -> int:
         """Number of the next journal record."""
@@ -79,13 +83,26 @@ class ExecutorState:
 
 
 def step(state: ExecutorState, record: JournalInput) -> list[Output]:
-    """Fold one input and return what follows from it, in order. Raises JournalError when the input is out of its number."""
+    """Fold one input and return what follows from it, in order.
+
+    Raises JournalError when the input is out of its number, or holds settings that are none: then it is no journal of ours. No
+    other input can end the executor, or it would end again at every start: an error is the trade's that was told, which becomes
+    stuck, or is kept as `fault`, and then nothing new opens until the operator resumes. Either way all else goes on.
+    """
     if record.sequence != state.next_sequence:
         raise JournalError(
             f"{type(record).__name__} has number {record.sequence}, the journal is at {state.next_sequence}"
         )
     state.next_sequence += 1
-    return _FOLDERS[type(record)](state, record)
+    try:
+        return _FOLDERS[type(record)](state, record)
+    except JournalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - deterministic, and the alternative is an executor that never starts again
+        state.next_sequence = record.sequence + 1
+        state.fault = f"{type(record).__name__} {record.sequence}: {machine.reason_of(error)}"
+        state.standing.halts.say("all", "", "reduce_only")
+        return []
 
 
 def _configured(state: ExecutorState, record: ExecutorConfigured) -> list[Output]:
@@ -106,8 +123,20 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
     state.intents_seen[record.partition] = intent.number
     state.positions[record.partition] = record.position
     tops = state.tops_before.pop(intent.intent_id, {})
-    standing, terms = state.standing, state.terms
-    standing.pairs[intent.pair_id] = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
+    state.standing.pairs[intent.pair_id] = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
+    number = state.next_sequence
+    try:
+        return _open(state, record, tops)
+    except Exception as error:  # noqa: BLE001 - an intent that cannot be planned is declined, whatever is wrong with it
+        state.next_sequence = number
+        if intent.intent_id not in state.trades:
+            state.standing.ledger.release(_plan_key(intent.intent_id))
+        return [_declined(state, record, machine.reason_of(error))]
+
+
+def _open(state: ExecutorState, record: IntentSeen, tops: dict[str, TopSeen]) -> list[Output]:
+    intent, standing, terms = record.intent, state.standing, state.terms
+    assert intent.intent_id not in state.trades, "an intent is seen once"
     decide_ns = terms.paper.decide_latency_ms * NS_PER_MS
     verdict = gate_trade(standing, intent, tops, terms.execute, now_ns=record.ts_ns, decide_ns=decide_ns)
     leader_is_a = choose_leader(intent, record.leader_advised)
@@ -180,19 +209,26 @@ def _order_report(state: ExecutorState, record: OrderReport) -> list[Output]:
     trade = state.trades.get(record.trade_id)
     order = None if trade is None else trade.order(record.order_id)
     if trade is None or order is None:
-        raise JournalError(
-            f"report {record.report_id} is about order {record.order_id}, which the journal never requested"
-        )
-    venue, errors_max = trade.leg(order.lead).venue, state.terms.execute.venue_errors_max
-    outputs: list[Output] = []
-    rejected = record.order_status == "rejected"
-    if state.standing.note_answer(venue, record.ts_ns, rejected=rejected, errors_max=errors_max):
-        until_ns = state.standing.breaker_until_ns[venue]
-        reason = f"{errors_max} orders rejected in a row, the last: {record.reason or 'no reason given'}"
-        outputs.append(
-            _venue_held(state, trade, venue, record.ts_ns, state_held="breaker", until_ns=until_ns, reason=reason)
-        )
-    return outputs + _tell(state, trade, record, record.ts_ns, report=record)
+        return []  # of no order of ours: it stays in the journal, the shell says so, and there is nothing to tell
+    outputs = _tell(state, trade, record, record.ts_ns, report=record)
+    return outputs + _note_answer(state, record, order, outputs)
+
+
+def _note_answer(state: ExecutorState, report: OrderReport, before: Order, outputs: list[Output]) -> list[Output]:
+    """A rejection lengthens the row of its venue's, an acceptance or an execution ends it; what else is said does neither."""
+    trade = state.trades[report.trade_id]
+    after = trade.order(report.order_id)
+    assert after is not None, "no order is ever taken off a trade"
+    rejected = after.status == "rejected" != before.status
+    accepted = after.status == "accepted" != before.status
+    if not rejected and not accepted and not any(isinstance(one, Fill) for one in outputs):
+        return []
+    venue, errors_max = trade.leg(before.lead).venue, state.terms.execute.venue_errors_max
+    if not state.standing.note_answer(venue, report.ts_ns, rejected=rejected, errors_max=errors_max):
+        return []
+    until_ns = state.standing.breaker_until_ns[venue]
+    reason = f"{errors_max} orders rejected in a row, the last: {report.reason or 'no reason given'}"
+    return [_venue_held(state, trade, venue, report.ts_ns, state_held="breaker", until_ns=until_ns, reason=reason)]
 
 
 def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Output]:
@@ -205,7 +241,7 @@ def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Outpu
         realised = standing.ledger.settle(record.name, record.value_micros)
         standing.note_realised(record.ts_ns, realised)
         return []
-    if record.name in LIMIT_NAMES:
+    if record.name and not refusal_of_limit(record.name, record.value_micros):
         state.overrides[record.name] = record.value_micros
         state.terms = with_limit(state.terms, record.name, record.value_micros)
     elif record.action == KILL_ACTION:
@@ -249,7 +285,7 @@ def _context(state: ExecutorState, now_ns: int) -> Context:
             quantity,
             pair_id=trade.intent.pair_id,
             spare=spare,
-            cash=state.terms.execute.cash_per_venue_micros,
+            terms=trade.terms,
         )
 
     return Context(now_ns=now_ns, terms=state.terms, permits=permits)
@@ -258,11 +294,23 @@ def _context(state: ExecutorState, now_ns: int) -> Context:
 def _tell(
     state: ExecutorState, trade: Trade, event: Event, ts_ns: int, report: OrderReport | None = None
 ) -> list[Output]:
-    done = machine.advance(trade, event, _context(state, ts_ns))
+    context = _context(state, ts_ns)
+    done = machine.advance(trade, event, context)
     outputs: list[Output] = []
-    if done.effect is not None and report is not None:
-        outputs.append(_book(state, done, done.effect, report))
-    return outputs + _adopt(state, done, ts_ns)
+    number = state.next_sequence
+    try:
+        if done.effect is not None and report is not None:
+            outputs.append(_book(state, done, done.effect, report))
+        return outputs + _adopt(state, done, ts_ns)
+    except Exception as error:  # noqa: BLE001 - an error in the books of a trade makes it a person's, and ends nobody else
+        state.next_sequence = number
+        unsent = {send.order.order_id for send in done.sends}
+        for order_id in unsent:
+            state.standing.ledger.release(order_id)
+        kept = tuple(order for order in done.trade.orders if order.order_id not in unsent)
+        timers = tuple(timer for timer in done.trade.timers if timer.order_id not in unsent)
+        left = msgspec.structs.replace(done.trade, orders=kept, timers=timers)
+        return outputs + _adopt(state, machine.give_in(left, error, context), ts_ns)
 
 
 def _adopt(state: ExecutorState, done: Step, ts_ns: int) -> list[Output]:
@@ -279,8 +327,9 @@ def _adopt(state: ExecutorState, done: Step, ts_ns: int) -> list[Output]:
     outputs += [_request(state, trade, send, ts_ns) for send in done.sends]
     if trade.state not in WORKING:
         ledger.release(_plan_key(trade.trade_id))
-    if trade.state == "stuck" and done.moves and abs(trade.residual) > state.terms.execute.mismatch_max_micros:
-        outputs += _hold_venue(state, trade, ts_ns)
+    naked = abs(trade.residual) > trade.terms.mismatch_max_micros
+    if trade.state == "stuck" and (done.failed or (done.moves and naked)):
+        outputs += _hold_venues(state, trade, ts_ns)
     return outputs
 
 
@@ -300,12 +349,18 @@ def _index(state: ExecutorState, trade: Trade, before: TradeState | None) -> Non
         state.timed.get(partition, {}).pop(trade_id, None)
 
 
-def _hold_venue(state: ExecutorState, trade: Trade, ts_ns: int) -> list[Output]:
-    """A stuck trade lets nothing new open at the venue of what it cannot get rid of; open trades may still shrink there."""
-    venue = trade.leg(trade.residual > 0).venue
-    if not state.standing.halts.hold(venue, trade.trade_id):
-        return []
-    return [_venue_held(state, trade, venue, ts_ns, state_held="reduce_only", until_ns=0, reason=trade.reason)]
+def _hold_venues(state: ExecutorState, trade: Trade, ts_ns: int) -> list[Output]:
+    """A stuck trade lets nothing new open at the venue of what it cannot get rid of; open trades may still shrink there.
+
+    Where nothing is unmatched, or an order is still out, both venues of the trade are held.
+    """
+    legs = (True, False) if trade.live_order is not None or not trade.residual else (trade.residual > 0,)
+    held = [trade.leg(lead).venue for lead in legs]
+    return [
+        _venue_held(state, trade, venue, ts_ns, state_held="reduce_only", until_ns=0, reason=trade.reason)
+        for venue in held
+        if state.standing.halts.hold(venue, trade.trade_id)
+    ]
 
 
 def _venue_held(
@@ -352,7 +407,7 @@ def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> Orde
         quantity_micros=order.quantity_micros,
         time_in_force=slot.time_in_force,
         reduce_only=order.side == "sell",
-        send_before_ns=ts_ns + state.terms.execute.send_window_ms * NS_PER_MS,
+        send_before_ns=ts_ns + trade.terms.send_window_ms * NS_PER_MS,
         reserved_micros=reserved,
     )
 

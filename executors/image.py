@@ -94,6 +94,7 @@ class StateImage(msgspec.Struct, frozen=True):
     positions: dict[int, int]
     controls_applied: int
     lagging: bool
+    fault: str
 
 
 class OrderImage(msgspec.Struct, frozen=True):
@@ -196,7 +197,7 @@ def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
 def restore_state(image: StateImage) -> ExecutorState:
     """The state of an image."""
     state = ExecutorState()
-    for name in ("next_sequence", "configured", "terms", "controls_applied", "lagging"):
+    for name in ("next_sequence", "configured", "terms", "controls_applied", "lagging", "fault"):
         setattr(state, name, getattr(image, name))
     state.overrides = dict(image.overrides)
     state.trades = {trade.trade_id: trade for trade in image.trades}

@@ -278,7 +278,6 @@ class Lane:
         """
         if change.kind in {"none", "trade", "reference"}:
             return
-        limit = self._state.terms.execute.adverse_micros
         for trade_id in list(self._state.working[self.partition]):
             trade = self._state.trades[trade_id]
             if trade.state != "hedging":
@@ -289,6 +288,7 @@ class Lane:
                 continue
             top = self._top(trade_id, instrument_id, self.market.now_ns)
             seen = msgspec.structs.replace(trade, **{"top_leader" if lead else "top_hedge": top})
+            limit = trade.terms.adverse_micros  # those that it was opened under
             if is_adverse(seen, limit) != is_adverse(trade, limit):
                 self._record(top)
 

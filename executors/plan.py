@@ -15,10 +15,12 @@ Numbers of the slots, with H hedge and U unwind attempts (the machine finds them
     u3U+1 .. u4U       buy the leader dearly    (the cheaper way out of the same)
 """
 
+from collections.abc import Callable
 from typing import Final
 
+from crossbook.domain.fees import taker_fee
 from crossbook.domain.grid import PriceGrid
-from crossbook.domain.money import MICROS, ceil_div
+from crossbook.domain.money import MICROS, ceil_div, cost_micros
 from crossbook.domain.venues import POLYMARKET
 from executors.terms import NS_PER_S, ExecuteTerms
 from executors.trade import common_step
@@ -56,10 +58,25 @@ def outcome_grid(leg: IntentLeg) -> PriceGrid:
     return grid if leg.outcome == "yes" else grid.mirrored()
 
 
+def highest_price(grid: PriceGrid, low: int, high: int, pays: Callable[[int], bool]) -> int:
+    """Highest price of the grid from `low`, which pays, to `high` that pays: bisected, because dearer pays less. Both are valid."""
+    while low < high:
+        middle = grid.ceil((low + high + 1) // 2)
+        if pays(middle):
+            low = middle
+        else:
+            high = grid.floor(middle - 1)
+    return low
+
+
 def minimum_quantity(leg: IntentLeg, price_micros: int) -> int:
     """Smallest marketable purchase at a price: quantity and notional minimum of the venue, micros of a contract."""
     notional = ceil_div(leg.notional_minimum_micros * MICROS, max(price_micros, 1))
     return max(leg.quantity_minimum_micros, leg.quantity_step_micros, notional)
+
+
+def _price_of(leg: IntentLeg, price: int, quantity: int) -> int:
+    return cost_micros(price, quantity) + taker_fee(leg.fee_schedule, price, quantity, "buy")
 
 
 def leader_time_in_force(intent: TradeIntent, leader: IntentLeg, hedge: IntentLeg) -> TimeInForce:
@@ -101,15 +118,10 @@ def make_plan(
             ts_deadline_ns=deadline,
         )
 
-    def worst_hedge(lead: bool) -> int:
-        """Limit of the intent, worsened by the loss that may be accepted to complete."""
-        leg, grid = (leader, grids[True]) if lead else (hedge, grids[False])
-        price = leg.price_limit_micros + terms.max_loss_per_trade_micros * MICROS // quantity_micros
-        return grid.floor(min(price, grid.highest_micros))
-
     slots: list[PlanSlot] = []
     for index, lead in enumerate((False, True)):
-        worst = worst_hedge(lead)
+        legs = (leader, hedge) if lead else (hedge, leader)
+        worst = _worst_hedge(intent, *legs, quantity_micros, terms.max_loss_per_trade_micros)
         for attempt in range(1, hedges + 1):
             number = index * hedges + attempt
             slots.append(slot("hedge", number, lead=lead, side="buy", worst=worst, tif="immediate_or_cancel"))
@@ -137,6 +149,18 @@ def make_plan(
         ),
         slots=tuple(slots),
     )
+
+
+def _worst_hedge(intent: TradeIntent, leg: IntentLeg, other: IntentLeg, quantity: int, max_loss: int) -> int:
+    """Highest price of a leg at which the whole trade, its other leg at its limit, still loses no more than may be lost."""
+    grid, payout = outcome_grid(leg), intent.payout_micros * quantity // intent.quantity_micros
+    most = payout - _price_of(other, other.price_limit_micros, quantity) + max_loss
+
+    def pays(price: int) -> bool:
+        return _price_of(leg, price, quantity) <= most
+
+    limit = grid.floor(leg.price_limit_micros)
+    return highest_price(grid, limit, grid.highest_micros, pays) if pays(limit) else limit
 
 
 #: The ways out, in the order of their slots: (for the leader's leg?, side).

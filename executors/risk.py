@@ -169,15 +169,23 @@ def gate_order(
     *,
     pair_id: str,
     spare: int,
-    cash: int,
+    terms: ExecuteTerms,
 ) -> str:
-    """Why an order of an open trade may not go out; empty when it may. `spare` is what its plan has reserved for it."""
+    """Why an order of an open trade may not go out; empty when it may.
+
+    `spare` is what its plan has reserved for it, `terms` are those that the trade was planned under. The caps hold for every
+    purchase, whoever asks; the leader was fitted into them with its hedge, a moment ago, by `gate_trade`.
+    """
     if standing.state_for((slot.venue,), leg.category, pair_id) == "halted":
         return "halted"
     if slot.side == "buy" and slot.role != "leader":
-        bound = purchase_bound(leg, price, quantity)
-        if bound > standing.ledger.free(slot.venue, cash) + spare:
+        ledger, needed = standing.ledger, purchase_bound(leg, price, quantity) - spare
+        if needed > ledger.free(slot.venue, terms.cash_per_venue_micros):
             return "cash"
+        if needed > terms.cost_per_leg_micros - ledger.instrument_cost(leg.instrument_id):
+            return "leg_limit"
+        if needed > terms.category_cost_micros - ledger.category_cost(leg.category):
+            return "category_limit"
     return ""
 
 

@@ -36,12 +36,13 @@ class Effect(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What an input did."""
+    """What an input did. `failed`: the machine could not work it out, and the trade is a person's now."""
 
     trade: Trade
     sends: tuple[Send, ...]
     moves: tuple[Move, ...]
     effect: Effect | None
+    failed: bool = False
 
 
 class Context(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from crossbook.domain.limits import LIMITS, refusal_of_limit
 from executors.errors import JournalError
 
 NS_PER_MS: Final = 1_000_000
@@ -24,26 +25,29 @@ _OMITTED_EMPTY: Final = ("decide_quantiles", "wire_quantiles", "report_quantiles
 
 
 class ExecuteTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of the risk gate and times of the machine; names and units are those of the settings section `execute`."""
+    """Limits of the risk gate and times of the machine; names and units are those of the settings section `execute`.
 
-    cash_per_venue_micros: int = 5_000_000_000
-    cost_per_leg_micros: int = 250_000_000
-    pairs_open_max: int = 8
-    category_cost_micros: int = 2_500_000_000
-    daily_stop_ppm: int = 10_000
-    weekly_stop_ppm: int = 30_000
-    monthly_stop_ppm: int = 50_000
-    hedge_timeout_ms: int = 250
-    hedge_attempts_max: int = 3
-    unwind_attempts_max: int = 3
-    backoff_first_ms: int = 100
-    backoff_max_ms: int = 800
-    adverse_micros: int = 15_000
-    adverse_ms: int = 5_000
-    max_loss_per_trade_micros: int = 10_000_000
-    mismatch_max_micros: int = 1_000_000
-    send_window_ms: int = 300
-    venue_errors_max: int = 5
+    An operator may change each of them by LimitsChanged, for the trades that open from then on.
+    """
+
+    cash_per_venue_micros: int = LIMITS["cash_per_venue_micros"].default
+    cost_per_leg_micros: int = LIMITS["cost_per_leg_micros"].default
+    pairs_open_max: int = LIMITS["pairs_open_max"].default
+    category_cost_micros: int = LIMITS["category_cost_micros"].default
+    daily_stop_ppm: int = LIMITS["daily_stop_ppm"].default
+    weekly_stop_ppm: int = LIMITS["weekly_stop_ppm"].default
+    monthly_stop_ppm: int = LIMITS["monthly_stop_ppm"].default
+    hedge_timeout_ms: int = LIMITS["hedge_timeout_ms"].default
+    hedge_attempts_max: int = LIMITS["hedge_attempts_max"].default
+    unwind_attempts_max: int = LIMITS["unwind_attempts_max"].default
+    backoff_first_ms: int = LIMITS["backoff_first_ms"].default
+    backoff_max_ms: int = LIMITS["backoff_max_ms"].default
+    adverse_micros: int = LIMITS["adverse_micros"].default
+    adverse_ms: int = LIMITS["adverse_ms"].default
+    max_loss_per_trade_micros: int = LIMITS["max_loss_per_trade_micros"].default
+    mismatch_max_micros: int = LIMITS["mismatch_max_micros"].default
+    send_window_ms: int = LIMITS["send_window_ms"].default
+    venue_errors_max: int = LIMITS["venue_errors_max"].default
 
 
 class PaperTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +100,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     paper: PaperTerms = PaperTerms()
 
 
-#: Limits that an operator may change by LimitsChanged: every field of the risk gate and the machine.
-LIMIT_NAMES: Final = frozenset(ExecuteTerms.__struct_fields__)
-
-
 def make_terms(execute: Mapping[str, Any], paper: Mapping[str, Any]) -> Terms:
     """Terms of two settings sections given as mappings; keys that concern only the shell are left out."""
     return Terms(
@@ -124,9 +124,8 @@ def parse_terms(text: str) -> Terms:
 
 
 def with_limit(terms: Terms, name: str, value: int) -> Terms:
-    """The terms with one limit changed. Raises JournalError for a name that is no limit."""
-    if name not in LIMIT_NAMES:
-        raise JournalError(f"no limit is called {name!r}; known are {', '.join(sorted(LIMIT_NAMES))}")
+    """The terms with one limit changed, which `refusal_of_limit` must have let pass."""
+    assert not refusal_of_limit(name, value), "a limit is checked before it is changed"
     return msgspec.structs.replace(terms, execute=msgspec.structs.replace(terms.execute, **{name: value}))
 
 

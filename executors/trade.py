@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from crossbook.domain.money import MICROS, cost_micros
+from executors.terms import ExecuteTerms
 from schemas.records import (
     IntentLeg,
     OrderStatus,
@@ -27,6 +28,8 @@ from schemas.records import (
 TERMINAL: Final = frozenset[OrderStatus]({"filled", "canceled", "rejected", "expired"})
 #: Trade states in which an order may be at a venue or may still be sent.
 WORKING: Final = frozenset[TradeState]({"leading", "hedging", "unwinding"})
+#: Trade states in which something was sent and nothing is meant to be sent any more.
+SETTLED: Final = frozenset[TradeState]({"hedged", "flat", "closed", "stuck"})
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,13 +74,15 @@ class Timer(msgspec.Struct, frozen=True, kw_only=True):
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """One hedge in two legs.
 
-    `give_up`: why no further hedge is to be tried; `held_back`: an order waits until the operator resumes.
+    `terms`: those in force when it was planned, which it keeps; `give_up`: why no further hedge is to be tried; `held_back`: an
+    order waits until the operator resumes.
     """
 
     intent: TradeIntent
     plan: TradePlan
     leader_is_a: bool
     state: TradeState
+    terms: ExecuteTerms = ExecuteTerms()
     reason: str = ""
     orders: tuple[Order, ...] = ()
     timers: tuple[Timer, ...] = ()
@@ -124,6 +129,12 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     def residual(self) -> int:
         """Unmatched contracts: leader minus hedge."""
         return self.held(True) - self.held(False)
+
+    def purchasable(self, lead: bool) -> int:
+        """How much of a leg may be bought to match the other: in its steps, and never past the plan's quantity."""
+        missing = -self.residual if lead else self.residual
+        room = self.plan.quantity_micros - self.held(lead)
+        return floor_step(max(min(missing, room), 0), self.leg(lead).quantity_step_micros)
 
     @property
     def dust(self) -> int:
@@ -176,6 +187,22 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
                         bought += one.quantity_micros
                         cost += cost_micros(one.price_micros, one.quantity_micros) + one.fee_micros
         return -(-cost * quantity // bought) if bought else 0
+
+
+def unattended(trade: Trade) -> str:
+    """What of a trade nobody will ever speak of again, or empty: the law that every state but an end is attended.
+
+    An order that the venue may still fill has its time-out, or the horizon of an unknown one. A trade that still works and has
+    no such order has a timer of its own, or waits for the operator's resume.
+    """
+    if trade.state not in WORKING | SETTLED:
+        return ""  # nothing was ever sent
+    for order in trade.orders:
+        if order.live and all(trade.timer(kind, order.order_id) is None for kind in ("order_timeout", "finality")):
+            return f"order {order.order_id} is {order.status} and no timer is armed for it"
+    if trade.state in WORKING and trade.live_order is None and not trade.held_back and not trade.timers:
+        return f"{trade.state} with {trade.residual} unmatched, no order, no timer and no halt to wait for"
+    return ""
 
 
 def price_to_buy(top: TopSeen | None, outcome: Outcome) -> int | None:

@@ -7,11 +7,12 @@ directory, or the one that `CROSSBOOK_CONFIG` names. An unknown key is an error:
 import os
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from crossbook.domain.limits import LIMITS
 from crossbook.runtime.errors import SettingsError
 
 PREFIX = "CROSSBOOK_"
@@ -168,30 +169,33 @@ class FrictionSettings(Section):
     source: str = Field("settings", description="where the numbers come from")
 
 
+def _limit(name: str, description: str) -> Any:  # typed as pydantic's own Field is
+    bounds = LIMITS[name]
+    return Field(bounds.default, ge=bounds.lowest, le=bounds.highest, description=description)
+
+
 class ExecuteSettings(Section):
-    """The executor: limits of the risk gate and times of the machine."""
+    """The executor: limits of the risk gate and times of the machine, with the bounds that operators' words have too."""
 
     portfolio: str = Field("main", description="name of the portfolio")
-    cash_per_venue_micros: int = Field(5_000_000_000, ge=0, description="capital a venue")
-    cost_per_leg_micros: int = Field(250_000_000, ge=0, description="largest cost incl. fees per leg, market and venue")
-    pairs_open_max: int = Field(8, ge=0, description="most pairs open at once")
-    category_cost_micros: int = Field(2_500_000_000, ge=0, description="largest cost in one category")
-    daily_stop_ppm: int = Field(10_000, ge=0, description="loss of equity in a day that halts")
-    weekly_stop_ppm: int = Field(30_000, ge=0, description="loss of equity in a week that halts")
-    monthly_stop_ppm: int = Field(50_000, ge=0, description="loss of equity in a month that halts")
-    hedge_timeout_ms: int = Field(250, ge=1, description="time-out after the expected match")
-    hedge_attempts_max: int = Field(3, ge=1, le=10, description="attempts of the hedge")
-    unwind_attempts_max: int = Field(3, ge=1, le=10, description="attempts of the unwind before the trade is stuck")
-    backoff_first_ms: int = Field(100, ge=1, description="first wait between attempts")
-    backoff_max_ms: int = Field(800, ge=1, description="largest wait between attempts")
-    adverse_micros: int = Field(15_000, ge=0, description="hedge price this much worse than planned counts as adverse")
-    adverse_ms: int = Field(5_000, ge=1, description="adverse for this long unwinds")
-    max_loss_per_trade_micros: int = Field(10_000_000, ge=0, description="largest completion loss accepted to hedge")
-    mismatch_max_micros: int = Field(
-        1_000_000, ge=0, description="unmatched contracts above this after the attempts unwind"
-    )
-    send_window_ms: int = Field(300, ge=1, description="a request may leave this long after its commit")
-    venue_errors_max: int = Field(5, ge=1, description="rejections in a row at a venue that open its breaker")
+    cash_per_venue_micros: int = _limit("cash_per_venue_micros", "capital a venue")
+    cost_per_leg_micros: int = _limit("cost_per_leg_micros", "largest cost incl. fees per leg, market and venue")
+    pairs_open_max: int = _limit("pairs_open_max", "most pairs open at once")
+    category_cost_micros: int = _limit("category_cost_micros", "largest cost in one category")
+    daily_stop_ppm: int = _limit("daily_stop_ppm", "loss of equity in a day that halts")
+    weekly_stop_ppm: int = _limit("weekly_stop_ppm", "loss of equity in a week that halts")
+    monthly_stop_ppm: int = _limit("monthly_stop_ppm", "loss of equity in a month that halts")
+    hedge_timeout_ms: int = _limit("hedge_timeout_ms", "time-out after the expected match")
+    hedge_attempts_max: int = _limit("hedge_attempts_max", "attempts of the hedge")
+    unwind_attempts_max: int = _limit("unwind_attempts_max", "attempts of the unwind before the trade is stuck")
+    backoff_first_ms: int = _limit("backoff_first_ms", "first wait between attempts")
+    backoff_max_ms: int = _limit("backoff_max_ms", "largest wait between attempts")
+    adverse_micros: int = _limit("adverse_micros", "hedge price this much worse than planned counts as adverse")
+    adverse_ms: int = _limit("adverse_ms", "adverse for this long unwinds")
+    max_loss_per_trade_micros: int = _limit("max_loss_per_trade_micros", "largest completion loss accepted to hedge")
+    mismatch_max_micros: int = _limit("mismatch_max_micros", "unmatched contracts above this after the attempts unwind")
+    send_window_ms: int = _limit("send_window_ms", "a request may leave this long after its commit")
+    venue_errors_max: int = _limit("venue_errors_max", "rejections in a row at a venue that open its breaker")
     checkpoint_events: int = Field(20_000, ge=100, description="a checkpoint every this many events of market")
     advice_max_age_ms: int = Field(
         120_000, ge=0, description="lead-lag advice about an older window is not used; 0: none is"

@@ -353,7 +353,7 @@ def test_a_revoked_pair_opens_nothing_and_an_approved_one_does():
 def test_limits_change_and_survive_a_refold_but_a_misspelt_one_is_refused():
     desk = Desk()
     assert "no limit is called" in desk.say(LimitsChanged, name="pairs_open", value_micros=1)
-    assert "not negative" in desk.say(LimitsChanged, name="pairs_open_max", value_micros=-1)
+    assert "lies between 0 and 10000" in desk.say(LimitsChanged, name="pairs_open_max", value_micros=-1)
     said = desk.say(LimitsChanged, name="pairs_open_max", value_micros=0)
     assert [r.value_micros for r in said] == [0]
     assert {r.reason for r in desk.trade_on(900) if isinstance(r, TradeUpdate)} == {"pairs_open"}

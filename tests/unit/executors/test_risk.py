@@ -157,7 +157,16 @@ def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or
 
     def ask(standing, slot, cash=10_000 * MICROS):
         source = one.leg_a if slot.instrument_id == PM else one.leg_b
-        return gate_order(standing, slot, source, 500_000, CONTRACT, pair_id="pair", spare=0, cash=cash)
+        return gate_order(
+            standing,
+            slot,
+            source,
+            500_000,
+            CONTRACT,
+            pair_id="pair",
+            spare=0,
+            terms=msgspec.structs.replace(TERMS, cash_per_venue_micros=cash),
+        )
 
     standing = Standing()
     standing.halts.say("all", "", "reduce_only")
