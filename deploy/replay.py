@@ -17,6 +17,7 @@ from crossbook.runtime.errors import BufferFullError, LogError
 from crossbook.runtime.kafka import RecordProducer, create_topics
 from crossbook.runtime.reading import KafkaLog, Log
 from crossbook.runtime.settings import KafkaSettings, Settings
+from deploy.archive.errors import ArchiveMissingError
 from deploy.errors import StackError, UsageError
 from deploy.lag import GROUPS, lag_rows
 from deploy.local.child import ChildSpec
@@ -128,7 +129,7 @@ def run_replay(
     """Replay a range into another prefix of the settings' broker; a Ctrl-C ends it cleanly, incomplete.
 
     Raises:
-        UsageError: the target is the source or the stack's own prefix, or the mode is not paper.
+        UsageError: the target is the source or the stack's own prefix, the mode is not paper, or there is nothing to compare with.
         LogError: the target holds another log, or the source has a gap.
         CodeDigestError: other code decided the source.
         StackError: a stage gave up.
@@ -138,6 +139,8 @@ def run_replay(
         raise UsageError(f"a log cannot be replayed into itself; give another prefix than {prefix!r}")
     if prefix == settings.kafka.prefix:
         raise UsageError(f"{prefix!r} is the stack's own prefix, where its own stages work; give another one")
+    if options.compare and source.whole:
+        check_comparable(source.log)
     with held_folder(Path(settings.state_dir).absolute() / FOLDER / prefix.rstrip(".")) as folder:
         target = target_settings(settings, source, prefix, folder.path)
         create_topics(target.kafka)
@@ -216,6 +219,27 @@ def send_entries(
     if told is not None:
         told(sent % POLL_RECORDS)
     return sent
+
+
+def check_comparable(log: Log) -> None:
+    """Whether something was decided in a log that a replay can be compared with; asked before anything is started.
+
+    Raises:
+        UsageError: there is nothing, as in a recording that was imported and never decided.
+    """
+    for topic in OUTPUT_TOPICS:
+        try:
+            found = sum(log.extent(topic, number)[1] - log.extent(topic, number)[0] for number in range(log.partitions))
+            for number in range(log.partitions):
+                next(iter(log.read(topic, number, end=log.extent(topic, number)[0])), None)
+        except (LogError, ArchiveMissingError):
+            found = -1
+        # Where nothing was worth an intent there is none, but a decided log has watermarks.
+        if found < (topic == "signals"):
+            raise UsageError(
+                f"{log.name} holds no {topic}: nothing was decided there that the replay could be compared with; "
+                "--no-compare replays it without comparing"
+            )
 
 
 def compare_outputs(source: ReplaySource, target: Log) -> tuple[OutputComparison, ...]:

@@ -25,7 +25,10 @@ def replay(
     project: Annotated[bool, typer.Option(help="also write it to ClickHouse")] = True,
     verify: Annotated[bool, typer.Option(help="fold the replayed log again at the end")] = True,
     compare: Annotated[
-        bool, typer.Option(help="compare signals and intents with the source (a range from zero)")
+        bool,
+        typer.Option(
+            help="compare signals and intents with the source (a range from zero); an imported recording has none"
+        ),
     ] = True,
     json_: Json = False,
 ) -> None:
@@ -33,7 +36,7 @@ def replay(
     from crossbook.runtime.reading import KafkaLog, Log
     from deploy.attach import attached, replaced
     from deploy.log_range import parse_bound, resolve
-    from deploy.replay import ReplayOptions, full_prefix, run_replay
+    from deploy.replay import ReplayOptions, check_comparable, full_prefix, run_replay
     from deploy.replay_source import ReplaySource
     from deploy.verify import render_verification
 
@@ -42,14 +45,16 @@ def replay(
     begin, end = (parse_bound(text) if text else None for text in (from_, to))
     options = ReplayOptions(full_prefix(to_prefix), speed, project, verify, compare)
     console = Console(stderr=True, highlight=False)
+    log: Log | None = None
+    if from_archive is not None:
+        from deploy.archive.read import ArchiveLog
+
+        log = ArchiveLog(from_archive)
+        if compare and from_ in {"", "@0"}:
+            check_comparable(log)
     with ExitStack() as stack:
         settings = stack.enter_context(attached(clickhouse=project))
-        log: Log
-        if from_archive is not None:
-            from deploy.archive.read import ArchiveLog
-
-            log = ArchiveLog(from_archive)
-        else:
+        if log is None:
             prefix = full_prefix(from_prefix) if from_prefix else settings.kafka.prefix
             log = KafkaLog(replaced(settings, "kafka", prefix=prefix).kafka)
         source = ReplaySource(log, resolve(log, begin, end) if begin or end else None)

@@ -186,19 +186,20 @@ def keyframes(market: MarketState) -> list[tuple[str | None, Record]]:
     """The state of a market as records, keys first, behind its LogOpened; folded, they make what may be traded the same.
 
     Broken books and feeds that were silent are not made whole: a broken book is left out and waits for its snapshot, a stale feed
-    is written as down. Counters of the fold (clamped stamps, crossings) begin anew.
+    is written as down. What contradicted itself is left out, so that it is not tradable there either. Counters of the fold (clamped stamps, crossings) begin anew.
     """
     found: list[tuple[str | None, Record]] = []
     if market.friction is not None:
         found.append((None, market.friction))
     if market.configured is not None:
         found.append((None, market.configured))
-    found += [(listed.group, listed) for listed in market.instruments.values()]
+    contradicted = market.identities.instruments
+    found += [(one.group, one) for one in market.instruments.values() if one.instrument_id not in contradicted]
     found += [
         (_group(market, instrument_id), _settled(market, instrument_id, payout))
         for instrument_id, payout in market.settled.items()
     ]
-    found += [(pair.group, pair) for pair in market.pairs.values()]
+    found += [(pair.group, pair) for pair in market.pairs.values() if pair.pair_id not in market.identities.pairs]
     found += [(None, status) for status in _feeds(market)]
     found += [
         (_group(market, book.instrument_id), _snapshot(book)) for book in market.books.values() if not book.broken

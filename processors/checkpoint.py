@@ -21,7 +21,7 @@ from schemas.records import (
 )
 
 STAGE: Final = "decide"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 
 
 class PackageImage(msgspec.Struct, frozen=True):

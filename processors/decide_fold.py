@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from crossbook.domain.book import Level
 from crossbook.domain.book_state import Change
+from crossbook.domain.identities import LEGS_CHANGED
 from crossbook.domain.market_state import MarketState
 from processors.decide_outputs import Outputs
 from processors.decide_state import DecideState, Output, PackageState, PairState
@@ -102,8 +103,12 @@ def _track(state: DecideState, change: Change) -> None:
             state.forget_terms(pair_id)
     elif kind == "pair" and change.pair_id is not None:
         state.list_pair(market.pairs[change.pair_id])
+    elif kind == "contradicted" and change.pair_id is not None:
+        state.forget_terms(change.pair_id)
     elif kind == "delisted":
         state.forget_pairs()
+        if change.pair_id is not None:
+            state.forget_terms(change.pair_id)
     elif kind == "friction":
         for pair_id in state.pairs:
             state.forget_terms(pair_id)
@@ -150,6 +155,10 @@ def _listing(state: DecideState, outputs: Outputs, change: Change) -> None:
         wanted = {package.package for package in packages}
         for key in [key for key in state.quotes if key[0] == change.pair_id and key[1] not in wanted]:
             _end(state, outputs, key, "relation_changed")
+    elif kind == "contradicted" and change.pair_id is not None:
+        pair, _, packages = state.active(change.pair_id)
+        for package in packages:
+            _refuse(state, outputs, pair, package, change.reason)
     elif kind in {"moved", "settled", "instrument"} and change.instrument_id is not None:
         listed = state.market.instruments.get(change.instrument_id)
         if kind != "instrument" or (listed is not None and listed.status == "closed"):
@@ -186,7 +195,11 @@ def _evaluate_package(
     if terms is None:
         instruments = market.instruments
         listed_a, listed_b = instruments.get(pair.instrument_a), instruments.get(pair.instrument_b)
-        terms = package.terms = make_terms(pair, package.package, listed_a, listed_b, market.friction)
+        terms = package.terms = (
+            Refused(LEGS_CHANGED)
+            if pair.pair_id in market.identities.pairs
+            else make_terms(pair, package.package, listed_a, listed_b, market.friction)
+        )
     if isinstance(terms, Refused):
         _refuse(state, outputs, pair, package, terms.reason)
         return

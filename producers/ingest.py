@@ -152,6 +152,8 @@ class Ingest:
                     self.writer.write(book, self.universe.group_of(step.instrument_id))
             else:
                 self.writer.write(step.record, step.group)
+        for refusal in self.universe.refusals:
+            self._refuse(refusal, self.stamp())
 
     def _follow(self, listed: InstrumentListed) -> None:
         """Hand an instrument to the feed that has it, or to the first of its venue with room, or to a new one."""

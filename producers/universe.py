@@ -3,7 +3,8 @@
 Decides what enters `market` when the catalogue or an approval changes something: InstrumentListed and its moves between
 groups, PairListed only when both legs stand in one group, InstrumentSettled once. A group is the union of the venue events
 that approved pairs join, named by its smallest event; groups only grow (a revoked pair keeps its group), so that books do not
-travel for nothing. It must never read a clock; it returns what is to be written and the writer writes it, in this order.
+travel for nothing. What an id stands for never changes: a pair approved anew with other legs is delisted, an instrument whose tokens
+the catalogue contradicts is paused, and `refusals` says so. It must never read a clock; it returns what is to be written and the writer writes it, in this order.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from crossbook.domain.identities import Identities
 from schemas.records import (
     InstrumentListed,
     InstrumentMoved,
@@ -50,6 +52,8 @@ class Universe:
         self._listed_pairs: dict[str, PairListed] = {}
         self._delisted: dict[str, Write] = {}
         self._parents: dict[str, str] = {}
+        self._identities = Identities()
+        self.refusals: list[str] = []
 
     # -- instruments
 
@@ -61,6 +65,9 @@ class Universe:
                 continue
             known = self.instruments.get(listed.instrument_id)
             placed = self._placed(listed, known, ts_ns)
+            if known is not None and not self._identities.accept_instrument(known, placed):
+                self._refuse(f"{listed.instrument_id}: listed again with other tokens; it is paused until they agree")
+                placed = msgspec.structs.replace(known, ts_received_ns=ts_ns, keyframe=False, status="paused")
             if known is not None and _same(known, placed):
                 continue
             self.instruments[listed.instrument_id] = placed
@@ -209,11 +216,31 @@ class Universe:
                 keyframe=False,
             )
             known = self._listed_pairs.get(pair.pair_id)
+            if not self._identities.accept_pair(listed):
+                steps += self._contradicted(listed, known, ts_ns)
+                continue
             if known is not None and msgspec.structs.replace(known, ts_received_ns=ts_ns) == listed:
                 continue
             self._listed_pairs[pair.pair_id] = listed
             steps.append(Write(listed, listed.group))
         return steps
+
+    def _contradicted(self, wanted: PairListed, known: PairListed | None, ts_ns: int) -> list[Step]:
+        """A pair was approved with other legs than it always had: it ends, and the new one wants another name."""
+        a, b = self._identities.legs[wanted.pair_id]
+        self._refuse(
+            f"pair {wanted.pair_id}: its legs are {a} and {b} for ever; approve the other ones under another name"
+        )
+        if known is None:
+            return []
+        del self._listed_pairs[wanted.pair_id]
+        delisted = PairDelisted(ts_received_ns=ts_ns, pair_id=wanted.pair_id, reason="approved with other legs")
+        self._delisted[wanted.pair_id] = Write(delisted, known.group)
+        return [self._delisted[wanted.pair_id]]
+
+    def _refuse(self, refusal: str) -> None:
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
 
 
 def _same(known: InstrumentListed, found: InstrumentListed) -> bool:

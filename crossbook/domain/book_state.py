@@ -18,6 +18,7 @@ ChangeKind: TypeAlias = Literal[
     "moved",
     "settled",
     "pair",
+    "contradicted",
     "delisted",
     "book",
     "trade",
@@ -31,6 +32,7 @@ class Change(NamedTuple):
 
     `none`: it changed no book, listing or setting (a duplicate, an old session, an unchanged keyframe); `reason` says why.
     `book`: `top_changed` is true when a best level or the validity changed, `refreshed` when a polled book was polled anew.
+    `contradicted`: a listing named other legs under a pair's id; it was not taken, and the pair is not to be traded.
     `feed`: `instruments` are those whose books it broke.
     `reference`: `instrument_id` names a reference whose price was told anew (`top_changed`: it changed), or `instruments` those that
     the word of their feed concerns.

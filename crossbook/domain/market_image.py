@@ -87,6 +87,9 @@ class MarketImage(msgspec.Struct, frozen=True):
     configured: DecideConfigured | None
     references: tuple[ReferenceImage, ...]
     reference_feeds: dict[str, FeedImage]
+    legs: dict[str, tuple[str, str]]
+    contradicted_pairs: tuple[str, ...]
+    contradicted_instruments: tuple[str, ...]
 
 
 _BOOK_PLAIN: Final = tuple(
@@ -117,6 +120,9 @@ def market_image(market: MarketState) -> MarketImage:
             for one in market.references.prices.values()
         ),
         reference_feeds=_feed_images(market.references.feeds),
+        legs=market.identities.legs,
+        contradicted_pairs=tuple(market.identities.pairs),
+        contradicted_instruments=tuple(market.identities.instruments),
     )
 
 
@@ -130,6 +136,9 @@ def restore_market(market: MarketState, image: MarketImage) -> None:
     market.clock.now_ns = image.now_ns
     market.clock.clamped = image.clamped
     market.clock.claims = dict(image.claims)
+    market.identities.legs = dict(image.legs)
+    market.identities.pairs = dict.fromkeys(image.contradicted_pairs)
+    market.identities.instruments = dict.fromkeys(image.contradicted_instruments)
     for listed in image.instruments:
         market.adopt_listing(listed)
     market.pairs = {pair.pair_id: pair for pair in image.pairs}

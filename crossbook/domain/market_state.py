@@ -19,6 +19,7 @@ from crossbook.domain.errors import BookError, FeeError, GridError
 from crossbook.domain.feed_clock import FeedClock
 from crossbook.domain.fees import check_schedule
 from crossbook.domain.grid import PriceGrid
+from crossbook.domain.identities import LEGS_CHANGED, TOKENS_CHANGED, Identities
 from crossbook.domain.references import References
 from schemas.records import (
     BookDelta,
@@ -55,7 +56,8 @@ class MarketState:
     """Fold of one partition of `market`; see the module.
 
     `position` is that of the last record folded (-1: none), `instruments`, `pairs`, `friction`, `configured` the newest word,
-    `refused` why an instrument's grid or fee schedule cannot be used, `settled` the payout of YES in micros.
+    `identities` what an id has stood for, `refused` why an instrument cannot be used (its grid, its fee schedule, another token under
+    its id), `settled` the payout of YES in micros.
     """
 
     def __init__(self) -> None:
@@ -72,6 +74,7 @@ class MarketState:
         self.feeds: dict[str, FeedHealth] = {}
         self.references = References()
         self.pairs: dict[str, PairListed] = {}
+        self.identities = Identities()
         self.settled: dict[str, int] = {}
         self.friction: FrictionPack | None = None
         self.configured: DecideConfigured | None = None
@@ -315,6 +318,9 @@ class MarketState:
         if before is not None and _same_terms(before, record):
             self.instruments[instrument_id] = record
             return _KEYFRAME
+        if before is not None and not self.identities.accept_instrument(before, record):
+            self.refused[instrument_id] = TOKENS_CHANGED
+            return Change("instrument", instrument_id, reason=TOKENS_CHANGED)
         self.adopt_listing(record)
         state = self.books.get(instrument_id)
         if state is not None:
@@ -334,6 +340,8 @@ class MarketState:
             check_schedule(record.fee_schedule)
         except (GridError, FeeError) as error:
             self.refused[record.instrument_id] = str(error)
+        if record.instrument_id in self.identities.instruments:
+            self.refused[record.instrument_id] = TOKENS_CHANGED
 
     def _instrument_moved(self, record: InstrumentMoved) -> Change:
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
@@ -354,6 +362,8 @@ class MarketState:
 
     def _pair_listed(self, record: PairListed) -> Change:
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
+        if not self.identities.accept_pair(record):
+            return Change("contradicted", pair_id=record.pair_id, reason=LEGS_CHANGED)
         before = self.pairs.get(record.pair_id)
         self.pairs[record.pair_id] = record
         if before is not None and _same_but(before, record, _PAIR_TERMS):
@@ -362,6 +372,7 @@ class MarketState:
 
     def _pair_delisted(self, record: PairDelisted) -> Change:
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
+        self.identities.delist(record.pair_id)
         if self.pairs.pop(record.pair_id, None) is None:
             return Change("none", pair_id=record.pair_id, reason="unknown_pair")
         return Change("delisted", pair_id=record.pair_id, reason=record.reason)

@@ -15,41 +15,25 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from crossbook.runtime.clock import now_ns
+from crossbook.runtime.code_digest import code_digest
 from crossbook.runtime.reading import KafkaLog, Log
 from crossbook.runtime.settings import KafkaSettings
 from deploy.backtest.errors import BacktestError
 from deploy.backtest.options import BacktestOptions
 from deploy.backtest.run import read_head, run_backtest
 from deploy.backtest.summary import summarise
-from executors.code_digest import execution_digest
-from processors.code_digest import decision_digest
 from schemas.codec import load_codec
 
 RUNS: Final = "runs"
 #: Hex digits of a run's digest that name its file.
 KEY_DIGITS: Final = 24
 EXIT_ORPHANED: Final = 1
-_CODE: Final = {
-    "deploy.backtest": (
-        "collect",
-        "feed",
-        "guard",
-        "lanes",
-        "live",
-        "models",
-        "options",
-        "partition",
-        "run",
-        "summary",
-    ),
-    "deploy.report": ("analysis", "distribution", "edges", "equity", "pnl", "trades"),
-}
+#: Where the code begins that makes an outcome, marks it and sums it up; what only shows one is not part of it.
+CODE: Final = ("deploy.backtest.run", "deploy.backtest.summary")
 _COMPARED: Final = ("market", "intents", "orders", "fills")
 
 
@@ -104,8 +88,8 @@ def identity(log: Log) -> dict[str, Any]:
     return {"log_id": head.log_id, "extents": extents}
 
 
-def key_of(log_identity: Mapping[str, Any], options: BacktestOptions) -> str:
-    """Digest of everything that a run's result is a function of."""
+def key_of(log_identity: Mapping[str, Any], options: BacktestOptions, code: str | None = None) -> str:
+    """Digest of everything that a run's result is a function of; `code` names the code, by default the one that runs."""
     named = {
         "log": dict(log_identity),
         "positions": options.positions,
@@ -116,23 +100,10 @@ def key_of(log_identity: Mapping[str, Any], options: BacktestOptions) -> str:
         "paper": options.paper.model_dump(),
         "backtest": options.backtest.model_dump(),
         "guards": options.guards,
-        "decision": decision_digest(),
-        "execution": execution_digest(),
-        "backtest_code": backtest_digest(),
+        "code": code_digest(*CODE) if code is None else code,
     }
     text = json.dumps(named, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
-
-
-@cache
-def backtest_digest() -> str:
-    """SHA-256 over the modules that make an outcome and sum it up; what only shows one is not part of it."""
-    digest = hashlib.sha256()
-    for package, modules in _CODE.items():
-        for module in modules:
-            text = files(package).joinpath(f"{module}.py").read_bytes().replace(b"\r\n", b"\n")
-            digest.update(f"{package}.{module}\n{len(text)}\n".encode() + text)
-    return digest.hexdigest()
 
 
 def run_sweep(

@@ -5,8 +5,11 @@ import pytest
 
 from crossbook.domain.market_state import MarketState
 from crossbook.runtime.errors import BufferFullError, LogError
+from crossbook.runtime.settings import Settings
+from deploy.archive.read import ArchiveLog
+from deploy.archive.write import write_archive
 from deploy.errors import UsageError
-from deploy.replay import compare_outputs, full_prefix, send_entries
+from deploy.replay import ReplayOptions, check_comparable, compare_outputs, full_prefix, run_replay, send_entries
 from deploy.replay_source import Entry, ReplaySource
 from processors.errors import CodeDigestError
 from processors.verify import Positions
@@ -151,6 +154,27 @@ def test_references_and_payouts_are_a_part_of_the_state():
     assert market.references.fresh(prices["btc"], market.now_ns, market.feed_stale_ns)
 
 
+def test_what_contradicts_itself_is_not_a_part_of_the_state():
+    log = MemoryLog({})
+    rival = mr.instrument("polymarket:0xrival")
+    for record in (
+        *market_of(0),
+        mr.instrument(mr.A),
+        mr.instrument(mr.B),
+        mr.pair(),
+        rival,
+        mr.pair(b=rival.instrument_id),
+    ):
+        log.append("market", 0, record)
+    there = MarketState()
+    for position, line in enumerate(log.lines["market", 0]):
+        there.apply(position, CODEC.decode(line.value))
+    source = ReplaySource(log, {0: Positions(len(log.lines["market", 0]))})
+    records = decoded(written(source))
+    assert list(there.identities.pairs) == ["pair"]
+    assert "pair" not in {record.pair_id for record in records if isinstance(record, PairListed)}
+
+
 def test_what_cannot_be_replayed_is_refused(log):
     with pytest.raises(LogError, match="no readable LogOpened"):
         ReplaySource(MemoryLog({}))
@@ -215,6 +239,27 @@ def test_outputs_are_compared_with_the_source(log):
     assert [one.mismatches for one in compare_outputs(source, target)] == [1, 0]
     target.decided[0] = 100  # as far as both have decided
     assert sum(one.compared for one in compare_outputs(source, target)) < sum(one.compared for one in same)
+
+
+def test_what_was_never_decided_is_said_before_anything_starts(log, tmp_path):
+    check_comparable(log)
+    undecided = MemoryLog({("market", 0): log.lines["market", 0]})
+    with pytest.raises(UsageError, match=r"holds no signals.*--no-compare"):
+        check_comparable(undecided)
+    quiet = log.copy()
+    quiet.lines.pop(("intents", 0), None)
+    check_comparable(quiet)  # a market in which nothing was worth an intent
+    write_archive(log, tmp_path / "half", topics=["market", "signals"])
+    with pytest.raises(UsageError, match=r"holds no intents.*--no-compare"):
+        check_comparable(ArchiveLog(tmp_path / "half"))
+
+
+def test_an_undecided_source_is_refused_with_nothing_there_to_start(log, tmp_path):
+    source = ReplaySource(MemoryLog({("market", 0): log.lines["market", 0]}))
+    settings = Settings(state_dir=str(tmp_path / "state"))
+    with pytest.raises(UsageError, match="--no-compare"):
+        run_replay(source, settings, ReplayOptions("again"))
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_prefix_gets_its_dot():

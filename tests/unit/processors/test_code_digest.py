@@ -1,10 +1,13 @@
-"""The digest names all decision code and nothing of where it is installed."""
+"""The digests of decision and execution name all of that code, and nothing that is not."""
 
 import ast
 import hashlib
-from importlib.resources import files
 
-from processors.code_digest import DECISION_MODULES, DECISION_PACKAGES, decision_digest
+import pytest
+
+from crossbook.runtime.code_digest import digest_of, import_closure, read_source
+from executors import code_digest as execution
+from processors import code_digest as decision
 
 IMPURE = {
     "asyncio",
@@ -20,13 +23,8 @@ IMPURE = {
 }
 
 
-def source(module):
-    package, _, name = module.rpartition(".")
-    return files(package).joinpath(f"{name}.py").read_text("utf-8")
-
-
 def imports(module):
-    for node in ast.walk(ast.parse(source(module))):
+    for node in ast.walk(ast.parse(read_source(module))):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
         elif isinstance(node, ast.Import):
@@ -34,21 +32,36 @@ def imports(module):
 
 
 def test_it_is_a_sha256_and_stable():
-    assert len(decision_digest()) == hashlib.sha256().digest_size * 2
-    decision_digest.cache_clear()
-    assert decision_digest() == decision_digest()
+    first = decision.decision_digest()
+    assert len(first) == hashlib.sha256().digest_size * 2
+    decision.decision_digest.cache_clear()
+    assert decision.decision_digest() == first != execution.execution_digest()
 
 
-def test_every_module_that_a_decision_runs_through_is_named():
-    named = set(DECISION_MODULES)
-    for module in DECISION_MODULES:
-        for imported in imports(module):
-            if imported.startswith("processors.") and imported != "processors.errors":
-                assert imported in named, f"{module} imports {imported}, which the digest leaves out"
-            if imported.startswith("crossbook.domain."):
-                assert "crossbook.domain" in DECISION_PACKAGES
-
-
-def test_decision_modules_touch_nothing_impure():
-    for module in DECISION_MODULES:
+@pytest.mark.parametrize(
+    ("modules", "named"),
+    [
+        (decision.decision_modules, {"processors.decide_fold", "processors.edges", "crossbook.domain.market_state"}),
+        (execution.execution_modules, {"executors.machine", "executors.risk", "crossbook.domain.fees"}),
+    ],
+    ids=["decision", "execution"],
+)
+def test_what_is_named_is_all_that_runs_and_touches_nothing_impure(modules, named):
+    assert named <= set(modules())
+    for module in modules():
         assert not {imported.partition(".")[0] for imported in imports(module)} & IMPURE, module
+
+
+@pytest.mark.parametrize("code", [decision, execution], ids=["decision", "execution"])
+def test_touching_any_of_it_changes_the_digest_and_touching_records_does_not(code):
+    def with_a_touch(touched):
+        return digest_of(import_closure(code.ROOTS, within=code.WITHIN, read=lambda m: _touched(m, touched)))
+
+    def _touched(module, touched):
+        text = read_source(module)
+        return f"{text}\nTOUCHED = 1\n" if module == touched else text
+
+    plain = with_a_touch("")
+    modules = import_closure(code.ROOTS, within=code.WITHIN)
+    assert len({with_a_touch(module) for module in modules} | {plain}) == len(modules) + 1
+    assert with_a_touch("schemas.records.market") == plain == with_a_touch("deploy.backtest.marks")

@@ -250,6 +250,27 @@ def test_what_is_unknown_fails_closed_and_says_so_once(head, reason):
     assert mr.kinds(outputs, TradeIntent) == []
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_pair_whose_legs_are_contradicted_is_never_intended_and_says_so_at_once(stored):
+    """One false word among thousands: the true pair is not replaced by two bets, it ends, and people see why."""
+    rival = "polymarket:0xrival"
+    state, _ = mr.fold([*mr.head(cooldown_ns=0), mr.instrument(rival), *books(bid_b=390_000)])
+    state, outputs = mr.fold([mr.pair(T0 + 2 * MS, b=rival)], state)
+    assert [(q.package, q.state, q.reason) for q in mr.kinds(outputs, EdgeQuote)] == [
+        ("yes_a_no_b", "suspended", "legs_changed"),
+        ("no_a_yes_b", "suspended", "legs_changed"),
+    ]
+    state = thaw(freeze(state), mr.DIGEST) if stored else state
+    later = [
+        mr.snapshot(rival, T0 + 3 * MS, 1, bids=[(900_000, BIG)], asks=[(910_000, BIG)]),
+        *books(T0 + 4 * MS, sequence=2),
+        mr.pair(T0 + 5 * MS, keyframe=True),
+        *books(T0 + 6 * MS, bid_b=470_000, sequence=3),
+    ]
+    _, outputs = mr.fold(later, state)
+    assert mr.kinds(outputs, TradeIntent) == [] == mr.kinds(outputs, EdgeQuote)
+
+
 def test_the_cost_cap_cuts_the_quantity_on_the_step():
     _, outputs = mr.fold(mr.head(cost_max_micros=20 * CONTRACT) + books())
     (intent,) = mr.kinds(outputs, TradeIntent)

@@ -122,3 +122,43 @@ def test_keyframes_repeat_the_instrument_and_the_pairs_that_it_leads() -> None:
     assert kinds(universe.keyframes("kalshi:KXB", 9)) == ["InstrumentListed"]
     assert sorted(kinds(universe.repeat(9))) == ["InstrumentListed", "InstrumentListed", "PairListed"]
     assert not any(w.record.keyframe for w in universe.repeat(9))
+
+
+def test_legs_under_a_name_never_change() -> None:
+    universe = Universe()
+    universe.list_instruments([A, B, C], 1)
+    universe.approve(approved("polymarket:0xa", "kalshi:KXB"), 2)
+    (gone,) = [
+        one.record
+        for one in universe.approve(approved("polymarket:0xa", "kalshi:KXC"), 3)
+        if kinds([one]) == ["PairDelisted"]
+    ]
+    assert gone.reason == "approved with other legs"
+    assert "kalshi:KXB" in universe.refusals[0] and "another name" in universe.refusals[0]
+    assert "PairListed" not in kinds(universe.list_instruments([A, B, C], 4))
+    assert len(universe.refusals) == 1, "said once"
+    universe.revoke("p", "a mistake", 5)
+    assert "PairListed" not in kinds(universe.approve(approved("polymarket:0xa", "kalshi:KXC"), 6))
+    assert "PairListed" in kinds(universe.approve(approved("polymarket:0xa", "kalshi:KXB"), 7))
+    assert "PairListed" in kinds(universe.approve(approved("polymarket:0xa", "kalshi:KXC", "q"), 8))
+
+
+def test_a_pair_named_by_slug_keeps_its_legs_when_it_is_approved_again() -> None:
+    universe = Universe()
+    for ts_ns in (1, 5):
+        universe.approve(approved("polymarket:some-slug", "kalshi:KXB"), ts_ns)
+        universe.rename("polymarket:some-slug", "polymarket:0xa")
+        universe.list_instruments([A, B], ts_ns + 1)
+    assert universe.refusals == []
+
+
+def test_an_instrument_whose_tokens_are_contradicted_is_paused_until_they_agree() -> None:
+    universe = Universe()
+    known = make_listing("polymarket", "0xa", yes_token="1", no_token=None)
+    universe.list_instruments([known], 1)
+    (write,) = universe.list_instruments([make_listing("polymarket", "0xa", yes_token="2", no_token=None)], 2)
+    assert (write.record.status, write.record.yes_token) == ("paused", "1")
+    assert universe.list_instruments([make_listing("polymarket", "0xa", yes_token="2", no_token=None)], 3) == []
+    assert "other tokens" in universe.refusals[0]
+    (write,) = universe.list_instruments([make_listing("polymarket", "0xa", yes_token="1", no_token="3")], 4)
+    assert (write.record.status, write.record.no_token) == ("active", "3")

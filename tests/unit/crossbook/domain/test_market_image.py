@@ -5,6 +5,7 @@ import pytest
 
 from crossbook.domain.book_state import BookState, FeedHealth
 from crossbook.domain.feed_clock import FeedClock
+from crossbook.domain.identities import Identities
 from crossbook.domain.market_image import MarketImage, market_image, restore_market
 from crossbook.domain.market_state import MarketState
 from crossbook.domain.references import References, ReferenceState
@@ -14,8 +15,9 @@ from tests.unit.processors.test_decide_fold import lively_market
 HELD = {
     MarketState: {
         "clock", "position", "log_id", "partition", "partitions", "base_offset", "instruments", "books", "feeds", "references",
-        "pairs", "settled", "friction", "configured",
+        "pairs", "identities", "settled", "friction", "configured",
     },
+    Identities: {"legs", "pairs", "instruments"},
     FeedClock: {"now_ns", "clamped", "claims"},
     FeedHealth: {"session", "state", "last_status_now"},
     References: {"prices", "feeds"},
@@ -73,5 +75,6 @@ def test_a_fold_goes_on_from_an_image_as_if_nothing_had_been(seed, cut):
 def test_the_fields_that_stand_in_checkpoints():
     assert MarketImage.__struct_fields__ == (
         "position", "log_id", "partition", "partitions", "base_offset", "now_ns", "clamped", "claims", "instruments", "pairs",
-        "books", "feeds", "settled", "friction", "configured", "references", "reference_feeds",
+        "books", "feeds", "settled", "friction", "configured", "references", "reference_feeds", "legs",
+        "contradicted_pairs", "contradicted_instruments",
     )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from crossbook.runtime.code_digest import digest_of, import_closure
 from deploy.archive.write import write_archive
 from deploy.backtest import sweep
 from deploy.backtest.errors import BacktestError
@@ -79,6 +80,19 @@ def test_everything_that_a_result_depends_on_is_in_its_key():
     }
     assert len(keys) == 8
     assert key_of(known, OPTIONS) == key_of(identity(market_log(market(300))), BacktestOptions(execute=WIDE))
+
+
+def test_the_key_names_the_code_that_makes_marks_and_sums_up():
+    """A summary of other marking code is never taken for this one's; the code that only shows it does not count."""
+    known = identity(market_log(market(300)))
+    modules = import_closure(sweep.CODE)
+    assert {"deploy.backtest.marks", "deploy.backtest.outcome", "deploy.report.latency", "executors.paper",
+            "processors.edges", "crossbook.domain.fees", "schemas.codec"} <= set(modules)  # fmt: skip
+    assert not {"deploy.backtest.sweep", "deploy.report.page", "deploy.backtest.commands"} & set(modules)
+    keys = {key_of(known, OPTIONS)}
+    for touched in modules:
+        keys.add(key_of(known, OPTIONS, digest_of(modules | {touched: modules[touched] + "\n"})))
+    assert len(keys) == len(modules) + 1
 
 
 def test_half_a_file_counts_as_none(source, tmp_path):
