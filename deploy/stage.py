@@ -20,7 +20,7 @@ from deploy.errors import one_line
 #: Stage name → module whose `run(settings)` is the stage.
 STAGES = {
     "registry": "deploy.registry",
-    "producers": "producers.ingest",
+    "producers": "producers.stage",
     "import": "deploy.recording",
     "decide": "processors.decide",
     "execute": "executors.execute",

@@ -1,45 +1,56 @@
-"""The shells around sans-I/O protocols: one connection, kept alive; a venue's also watched and resynchronised.
+"""The shells around sans-I/O protocols: one connection, kept alive; a venue's also reads books by REST for its protocol.
 
-Decides when to connect, how long to wait before the next try, when an open socket counts as silent, and when a book is held
-against REST. Frames go to the tape before they are parsed and are processed where they are read, so the reader never waits for
+Decides when to connect and how long to wait before the next try; whatever else there is to decide, the protocol does. Frames go to the tape before they are parsed and are processed where they are read, so the reader never waits for
 anything but the socket. It must never hide a loss of continuity: every end of a connection is a FeedStatus at once, and every
 new one a larger session.
+
+A feed never ends another, or the process: whatever it did not foresee is logged, dead-lettered with its bytes, and costs it the
+connection. What passes through, and ends the process, is a StageError: the broker refused a record for good or fenced us, or the
+log is somebody else's.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Protocol, TypeVar, assert_never
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Generic, Protocol, TypeVar, assert_never
 
 import httpx
 import structlog
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
+from crossbook.domain.dead_letters import dead_letter
+from crossbook.runtime.errors import StageError
 from crossbook.runtime.settings import FeedSettings
+from producers.backoff import DialBudget, Redial
 from producers.protocol import (
+    STAGE,
     Command,
     ConfirmSettlement,
     FetchBook,
     Output,
+    ProbeBooks,
     Reconnect,
     SocketProtocol,
     VenueProtocol,
 )
-from schemas.records import InstrumentListed, RawFrame, Record
+from schemas.records import BookSnapshot, InstrumentListed, RawFrame, Record
 
 #: Both venues answer a ping, or send one, every ten seconds.
 HEARTBEAT_S = 10.0
 TIMER_S = 0.05
 #: The reader lets other tasks run after this many frames in a row.
 FRAMES_IN_A_ROW = 64
-FRAME_MAX = 16 * 1024 * 1024
+#: 500 assets with a thousand levels each come as one frame of some 18 MB.
+FRAME_MAX = 64 * 1024 * 1024
 FRAMES_QUEUED_MAX = 4_096
-#: A book by REST is judged only after frames that were under way have had this long to arrive.
-SETTLE_S = 0.3
-#: Books probed when a socket has gone quiet.
-PROBES = 2
+#: A venue that refuses a dial with one of these statuses is left alone, for as long as it says or for this long.
+REFUSED_S = {418: 120.0, 429: 30.0, 503: 5.0}
+REFUSED_MAX_S = 3_600.0
+#: A reading of books is given up after this.
+PROBE_S = 10.0
 MS = 1_000_000
 P = TypeVar("P", bound=SocketProtocol)
 
@@ -58,6 +69,9 @@ class Venue(Dialer, Protocol):
 
     async def fetch_book(self, listed: InstrumentListed) -> bytes:
         """Read one book by REST; raises httpx.HTTPError."""
+
+    async def fetch_books(self, listed: Sequence[InstrumentListed]) -> dict[str, bytes]:
+        """Read some books by REST, by instrument; one that the venue left out is missing. Raises httpx.HTTPError."""
 
 
 class Sink(Protocol):
@@ -87,9 +101,11 @@ class SocketFeed(Generic[P]):
         session_floor: int,
         log: structlog.stdlib.BoundLogger,
         rng: random.Random,
+        budget: DialBudget,
         timer_s: float = TIMER_S,
     ) -> None:
         self.protocol = protocol
+        self.counters: Counter[str] = Counter()
         self._dialer = dialer
         self._settings = settings
         self._sink = sink
@@ -98,6 +114,9 @@ class SocketFeed(Generic[P]):
         self._log = log.bind(feed=protocol.feed)
         self._rng = rng
         self._timer_s = timer_s
+        self._budget = budget
+        self._redial = Redial(settings.backoff_first_ms * MS, settings.backoff_max_ms * MS)
+        self._opened_s: float | None = None  # None: this dial brought no connection
         self._send_now = asyncio.Event()
         self._end: asyncio.Future[str] | None = None
 
@@ -105,31 +124,79 @@ class SocketFeed(Generic[P]):
 
     async def run(self) -> None:
         """Connect again and again until cancelled."""
-        attempt = 0
         async with asyncio.TaskGroup() as group:
             group.create_task(self._say_status())
             while True:
+                await self._wait_for_budget()
                 reason = await self._one_connection()
-                fruitful = self.protocol.ts_data_ns is not None
-                self._emit(self.protocol.disconnect(reason, self._stamp()))
-                attempt = 0 if fruitful else attempt + 1
-                delay_s = self._delay_s(attempt)
-                self._log.warning("feed.disconnected", reason=reason, retry_in_s=round(delay_s, 3))
-                await asyncio.sleep(delay_s)
+                wait_s = self._wait_s()
+                with self._guarded("the end of a connection"):
+                    self._emit(self.protocol.disconnect(reason, self._stamp()))
+                self._log.warning("feed.disconnected", reason=reason, retry_in_s=round(wait_s, 3))
+                await asyncio.sleep(wait_s)
 
     def renew(self, reason: str) -> None:
         """The log missed events: new session, whole books."""
-        self._emit(self.protocol.renew(self._next_session(), reason, self._stamp()))
+        with self._guarded("a new session"):
+            self._emit(self.protocol.renew(self._next_session(), reason, self._stamp()))
 
     def stop(self) -> None:
         """Say that the feed is down, as the last thing."""
-        self._emit(self.protocol.disconnect("stopped", self._stamp()))
+        with self._guarded("the end"):
+            self._emit(self.protocol.disconnect("stopped", self._stamp()))
+
+    # -- dialling
+
+    async def _wait_for_budget(self) -> None:
+        """Wait until the venue may be dialled, and note the dial."""
+        while wait_ns := self._budget.wait_ns(_loop_ns()):
+            self._log.warning("feed.budget", wait_s=round(wait_ns / 1e9, 3))
+            await asyncio.sleep(wait_ns / 1e9)
+        self._budget.dialled(_loop_ns())
+
+    def _wait_s(self) -> float:
+        """How long to wait after the dial that just ended."""
+        open_ns = 0 if self._opened_s is None else _loop_ns() - int(self._opened_s * 1e9)
+        brought_data = self._opened_s is not None and self.protocol.ts_data_ns is not None
+        return self._redial.wait_ns(brought_data=brought_data, open_ns=open_ns, jitter=self._rng.random()) / 1e9
+
+    def _refused(self, error: InvalidStatus) -> None:
+        """The venue answered the dial with a status: some of them ask to be left alone."""
+        status = error.response.status_code
+        if status not in REFUSED_S:
+            return
+        said = error.response.headers.get("Retry-After", "")
+        for_s = min(REFUSED_MAX_S, float(said)) if said.isascii() and said.isdigit() else REFUSED_S[status]
+        self._budget.refused(_loop_ns(), int(for_s * 1e9))
+        self._log.warning("feed.refused", status=status, for_s=for_s)
+
+    # -- what nobody foresaw
+
+    @contextmanager
+    def _guarded(self, what: str, payload: bytes = b"") -> Iterator[None]:
+        """Whatever goes wrong here costs this feed its connection and nobody else anything; a StageError passes."""
+        try:
+            yield
+        except StageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the law of this module: a feed ends nobody else
+            self._failed(what, error, payload)
+
+    def _failed(self, what: str, error: Exception, payload: bytes) -> None:
+        self.counters["failed"] += 1
+        said = f"{what} failed: {type(error).__name__}: {error}"[:400]
+        self._log.exception("feed.failed", what=what)
+        self._sink.accept(
+            dead_letter(ts_ns=self._stamp(), stage=STAGE, source=self.protocol.feed, error=said, payload=payload)
+        )
+        self._give_up(said)
+
+    def _give_up(self, reason: str) -> None:
+        """End the connection, if there is one."""
+        if self._end is not None and not self._end.done():
+            self._end.set_result(reason)
 
     # -- what a subclass fills in
-
-    def _watchers(self) -> list[Coroutine[Any, Any, str]]:
-        """What runs beside a connection; the first to return ends it, for the reason that it returns."""
-        return []
 
     def _ended(self) -> None:
         """A connection is over."""
@@ -144,12 +211,22 @@ class SocketFeed(Generic[P]):
         """Serve one connection; return why it ended."""
         loop = asyncio.get_running_loop()
         self._end = loop.create_future()
+        self._opened_s = None
         try:
             async with self._dialer.connect() as socket:
+                self._opened_s = loop.time()
                 self._emit(self.protocol.connect(self._next_session(), self._stamp()))
                 self._log.info("feed.connected", session=self.protocol.session)
                 return await self._serve(socket)
+        except InvalidStatus as error:
+            self._refused(error)
+            return f"{type(error).__name__}: {error}"[:200]
         except (OSError, WebSocketException, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}"[:200]
+        except StageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the law of this module: a feed ends nobody else
+            self._failed("a connection", error, b"")
             return f"{type(error).__name__}: {error}"[:200]
         finally:
             self._ended()
@@ -160,7 +237,6 @@ class SocketFeed(Generic[P]):
             asyncio.ensure_future(self._read(socket)),
             asyncio.ensure_future(self._write(socket)),
             asyncio.ensure_future(self._watch_time()),
-            *(asyncio.ensure_future(watcher) for watcher in self._watchers()),
             self._end,
         ]
         try:
@@ -177,9 +253,10 @@ class SocketFeed(Generic[P]):
             frame = await socket.recv(decode=False)
             ts_ns = self._stamp()
             self._tape("received", frame, ts_ns)
-            outputs = self.protocol.receive(frame, ts_ns)
-            if outputs or self.protocol.pending:
-                self._emit(outputs)
+            with self._guarded("a frame", frame):
+                outputs = self.protocol.receive(frame, ts_ns)
+                if outputs or self.protocol.pending:
+                    self._emit(outputs)
             count += 1
             if count % FRAMES_IN_A_ROW == 0:
                 await asyncio.sleep(0)
@@ -201,9 +278,10 @@ class SocketFeed(Generic[P]):
     async def _watch_time(self) -> str:
         while True:
             await asyncio.sleep(self._timer_s)
-            outputs = self.protocol.tick(self._stamp())
-            if outputs or self.protocol.pending:
-                self._emit(outputs)
+            with self._guarded("the timer"):
+                outputs = self.protocol.tick(self._stamp())
+                if outputs or self.protocol.pending:
+                    self._emit(outputs)
 
     # -- outputs
 
@@ -213,8 +291,7 @@ class SocketFeed(Generic[P]):
                 case Record():
                     self._sink.accept(output)
                 case Reconnect():
-                    if self._end is not None and not self._end.done():
-                        self._end.set_result(output.reason)
+                    self._give_up(output.reason)
                 case _:
                     self._do(output)
         if self.protocol.pending:
@@ -237,7 +314,8 @@ class SocketFeed(Generic[P]):
     async def _say_status(self) -> None:
         interval_s = self._settings.status_interval_ms / 1_000
         while True:
-            self._emit([self.protocol.status(self._stamp())])
+            with self._guarded("a status"):
+                self._emit([self.protocol.status(self._stamp())])
             await asyncio.sleep(interval_s)
 
     def _next_session(self) -> int:
@@ -246,14 +324,14 @@ class SocketFeed(Generic[P]):
         self._session_floor = session
         return session
 
-    def _delay_s(self, attempt: int) -> float:
-        """Exponential back-off with full-to-half jitter."""
-        first_s, most_s = self._settings.backoff_first_ms / 1_000, self._settings.backoff_max_ms / 1_000
-        return float(min(most_s, first_s * 2 ** min(attempt, 20)) * self._rng.uniform(0.5, 1.0))
+
+def _loop_ns() -> int:
+    """The loop's monotonic time: waits do not depend on the wall."""
+    return int(asyncio.get_running_loop().time() * 1e9)
 
 
 class Feed(SocketFeed[VenueProtocol]):
-    """A venue's connection: its books are held against REST, and a silence is told from a quiet market."""
+    """A venue's connection: what its protocol wants to know of books by REST is read beside it."""
 
     def __init__(
         self,
@@ -266,6 +344,7 @@ class Feed(SocketFeed[VenueProtocol]):
         session_floor: int,
         log: structlog.stdlib.BoundLogger,
         rng: random.Random,
+        budget: DialBudget,
     ) -> None:
         super().__init__(
             protocol=protocol,
@@ -276,36 +355,53 @@ class Feed(SocketFeed[VenueProtocol]):
             session_floor=session_floor,
             log=log,
             rng=rng,
+            budget=budget,
         )
         self._venue = venue
         self._fetching: dict[str, asyncio.Task[None]] = {}
-        self._crosscheck_next = 0
+        self._probing: asyncio.Task[None] | None = None
 
     # -- what ingest calls
 
     def follow(self, listed: InstrumentListed) -> None:
         """Follow an instrument, or take its new listing."""
-        self._emit(self.protocol.follow(listed, self._stamp()))
+        with self._guarded("a listing"):
+            self._emit(self.protocol.follow(listed, self._stamp()))
 
     def unfollow(self, instrument_id: str) -> None:
         """Drop an instrument."""
-        self.protocol.unfollow(instrument_id)
-        self._emit([])
+        with self._guarded("the end of a listing"):
+            self.protocol.unfollow(instrument_id)
+            self._emit([])
+
+    def distrust(self, instrument_id: str, reason: str) -> None:
+        """Fail one book closed and ask for it anew."""
+        with self._guarded("a distrusted book"):
+            self._emit(self.protocol.distrust(instrument_id, reason, self._stamp()))
+
+    def book(self, instrument_id: str, *, keyframe: bool) -> BookSnapshot | None:
+        """The book as it stands; None when it is not valid or not followed."""
+        found: BookSnapshot | None = None
+        with self._guarded("a keyframe"):
+            found = self.protocol.keyframe(instrument_id, self._stamp(), keyframe=keyframe)
+        return found  # noqa: RET504 - after a defect nothing is found, and the guard goes on here
 
     # -- what the shell calls
-
-    def _watchers(self) -> list[Coroutine[Any, Any, str]]:
-        return [self._watch_silence(), self._cross_check()]
 
     def _ended(self) -> None:
         for task in self._fetching.values():
             task.cancel()
         self._fetching.clear()
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
 
     def _do(self, command: Command) -> None:
         match command:
             case FetchBook():
                 self._fetch(command)
+            case ProbeBooks():
+                self._probing = asyncio.ensure_future(self._probe(command))
             case ConfirmSettlement():
                 self._sink.resolved(command.instrument_id)
             case Reconnect():
@@ -313,86 +409,24 @@ class Feed(SocketFeed[VenueProtocol]):
             case _:
                 assert_never(command)
 
-    async def _watch_silence(self) -> str:
-        """End a connection that is open and answers pings, but gives no data while the books move on without it.
-
-        Markets may be truly quiet, so after half the limit books are probed by REST; only a book that differs, still differs
-        after frames under way have had their time, and still no data frame, is silence. REST out of reach at the limit counts
-        as silence too: nothing then says that the books are right.
-        """
-        half_ns = self._settings.silence_ms * MS // 2
-        opened_ns = self._stamp()
-        while True:
-            await asyncio.sleep(TIMER_S)
-            quiet_since_ns = max(self.protocol.ts_data_ns or opened_ns, opened_ns)
-            if self._stamp() - quiet_since_ns < half_ns or not self.protocol.followed:
-                continue
-            moved = await self._moved_without_us()
-            data_ns = self.protocol.ts_data_ns or opened_ns
-            if data_ns > quiet_since_ns:
-                continue
-            if moved:
-                return "silent"
-            if moved is None and self._stamp() - quiet_since_ns >= self._settings.silence_ms * MS:
-                return "silent, and REST does not answer"
-            if moved is False:
-                opened_ns = self._stamp()  # quiet, not silent: look again after the same time
-
-    async def _moved_without_us(self) -> bool | None:
-        """Whether a book moved on at the venue while nothing came; None when REST does not say."""
-        books = sorted(self.protocol.followed.values(), key=lambda one: -one.ts_event_ns)
-        probed = [one.listed for one in books[:PROBES]]
-        first = await asyncio.gather(*(self._differs(listed) for listed in probed))
-        if all(answer is None for answer in first):
-            return None
-        suspects = [listed for listed, answer in zip(probed, first, strict=True) if answer]
-        if not suspects:
-            return False
-        await asyncio.sleep(min(SETTLE_S, self._settings.silence_ms / 8_000))
-        again = await asyncio.gather(*(self._differs(listed) for listed in suspects))
-        return any(again)
-
-    async def _cross_check(self) -> str:
-        """Hold one book after another against REST; two differences in a row of an unmoved book fail it closed."""
-        while True:
-            await asyncio.sleep(self._settings.crosscheck_interval_s)
-            ids = [key for key, one in self.protocol.followed.items() if one.valid]
-            if not ids:
-                continue
-            self._crosscheck_next = (self._crosscheck_next + 1) % len(ids)
-            instrument_id = ids[self._crosscheck_next]
-            strikes = 0
-            for _ in range(6):  # a busy book may move under every comparison; then this round says nothing
-                verdict = await self._unmoved_and_different(instrument_id)
-                strikes = strikes + 1 if verdict else 0
-                if verdict is False or strikes == 2:
-                    break
-            if strikes == 2:
-                self._log.warning("feed.book_differs", instrument=instrument_id)
-                reason = "the book differs from the venue's own by REST"
-                self._emit(self.protocol.distrust(instrument_id, reason, self._stamp()))
-
-    async def _unmoved_and_different(self, instrument_id: str) -> bool | None:
-        """Compare one book; None when it moved meanwhile or REST said nothing."""
-        one = self.protocol.followed.get(instrument_id)
-        if one is None:
-            return False
-        before = one.ts_event_ns
+    async def _probe(self, command: ProbeBooks) -> None:
+        """Read some books and hand them to the protocol; none when REST does not answer."""
+        followed = [self.protocol.followed.get(instrument_id) for instrument_id in command.instrument_ids]
+        bodies: dict[str, bytes] = {}
         try:
-            body = await self._venue.fetch_book(one.listed)
-        except httpx.HTTPError:
-            return None
-        await asyncio.sleep(SETTLE_S)
-        if one.ts_event_ns != before or not one.valid:
-            return None
-        return self.protocol.rest_differs(instrument_id, body)
-
-    async def _differs(self, listed: InstrumentListed) -> bool | None:
-        try:
-            body = await self._venue.fetch_book(listed)
-        except httpx.HTTPError:
-            return None
-        return self.protocol.rest_differs(listed.instrument_id, body)
+            async with asyncio.timeout(PROBE_S):
+                bodies = await self._venue.fetch_books([one.listed for one in followed if one is not None])
+        except (httpx.HTTPError, TimeoutError) as error:
+            self._log.warning("feed.probe_failed", books=len(followed), error=str(error)[:200])
+        except Exception as error:  # noqa: BLE001 - the law of this module: a feed ends nobody else
+            self._failed("a reading of books", error, b"")
+        ts_ns = self._stamp()
+        with self._guarded("a reading of books"):
+            outputs = self.protocol.probed(bodies, ts_ns)
+            if outputs:  # equal books are no news; what led to a word is kept
+                for body in bodies.values():
+                    self._tape("received", body, ts_ns, suffix=".rest")
+            self._emit(outputs)
 
     def _fetch(self, command: FetchBook) -> None:
         if command.instrument_id in self._fetching or command.instrument_id not in self.protocol.followed:
@@ -406,9 +440,12 @@ class Feed(SocketFeed[VenueProtocol]):
             body = await self._venue.fetch_book(listed)
         except httpx.HTTPError as error:
             self._log.warning("feed.fetch_failed", instrument=listed.instrument_id, error=str(error)[:200])
+        except Exception as error:  # noqa: BLE001 - the law of this module: a feed ends nobody else
+            self._failed("a reading of a book", error, b"")
         else:
             ts_ns = self._stamp()
             self._tape("received", body, ts_ns, suffix=".rest")
-            self._emit(self.protocol.rest_book(listed.instrument_id, body, ts_ns))
+            with self._guarded("a book by REST", body):
+                self._emit(self.protocol.rest_book(listed.instrument_id, body, ts_ns))
         finally:
             self._fetching.pop(listed.instrument_id, None)

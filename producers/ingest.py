@@ -1,13 +1,13 @@
-"""The stage `producers`: the feeds of both venues and of references, the catalogue and the relay of `control`, as the one writer of `market`.
+"""What the stage `producers` holds while it runs: the feeds of both venues and of references, the catalogue, the relay of `control`.
 
-Decides the order of things at start (head of the log, control so far, catalogue, feeds) and at the end (every feed says that it
-is down, then the log is flushed). Everything runs in one asyncio loop, and whatever writes does so without waiting. It must
-never let one venue's trouble stop the other, and never write a book event of an instrument before its listing.
+Decides where each record goes and which feed follows what. Everything runs in one asyncio loop, and whatever writes does so
+without waiting. It must never let one venue's trouble stop the other, and never write a book event of an instrument before its
+listing. Only a StageError ends it: the broker is away for good or fenced us, or the log is somebody else's. Whatever else goes
+wrong in a feed or a catalogue costs that feed its connection, or that catalogue one reading.
 """
 
 import asyncio
 import random
-import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from crossbook.domain.dead_letters import dead_letter
 from crossbook.domain.errors import SymbolError
 from crossbook.domain.venues import KALSHI, POLYMARKET, parse_instrument_id
 from crossbook.runtime.clock import now_ns
-from crossbook.runtime.errors import BrokerAwayError, SettingsError, StageError
-from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
+from crossbook.runtime.errors import SettingsError, StageError
 from crossbook.runtime.settings import Settings
+from producers.backoff import DialBudget
 from producers.binance.feed import reference_feeds
 from producers.catalog import Catalog
 from producers.errors import CatalogError
@@ -31,7 +31,7 @@ from producers.kalshi.auth import RequestSigner
 from producers.kalshi.catalog import KalshiCatalog
 from producers.kalshi.feed import KalshiVenue
 from producers.kalshi.protocol import KalshiProtocol
-from producers.market_writer import LogHead, MarketWriter, draw_log_id, friction_pack, read_log_head
+from producers.market_writer import LogHead, MarketWriter, friction_pack
 from producers.pairs import PairsFileError, load_pairs_file
 from producers.polymarket.catalog import PolymarketCatalog
 from producers.polymarket.feed import PolymarketVenue
@@ -40,7 +40,6 @@ from producers.protocol import STAGE, VenueProtocol
 from producers.relay import ControlReader, Word, configured, in_force_already
 from producers.stamp import ReceiveStamp
 from producers.universe import ShowBook, Step, Universe
-from schemas.codec import load_codec
 from schemas.records import (
     BookDelta,
     BookSnapshot,
@@ -63,7 +62,7 @@ from schemas.records import Venue as VenueName
 POLL_S = 0.02
 RELAY_S = 0.05
 KEYFRAME_TICK_S = 0.1
-BROKER_DEADLINE_S = 60.0
+MS = 1_000_000
 #: Dead letters beyond this many a second are counted, not written: a venue that drifts wholly must not fill the log.
 DEAD_LETTERS_PER_S = 100
 CONFIRM_AFTER_S = 15.0
@@ -93,6 +92,7 @@ class Ingest:
         self._feed_of: dict[str, Feed] = {}
         self._catalogs: dict[VenueName, Catalog] = {}
         self._venues: dict[VenueName, Venue] = {}
+        self._budgets = {venue: DialBudget.of(venue) for venue in (KALSHI, POLYMARKET)}
         self._group: asyncio.TaskGroup | None = None
         self._configured = head.configured
         self._wanted_configured: DecideConfigured | None = None
@@ -110,8 +110,8 @@ class Ingest:
         match record:
             case BookDelta() | BookSnapshot() | PublicTrade():
                 listed = self.universe.instruments.get(record.instrument_id)
-                if listed is not None:
-                    self.writer.write(record, listed.group)
+                if listed is not None and not self.writer.write(record, listed.group) and not self.writer.blocked:
+                    self._distrust(record)
             case FeedStatus() | ReferencePrice() | ReferenceStatus():
                 self.writer.broadcast(record)
             case DeadLetter():
@@ -120,6 +120,12 @@ class Ingest:
                 self._do(self.universe.list_instruments([record], self.stamp()))
             case _:
                 raise AssertionError(f"a feed gave a {type(record).__name__}")
+
+    def _distrust(self, record: BookDelta | BookSnapshot | PublicTrade) -> None:
+        """A record too large for the log was not written: the book that it belongs to is not what the log says."""
+        feed = self._feed_of.get(record.instrument_id)
+        if feed is not None and not isinstance(record, PublicTrade):
+            feed.distrust(record.instrument_id, f"a {type(record).__name__} was larger than a record of the log")
 
     def tape(self, frame: RawFrame) -> None:
         """Write a raw frame."""
@@ -147,7 +153,7 @@ class Ingest:
         for step in steps:
             if isinstance(step, ShowBook):
                 feed = self._feed_of.get(step.instrument_id)
-                book = feed.protocol.keyframe(step.instrument_id, self.stamp(), keyframe=False) if feed else None
+                book = feed.book(step.instrument_id, keyframe=False) if feed else None
                 if book is not None:
                     self.writer.write(book, self.universe.group_of(step.instrument_id))
             else:
@@ -170,7 +176,14 @@ class Ingest:
     def _new_feed(self, venue: VenueName) -> Feed:
         feeds = self._feeds.setdefault(venue, [])
         name = venue if not feeds else f"{venue}-{len(feeds) + 1}"
-        protocol: VenueProtocol = PolymarketProtocol(name) if venue == POLYMARKET else KalshiProtocol(name)
+        times = self.settings.feed
+        make: type[PolymarketProtocol | KalshiProtocol] = PolymarketProtocol if venue == POLYMARKET else KalshiProtocol
+        protocol: VenueProtocol = make(
+            name,
+            silence_ns=times.silence_ms * MS,
+            answer_ns=times.answer_ms * MS,
+            check_ns=times.crosscheck_interval_s * 1_000 * MS,
+        )
         feed = Feed(
             protocol=protocol,
             venue=self._venues[venue],
@@ -180,6 +193,7 @@ class Ingest:
             session_floor=self._head.sessions.get(name, 0),
             log=self.log,
             rng=random.Random(),
+            budget=self._budgets[venue],
         )
         feeds.append(feed)
         assert self._group is not None
@@ -205,6 +219,12 @@ class Ingest:
             except CatalogError as error:
                 self.counters[f"catalog_errors.{venue}"] += 1
                 self.log.warning("catalog.failed", venue=venue, error=str(error))
+            except StageError:
+                raise
+            except Exception as error:  # a page that nobody foresaw is this venue's trouble, and this reading's
+                self.counters[f"catalog_errors.{venue}"] += 1
+                self.log.exception("catalog.failed", venue=venue)
+                self._refuse(f"{venue}: the catalogue could not be read: {type(error).__name__}: {error}", ts_ns)
         for refusal in refused:
             self._refuse(refusal, ts_ns)
         self._do(self.universe.list_instruments(found, ts_ns))
@@ -266,6 +286,10 @@ class Ingest:
                 settled = await self._catalogs[listed.venue].settlement(listed, self.stamp())
             except CatalogError as error:
                 self.log.warning("settlement.failed", instrument=instrument_id, error=str(error))
+            except StageError:
+                raise
+            except Exception:  # asked again; one market's answer must not end the stage
+                self.log.exception("settlement.failed", instrument=instrument_id)
             else:
                 if settled is not None:
                     self._settle(settled)
@@ -424,7 +448,7 @@ class Ingest:
         for write in self.universe.keyframes(instrument_id, ts_ns):
             self.writer.write(write.record, write.group)
         feed = self._feed_of.get(instrument_id)
-        book = feed.protocol.keyframe(instrument_id, ts_ns) if feed is not None else None
+        book = feed.book(instrument_id, keyframe=True) if feed is not None else None
         if book is not None:
             self.writer.write(book, self.universe.group_of(instrument_id))
 
@@ -436,62 +460,3 @@ class _StopError(Exception):
 async def _until(stop: asyncio.Event) -> None:
     await stop.wait()
     raise _StopError
-
-
-def run(settings: Settings) -> None:
-    """Run the stage until SIGTERM or SIGINT.
-
-    Raises:
-        StageError: settings that cannot work, a log of somebody else, or a broker that refuses.
-    """
-    log: structlog.stdlib.BoundLogger = structlog.get_logger().bind(stage=STAGE)
-    wait_for_broker(settings.kafka, BROKER_DEADLINE_S)
-    create_topics(settings.kafka)
-    codec = load_codec()
-    stamp = ReceiveStamp()
-    head = read_log_head(settings.kafka, codec, draw_log_id())
-    stamp.raise_to(min(head.ts_last_ns, now_ns() + 2_000_000_000))
-    writer = MarketWriter(
-        RecordProducer(settings.kafka, codec, STAGE), settings.kafka.partitions, settings.kafka.buffer_records
-    )
-    writer.open(head, stamp())
-    writer.flush()
-    writer.broadcast(friction_pack(settings.friction, stamp()))
-    control = ControlReader(settings.kafka, codec)
-    try:
-        asyncio.run(_run(settings, writer, head, stamp, control, log))
-    except BaseExceptionGroup as group:
-        raise _first_stage_error(group) from group
-    finally:
-        control.close()
-    try:
-        writer.flush()
-    except BrokerAwayError as error:
-        log.warning("stop.unconfirmed", error=str(error))
-
-
-async def _run(
-    settings: Settings,
-    writer: MarketWriter,
-    head: LogHead,
-    stamp: ReceiveStamp,
-    control: ControlReader,
-    log: structlog.stdlib.BoundLogger,
-) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    ingest = Ingest(settings, writer, head, stamp, log)
-    ingest.read_pairs_file()
-    ingest.hear(control.read_to_end())
-    await ingest.run(control, stop)
-
-
-def _first_stage_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            return _first_stage_error(error)
-        if isinstance(error, StageError):
-            return error
-    return group

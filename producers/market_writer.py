@@ -16,9 +16,10 @@ from typing import Protocol, TypeVar
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
+from crossbook.domain.dead_letters import dead_letter
 from crossbook.domain.market_image import MarketImage
-from crossbook.runtime.errors import BufferFullError, LogError
-from crossbook.runtime.kafka import offset_range, open_consumer, poll_batch
+from crossbook.runtime.errors import BufferFullError, LogError, RecordTooLargeError
+from crossbook.runtime.kafka import RECORD_BYTES_MAX, offset_range, open_consumer, poll_batch
 from crossbook.runtime.log_head import head_dropped, known_market
 from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import FrictionSettings, KafkaSettings
@@ -40,6 +41,8 @@ MARKET = "market"
 #: Records at the end of a partition that are read at start, to find the last session and settings.
 TAIL_RECORDS = 20_000
 READ_TIMEOUT_S = 10.0
+#: A longer frame is cut on tape: a record of the broker's largest size, less room for its other fields.
+TAPE_PAYLOAD_MAX = RECORD_BYTES_MAX - 65_536
 R = TypeVar("R", bound=Record)
 
 
@@ -47,7 +50,7 @@ class Sender(Protocol):
     """What the writer needs of `crossbook.runtime.kafka.RecordProducer`."""
 
     def send(self, topic: str, record: Record, *, key: str | None = None, partition: int = -1) -> None:
-        """Queue a record, or raise BufferFullError."""
+        """Queue a record, or raise BufferFullError or RecordTooLargeError."""
 
     def poll(self, timeout_s: float = 0.0) -> None:
         """Serve delivery reports."""
@@ -109,7 +112,7 @@ class MarketWriter:
         self._ts_last_ns = max(self._ts_last_ns, head.ts_last_ns)
 
     def write(self, record: Record, group: str) -> bool:
-        """Write a record of a group; whether it was taken (false while blocked)."""
+        """Write a record of a group; whether it was taken (false while blocked, and for a record too large to write)."""
         return self._send(record, key=group, partition=-1)
 
     def place(self, record: Record, partition: int, group: str | None = None) -> bool:
@@ -124,14 +127,22 @@ class MarketWriter:
         return taken
 
     def tape(self, frame: RawFrame) -> None:
-        """Write a raw frame; dropped and counted when the buffer is full, for no decision rests on it."""
+        """Write a raw frame, cut if it is larger than a record; dropped and counted when the buffer is full.
+
+        No decision rests on the tape, so it never stops a feed.
+        """
         if self.blocked:
             self.counters["tape.dropped"] += 1
             return
+        if len(frame.payload) > TAPE_PAYLOAD_MAX:
+            self.counters["tape.cut"] += 1
+            frame = _cut(frame)
         try:
             self._sender.send("tape", frame, key=frame.feed)
         except BufferFullError:
             self._block()
+        except RecordTooLargeError:
+            self.counters["tape.too_large"] += 1
 
     def dead(self, letter: DeadLetter) -> None:
         """Write a dead letter; dropped and counted when the buffer is full."""
@@ -142,6 +153,8 @@ class MarketWriter:
             self._sender.send("deadletter", letter, key=letter.stage)
         except BufferFullError:
             self._block()
+        except RecordTooLargeError:
+            self.counters["deadletter.too_large"] += 1
 
     def poll(self) -> bool:
         """Serve the client library; true once after a block, when the backlog is small enough to go on.
@@ -180,6 +193,17 @@ class MarketWriter:
             self._block()
             self.counters["market.dropped"] += 1
             return False
+        except RecordTooLargeError as error:
+            self.counters["market.too_large"] += 1
+            self.dead(
+                dead_letter(
+                    ts_ns=self._ts_last_ns,
+                    stage="producers",
+                    source=str(getattr(record, "feed", type(record).__name__)),
+                    error=f"{type(record).__name__}: {error}",
+                )
+            )
+            return False
         self.counters["market"] += 1
         return True
 
@@ -190,6 +214,16 @@ class MarketWriter:
     def _stamp(self, ts_ns: int) -> int:
         self._ts_last_ns = max(self._ts_last_ns, ts_ns)
         return self._ts_last_ns
+
+
+def _cut(frame: RawFrame) -> RawFrame:
+    """What of a frame fits a record, with the length and hash of the whole."""
+    return msgspec.structs.replace(
+        frame,
+        payload=frame.payload[:TAPE_PAYLOAD_MAX],
+        payload_bytes=len(frame.payload),
+        payload_sha256=hashlib.sha256(frame.payload).hexdigest(),
+    )
 
 
 def draw_log_id() -> str:

@@ -1,168 +1,66 @@
-"""What all sans-I/O protocols share: their outputs, and, for the venues', the books they mirror and how a book is failed closed.
+"""What the venues' protocols share: the books they mirror, how a book is failed closed, and how all of them are watched.
 
-A protocol turns frames and stamps into canonical records and commands; the shell around it does what the commands say. It
-owns session, sequence numbers, gaps and resyncs. It must never touch a socket, a clock or a log, and `receive` must never
-raise: what it cannot use leaves as a DeadLetter, and the instrument that it may have concerned is invalid until a fresh
-snapshot.
+A protocol owns session, sequence numbers, gaps and resyncs. What it cannot use leaves as a DeadLetter, and the instrument that it
+may have concerned is invalid until a fresh snapshot.
+
+A book may be traded on while its own frames, or REST, vouch for it (`producers.silence`) and the feed is on time
+(`producers.lateness`). Else it is withheld: said to be invalid, mirrored on, and told whole once it is vouched for again. A book
+that REST proves wrong is subscribed to anew; one that stays mute after that ends the connection.
 """
 
-from abc import ABC, abstractmethod
-from collections import Counter, deque
-from dataclasses import dataclass
-from statistics import median_low
-from typing import Any, TypeAlias
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import assert_never
 
-import msgspec
-
-from crossbook.domain.dead_letters import dead_letter
 from crossbook.domain.grid import PriceGrid
-from producers.errors import WireDriftError
-from producers.mirror import BookMirror
-from schemas.records import BookDelta, BookSnapshot, DeadLetter, FeedState, FeedStatus, InstrumentListed, Record, Venue
+from producers.followed import RETRY_FIRST_NS, RETRY_MAX_NS, Followed
+from producers.lateness import Lateness
+from producers.silence import SETTLE_NS, Verdict
+from producers.socket_protocol import (
+    SECOND_NS,
+    STAGE,
+    Command,
+    ConfirmSettlement,
+    FetchBook,
+    Output,
+    ProbeBooks,
+    Reconnect,
+    SocketProtocol,
+    decode_json,
+    stamp_ns,
+)
+from schemas.records import BookDelta, BookSnapshot, FeedState, FeedStatus, InstrumentListed, Venue
 
-STAGE = "producers"
-SECOND_NS = 1_000_000_000
-#: An invalid book is asked for again after this, doubling up to the maximum.
-RETRY_FIRST_NS = SECOND_NS
-RETRY_MAX_NS = 30 * SECOND_NS
-#: A venue stamp further ahead than this is no stamp: adopting it would void every later event.
-AHEAD_MAX_NS = 3_600 * SECOND_NS
-STAMP_DIGITS_MAX = 15
-OFFSET_SAMPLES = 101
+__all__ = [
+    "RETRY_FIRST_NS",
+    "SECOND_NS",
+    "STAGE",
+    "Command",
+    "ConfirmSettlement",
+    "FetchBook",
+    "Followed",
+    "Output",
+    "ProbeBooks",
+    "Reconnect",
+    "SocketProtocol",
+    "VenueProtocol",
+    "decode_json",
+    "stamp_ns",
+]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchBook:
-    """Command: read this instrument's book by REST and hand it to `rest_book`."""
-
-    instrument_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reconnect:
-    """Command: close this connection and open another."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmSettlement:
-    """Command: the socket says that the market resolved; ask the catalogue before anyone believes it."""
-
-    instrument_id: str
-
-
-Command: TypeAlias = FetchBook | Reconnect | ConfirmSettlement
-Output: TypeAlias = Record | Command
-
-
-class Followed:
-    """One instrument of a feed and where its book stands."""
-
-    __slots__ = (
-        "ask_again_ns",
-        "grid",
-        "level_stamps",
-        "listed",
-        "mirror",
-        "reason",
-        "retry_ns",
-        "sequence",
-        "snapshot_venue_ns",
-        "suspect_since_ns",
-        "ts_event_ns",
-        "ts_venue_ns",
-        "valid",
-    )
-
-    def __init__(self, listed: InstrumentListed) -> None:
-        self.listed = listed
-        self.grid = PriceGrid.from_ranges(listed.grid)
-        self.mirror = BookMirror()
-        self.level_stamps: dict[tuple[bool, int], int] = {}
-        self.reset("not yet seen")
-
-    def reset(self, reason: str) -> None:
-        """Start over, as on a new connection."""
-        self.valid = False
-        self.reason = reason
-        self.sequence = 0
-        self.ts_venue_ns = 0
-        self.snapshot_venue_ns = 0
-        self.ts_event_ns = 0
-        self.suspect_since_ns = 0  # 0: not suspect
-        self.ask_again_ns = 0  # 0: nothing is to be asked
-        self.retry_ns = RETRY_FIRST_NS
-        self.mirror.clear()
-        self.level_stamps.clear()
-
-    @property
-    def id(self) -> str:
-        """The instrument's id."""
-        return self.listed.instrument_id
-
-
-class SocketProtocol(ABC):
-    """Base of what speaks over one socket; one object a feed, fed by its shell in the order of events.
-
-    After every call that returns outputs or takes a frame, the shell must send what `to_send()` returns and do what the
-    commands say.
-    """
-
-    def __init__(self, feed: str) -> None:
-        self.feed = feed
-        self.session = 0
-        self.connected = False
-        self.reason = "not connected"
-        self.ts_data_ns: int | None = None
-        self.counters: Counter[str] = Counter()
-        self._outgoing: list[str] = []
-        self._offsets: deque[int] = deque(maxlen=OFFSET_SAMPLES)
-
-    @abstractmethod
-    def receive(self, frame: bytes | str, ts_ns: int) -> list[Output]:
-        """Take one frame; never raises."""
-
-    @abstractmethod
-    def tick(self, ts_ns: int) -> list[Output]:
-        """Decide what time alone decides; call it about ten times a second while connected."""
-
-    @abstractmethod
-    def connect(self, session: int, ts_ns: int) -> list[Output]:
-        """A socket is open: start a session and queue the subscription."""
-
-    @abstractmethod
-    def disconnect(self, reason: str, ts_ns: int) -> list[Output]:
-        """The socket is gone."""
-
-    @abstractmethod
-    def renew(self, session: int, reason: str, ts_ns: int) -> list[Output]:
-        """The log missed events: say so, and go on in a new session with the whole state."""
-
-    @abstractmethod
-    def status(self, ts_ns: int) -> Record:
-        """Health as of now."""
-
-    @property
-    def pending(self) -> bool:
-        """Whether `to_send` has something."""
-        return bool(self._outgoing)
-
-    def to_send(self) -> list[str]:
-        """Frames to send now, in this order."""
-        queued, self._outgoing = self._outgoing, []
-        return queued
-
-    def _note_offset(self, ts_venue_ns: int, ts_ns: int) -> None:
-        self._offsets.append(ts_venue_ns - ts_ns)
-
-    def _clock_offset_ns(self) -> int | None:
-        return median_low(self._offsets) if self._offsets else None
-
-    def _dead(self, kind: str, error: str, frame: bytes, ts_ns: int) -> DeadLetter:
-        self.counters[f"dead.{kind}"] += 1
-        return dead_letter(ts_ns=ts_ns, stage=STAGE, source=self.feed, error=f"{kind}: {error}", payload=frame)
+#: How often the silence of all books is looked at.
+WATCH_NS = SECOND_NS // 5
+#: Most books of one reading of REST (Kalshi takes 100, Polymarket 500), and the least time between two readings: 200 books a
+#: second, in two requests, against 4 a second of a public address at Kalshi and 50 at Polymarket. Fails double the time.
+PROBES_MAX = 100
+PROBE_SPACING_NS = SECOND_NS // 2
+PROBE_SPACING_MAX_NS = 30 * SECOND_NS
+#: A reading that was not answered for so long will not be: the shell gives one up sooner.
+PROBE_LOST_NS = 30 * SECOND_NS
+#: Books probed when a whole connection has gone quiet: those that changed last.
+QUIET_PROBES = 2
+#: A renewed subscription is answered by a whole book within this.
+RENEWED_NS = 5 * SECOND_NS
 
 
 class VenueProtocol(SocketProtocol):
@@ -170,10 +68,28 @@ class VenueProtocol(SocketProtocol):
 
     venue: Venue
 
-    def __init__(self, feed: str) -> None:
+    def __init__(
+        self,
+        feed: str,
+        *,
+        silence_ns: int = 2 * SECOND_NS,
+        answer_ns: int = 15 * SECOND_NS,
+        check_ns: int = 20 * SECOND_NS,
+    ) -> None:
         super().__init__(feed)
         self.followed: dict[str, Followed] = {}
+        self.lateness = Lateness()
+        self._silence_ns = silence_ns
+        self._answer_ns = answer_ns
+        self._check_ns = check_ns
         self._troubled: dict[str, None] = {}
+        self._watch_at_ns = 0
+        self._asked_ns = 0  # when the first subscription of this connection was queued; 0: none was
+        self._quiet_asked_ns = 0  # when books were last probed because the whole connection was quiet
+        self._probing: tuple[str, ...] = ()
+        self._probing_ns = 0
+        self._probe_at_ns = 0
+        self._probe_wait_ns = PROBE_SPACING_NS
 
     # -- what the shell calls
 
@@ -189,6 +105,24 @@ class VenueProtocol(SocketProtocol):
     def distrust(self, instrument_id: str, reason: str, ts_ns: int) -> list[Output]:
         """Fail one book closed and ask for it anew."""
 
+    def tick(self, ts_ns: int) -> list[Output]:
+        """Decide what time alone decides: silence, answers that did not come, books to be asked for again."""
+        return [*self._watch(ts_ns), *self._ask_again(ts_ns)]
+
+    def probed(self, bodies: Mapping[str, bytes], ts_ns: int) -> list[Output]:
+        """Take the books that the ProbeBooks under way brought; one that is missing says nothing."""
+        asked, self._probing = self._probing, ()
+        self._probe_wait_ns = PROBE_SPACING_NS if bodies else min(PROBE_SPACING_MAX_NS, 2 * self._probe_wait_ns)
+        self._probe_at_ns = ts_ns + self._probe_wait_ns
+        outputs: list[Output] = []
+        for instrument_id in asked:
+            one = self.followed.get(instrument_id)
+            if one is not None and one.silence.asked_ns:
+                self._judge(one, bodies.get(instrument_id), ts_ns, outputs)
+        if asked and not bodies and ts_ns - (self.ts_data_ns or ts_ns) >= self._silence_ns:
+            outputs.append(Reconnect(reason="silent, and REST does not answer"))
+        return outputs
+
     def connect(self, session: int, ts_ns: int) -> list[Output]:
         """A socket is open: start a session and queue the subscription."""
         assert session > self.session, "sessions of a feed grow"
@@ -199,8 +133,9 @@ class VenueProtocol(SocketProtocol):
         self._outgoing.clear()
         self._troubled.clear()
         self._offsets.clear()
+        self._begin_watch(ts_ns)
         for one in self.followed.values():
-            one.reset("new session")
+            one.reset("new session", ts_ns)
         self._subscribe(ts_ns)
         return [self.status(ts_ns)]
 
@@ -210,8 +145,9 @@ class VenueProtocol(SocketProtocol):
         self.reason = reason
         self._outgoing.clear()
         self._troubled.clear()
+        self._begin_watch(ts_ns)
         for one in self.followed.values():
-            one.reset(reason)
+            one.reset(reason, ts_ns)
         return [self.status(ts_ns)]
 
     def renew(self, session: int, reason: str, ts_ns: int) -> list[Output]:
@@ -229,6 +165,7 @@ class VenueProtocol(SocketProtocol):
         one = self.followed.get(listed.instrument_id)
         if one is None:
             one = self.followed[listed.instrument_id] = Followed(listed)
+            one.silence.begin(ts_ns)
             self._index(one)
             if self.connected:
                 self._subscribe_more([one], ts_ns)
@@ -251,10 +188,12 @@ class VenueProtocol(SocketProtocol):
             self._unsubscribe(one)
 
     def status(self, ts_ns: int) -> FeedStatus:
-        """Health as of now: live once data came on this connection."""
-        if self.connected and self.ts_data_ns is not None:
-            return self._status(ts_ns, "live", "")
-        return self._status(ts_ns, "down", self.reason)
+        """Health as of now: live once books came on this connection, while they come in time."""
+        if not self.connected or self.ts_data_ns is None:
+            return self._status(ts_ns, "down", self.reason)
+        if self.lateness.behind_ns:
+            return self._status(ts_ns, "down", self._say_late())
+        return self._status(ts_ns, "live", "")
 
     def keyframe(self, instrument_id: str, ts_ns: int, *, keyframe: bool = True) -> BookSnapshot | None:
         """The book as it stands; None when it is not valid or not followed."""
@@ -276,6 +215,14 @@ class VenueProtocol(SocketProtocol):
         """Queue the end of a subscription."""
 
     @abstractmethod
+    def _renew_subscription(self, ones: list[Followed], ts_ns: int) -> None:
+        """Queue the end of a subscription and its new beginning, which brings a whole book."""
+
+    @abstractmethod
+    def _ask_again(self, ts_ns: int) -> list[Output]:
+        """Ask for invalid books that are due again, and give up what is not answered."""
+
+    @abstractmethod
     def _index(self, one: Followed) -> None:
         """Make the instrument findable by the names that frames use."""
 
@@ -286,7 +233,10 @@ class VenueProtocol(SocketProtocol):
     # -- shared pieces
 
     def _data_came(self, ts_ns: int, outputs: list[Output]) -> None:
-        """Note a data frame; the first one of a session makes the feed live, and that is said before its events."""
+        """Note a frame of the books; the first one of a session makes the feed live, and that is said before its events.
+
+        Frames of other channels prove nothing about books and are not noted.
+        """
         first = self.ts_data_ns is None
         self.ts_data_ns = ts_ns
         if first:
@@ -348,19 +298,26 @@ class VenueProtocol(SocketProtocol):
             ask_sizes=tuple(size for _, size in asks),
         )
 
-    def _made_valid(self, one: Followed) -> None:
-        one.valid = True
+    def _show(self, one: Followed, ts_ns: int, outputs: list[Output]) -> None:
+        """The mirror holds a whole book that is vouched for: tell it, or withhold it while the feed is late."""
         one.reason = ""
         # The wait is kept and only shortened, so that a book that breaks after every snapshot is not asked for in a storm.
         one.retry_ns = max(RETRY_FIRST_NS, one.retry_ns // 2)
         if not one.suspect_since_ns:
             self._troubled.pop(one.id, None)
+        one.valid = not self.lateness.behind_ns
+        one.withheld = "" if one.valid else "late"
+        if one.valid:
+            outputs.append(self._snapshot(one, ts_ns, keyframe=False))
+        else:
+            self.counters["withheld"] += 1
 
     def _fail_closed(self, ones: list[Followed], reason: str, ts_ns: int) -> list[Output]:
         """Invalidate books and say so; books that are invalid already are not said twice."""
         said = [one for one in ones if one.valid]
         for one in ones:
             one.valid = False
+            one.withheld = ""
             one.reason = reason
             one.suspect_since_ns = 0
             self._troubled[one.id] = None
@@ -377,28 +334,142 @@ class VenueProtocol(SocketProtocol):
         one.retry_ns = min(RETRY_MAX_NS, 2 * one.retry_ns)
         return True
 
+    # -- silence
 
-def decode_json(frame: bytes) -> Any:
-    """JSON to Python, numbers in exponent form of absurd size and all else that is no JSON refused.
+    def _begin_watch(self, ts_ns: int) -> None:
+        self.lateness.begin()
+        self._watch_at_ns = ts_ns
+        self._asked_ns = self._quiet_asked_ns = self._probing_ns = self._probe_at_ns = 0
+        self._probing = ()
+        self._probe_wait_ns = PROBE_SPACING_NS
 
-    Raises:
-        WireDriftError: it is none.
-    """
-    try:
-        return msgspec.json.decode(frame)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise WireDriftError(f"no JSON: {error}") from error
+    def _subscription_asked(self, ts_ns: int) -> None:
+        self._asked_ns = self._asked_ns or ts_ns
 
+    def _heard(self, one: Followed, ts_ns: int) -> None:
+        """A book frame of this instrument came by itself."""
+        one.silence.heard(ts_ns)
+        if one.on_trial:
+            one.on_trial = False
+            one.awaited_until_ns = 0
+            one.silence.mended()
 
-def stamp_ns(text: str, ts_ns: int) -> int:
-    """A venue's stamp in ms, as decimal text, in ns.
+    def _answered(self, one: Followed, ts_ns: int) -> None:
+        """A whole book of this instrument came over the socket because it was asked for."""
+        one.silence.answered(ts_ns)
+        one.awaited_until_ns = 0
 
-    Raises:
-        WireDriftError: it is no positive whole number, or lies more than an hour ahead of our clock.
-    """
-    if not (text.isascii() and text.isdigit()) or len(text) > STAMP_DIGITS_MAX or text.strip("0") == "":
-        raise WireDriftError(f"timestamp {text[:40]!r} is no positive number of milliseconds")
-    stamp = int(text) * 1_000_000
-    if stamp > ts_ns + AHEAD_MAX_NS:
-        raise WireDriftError(f"timestamp {text} lies more than an hour ahead of our clock")
-    return stamp
+    def _spoke(self, one: Followed, ts_ns: int) -> list[Output]:
+        """A change came for a withheld book. After a silence nobody knows what was missed: the book is asked for whole."""
+        if one.withheld == "silent":
+            return self.distrust(one.id, "it spoke again after a silence unlike it", ts_ns)
+        return []
+
+    def _watch(self, ts_ns: int) -> list[Output]:
+        """Withhold books that are silent for longer than is their habit, and have books held against REST before that."""
+        if not self.connected or ts_ns < self._watch_at_ns:
+            return []
+        self._watch_at_ns = ts_ns + WATCH_NS
+        if self.ts_data_ns is None:
+            if self._asked_ns and ts_ns - self._asked_ns >= self._answer_ns:
+                return [Reconnect(reason="no book came after the subscription")]
+            return []
+        if self.lateness.gives_up(ts_ns):
+            return [Reconnect(reason=self._say_late())]
+        doubtful = [one for one in self.followed.values() if one.valid and one.silence.doubtful(ts_ns)]
+        outputs = self._fail_closed(doubtful, "silent for longer than its habit, not yet held against REST", ts_ns)
+        for one in doubtful:
+            one.withheld = "silent"
+            self._troubled.pop(one.id, None)
+        for one in self.followed.values():
+            if one.awaited_until_ns and ts_ns > one.awaited_until_ns:
+                one.awaited_until_ns = 0
+                if one.silence.may_end(ts_ns):
+                    outputs.append(Reconnect(reason=f"{one.id} does not answer its renewed subscription"))
+        return outputs + self._probe(ts_ns)
+
+    def _probe(self, ts_ns: int) -> list[Output]:
+        """Have the books read that are due, those first that were vouched for longest ago."""
+        half_ns = self._silence_ns // 2
+        watched = [one for one in self.followed.values() if one.valid or one.withheld == "silent"]
+        if ts_ns - max(self.ts_data_ns or 0, self._quiet_asked_ns) >= half_ns:
+            self._quiet_asked_ns = ts_ns
+            for one in sorted(watched, key=lambda one: -one.silence.heard_ns)[:QUIET_PROBES]:
+                one.silence.urgent = True
+        if ts_ns < self._probe_at_ns or (self._probing and ts_ns - self._probing_ns < PROBE_LOST_NS):
+            return []
+        due = sorted(
+            (one for one in watched if one.silence.due(ts_ns, self._check_ns)), key=lambda one: one.silence.assured_ns
+        )[:PROBES_MAX]
+        if not due:
+            return []
+        for one in due:
+            one.silence.ask(ts_ns)
+        self._probing = tuple(one.id for one in due)
+        self._probing_ns = ts_ns
+        self._probe_at_ns = ts_ns + PROBE_SPACING_NS
+        return [ProbeBooks(instrument_ids=self._probing)]
+
+    def _judge(self, one: Followed, body: bytes | None, ts_ns: int, outputs: list[Output]) -> None:
+        """Hold one book against what REST says of it."""
+        verdict = one.silence.judge(
+            differs=None if body is None else self.rest_differs(one.id, body),
+            ts_ns=ts_ns,
+            check_ns=self._check_ns,
+            settle_ns=min(SETTLE_NS, self._silence_ns // 8),
+        )
+        self.counters[f"probe.{verdict.name.lower()}"] += 1
+        match verdict:
+            case Verdict.NOTHING | Verdict.DIFFERS:
+                return
+            case Verdict.EQUAL:
+                if one.withheld == "silent":
+                    self._show(one, ts_ns, outputs)
+            case Verdict.MUTE:
+                outputs += self._mute(one, ts_ns)
+            case _:
+                assert_never(verdict)
+
+    def _mute(self, one: Followed, ts_ns: int) -> list[Output]:
+        """A book moved on at the venue and nothing came: subscribe to it anew; if all is quiet or that was done, dial anew."""
+        if 2 * (ts_ns - (self.ts_data_ns or 0)) >= self._silence_ns:
+            return [Reconnect(reason="silent")]
+        outputs = self._fail_closed([one], "the book differs from the venue's own by REST", ts_ns)
+        if one.on_trial and one.silence.may_end(ts_ns):
+            return [*outputs, Reconnect(reason=f"{one.id} stays mute after its subscription was renewed")]
+        one.on_trial = True
+        one.awaited_until_ns = ts_ns + RENEWED_NS
+        self._due(one, ts_ns)  # the renewal is the first asking
+        self._renew_subscription([one], ts_ns)
+        return outputs
+
+    # -- lateness
+
+    def _note_change(self, ts_venue_ns: int, ts_ns: int, outputs: list[Output]) -> None:
+        """Note the venue's stamp of a change: whether the feed falls behind its own best, or is on time again."""
+        self._note_offset(ts_venue_ns, ts_ns)
+        if not self.lateness.take(ts_ns - ts_venue_ns, ts_ns):
+            return
+        outputs.append(self.status(ts_ns))
+        if self.lateness.behind_ns:
+            self.counters["behind"] += 1
+            self._withhold_late(self.followed.values())
+            return
+        for one in self.followed.values():
+            if one.withheld != "late":
+                continue
+            if one.suspect_since_ns:
+                outputs += self.distrust(one.id, "the book was suspect when the feed caught up", ts_ns)
+            else:
+                self._show(one, ts_ns, outputs)
+
+    @staticmethod
+    def _withhold_late(ones: Iterable[Followed]) -> None:
+        """The status just said makes all books of the feed invalid."""
+        for one in ones:
+            if one.valid:
+                one.valid = False
+                one.withheld = "late"
+
+    def _say_late(self) -> str:
+        return f"changes come {self.lateness.behind_ns // 1_000_000} ms later than the feed's best"

@@ -5,6 +5,7 @@ StageError
 ├── BrokerAwayError     Kafka cannot be reached, or does not answer in time
 ├── FencedError         another instance with the same transactional id took over: stop at once
 ├── BufferFullError     the bounded producer buffer is full; nothing was queued
+├── RecordTooLargeError a record is larger than a topic takes; nothing was queued
 └── LogError            a topic does not hold what its reader must find there
 """
 
@@ -33,6 +34,10 @@ class FencedError(StageError):
 
 class BufferFullError(StageError):
     """The bounded producer buffer is full; nothing was queued."""
+
+
+class RecordTooLargeError(StageError):
+    """A record is larger than a topic takes; nothing was queued, and the producer stays usable."""
 
 
 class LogError(StageError):

@@ -22,7 +22,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
 from crossbook.runtime.caller import Caller
-from crossbook.runtime.errors import BrokerAwayError, BufferFullError, FencedError, LogError, StageError
+from crossbook.runtime.errors import BrokerAwayError, BufferFullError, LogError, StageError
+from crossbook.runtime.kafka_errors import ABSENT, absent, passes, translate
 from crossbook.runtime.metrics import stage_metrics
 from crossbook.runtime.settings import KafkaSettings
 from schemas.codec import Codec
@@ -44,36 +45,6 @@ PROPAGATION_S = 5.0
 #: librdkafka stops fetching when its queue holds `queued.min.messages` and by default looks again only after a second: a reader
 #: that catches up is then capped at 20 to 30 thousand records/s. Measured with 5 ms instead: over a million.
 FAST_FETCH: dict[str, Any] = {"queued.min.messages": 50_000, "fetch.queue.backoff.ms": 5}
-_FENCED = {
-    KafkaError._FENCED,
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-    KafkaError.INVALID_PRODUCER_ID_MAPPING,
-}
-#: What passes by itself: the broker comes back, or a leader or coordinator is found. librdkafka's own `retriable()` is set on
-#: errors of transactions only.
-_PASSING = {
-    KafkaError._TRANSPORT,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._TIMED_OUT,
-    KafkaError._RESOLVE,
-    KafkaError._RETRY,
-    KafkaError._WAIT_COORD,
-    KafkaError._WAIT_CACHE,
-    KafkaError.BROKER_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NETWORK_EXCEPTION,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.OFFSET_NOT_AVAILABLE,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.UNSTABLE_OFFSET_COMMIT,
-}
-_ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}
 
 
 class Outgoing(NamedTuple):
@@ -128,6 +99,7 @@ class RecordProducer:
 
         Raises:
             BufferFullError: the buffer is full; nothing was queued.
+            RecordTooLargeError: the topic takes no record of that size; nothing was queued.
             StageError: an earlier record was refused by the broker.
         """
         self.send_bytes(topic, self._codec.encode(record), key=key, partition=partition)
@@ -148,7 +120,7 @@ class RecordProducer:
             self._metrics.refused.inc()
             raise BufferFullError(f"{len(self._producer)} records wait for the broker; the buffer is full") from error
         except KafkaException as error:  # too large, or no such partition: known before anything is sent
-            raise _translate(error, f"a record of {len(value)} bytes for {topic}") from error
+            raise translate(error, f"a record of {len(value)} bytes for {topic}") from error
         self._metrics.produced.labels(topic).inc()
 
     def send_patiently(self, topic: str, record: Record, *, key: str | None = None, partition: int = -1) -> None:
@@ -229,7 +201,7 @@ class TransactionalProducer:
                 self._producer.init_transactions(CALL_TIMEOUT_S)
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > end:
-                    raise _translate(error, self.transactional_id) from error
+                    raise translate(error, self.transactional_id) from error
             else:
                 return
 
@@ -253,7 +225,7 @@ class TransactionalProducer:
                 self._retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as error:
             self._abort()
-            raise _translate(error, self.transactional_id) from error
+            raise translate(error, self.transactional_id) from error
         except Exception:
             self._abort()  # an output that cannot be made must not leave a transaction open
             raise
@@ -299,23 +271,6 @@ class TransactionalProducer:
             return  # nothing to abort, or fenced, or the broker does it by its time-out; the caller's error matters
 
 
-def _passes(error: KafkaException) -> bool:
-    return bool(error.args[0].retriable()) or error.args[0].code() in _PASSING
-
-
-def _absent(topic: str | None) -> LogError:
-    return LogError(f"{topic} does not exist; create the topics with: crossbook topics --create")
-
-
-def _translate(error: KafkaException, who: str) -> StageError:
-    kafka_error: KafkaError = error.args[0]
-    if kafka_error.code() in _FENCED:
-        return FencedError(f"{who}: another instance took over ({kafka_error.str()})")
-    if _passes(error):
-        return BrokerAwayError(f"{who}: the broker does not answer ({kafka_error.str()})")
-    return StageError(f"{who}: {kafka_error.str()}")
-
-
 def open_consumer(
     kafka: KafkaSettings, group: str, *, read_committed: bool = True, fetch_wait_ms: int = 50, fetch_min_bytes: int = 1
 ) -> Consumer:
@@ -354,9 +309,9 @@ def poll_batch(consumer: Consumer, limit: int, timeout_s: float) -> list[Message
         error = message.error()
         if error is None:
             good.append(message)
-        elif error.code() in _ABSENT:
-            raise _absent(message.topic())
-        elif not _passes(KafkaException(error)):
+        elif error.code() in ABSENT:
+            raise absent(message.topic())
+        elif not passes(KafkaException(error)):
             raise StageError(f"{message.topic()}: {error.str()}")
     for topic, count in Counter(message.topic() for message in good).items():
         stage_metrics().consumed.labels(topic).inc(count)
@@ -381,8 +336,8 @@ def committed_offsets(consumer: Consumer, partitions: Sequence[TopicPartition]) 
             if not errors:
                 return {(tp.topic, tp.partition): (tp.offset if tp.offset >= 0 else OFFSET_BEGINNING) for tp in found}
             failed = KafkaException(errors[0])
-        if time.monotonic() > end or not _passes(failed):
-            raise _translate(failed, "committed offsets") from failed
+        if time.monotonic() > end or not passes(failed):
+            raise translate(failed, "committed offsets") from failed
         time.sleep(0.05)
 
 
@@ -399,11 +354,11 @@ def offset_range(consumer: Consumer, topic: str, partition: int) -> tuple[int, i
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S)
         except KafkaException as error:
             waited = time.monotonic() - start
-            if error.args[0].code() in _ABSENT:
+            if error.args[0].code() in ABSENT:
                 if waited > PROPAGATION_S:
-                    raise _absent(topic) from error
-            elif waited > 60 or not _passes(error):
-                raise _translate(error, topic) from error
+                    raise absent(topic) from error
+            elif waited > 60 or not passes(error):
+                raise translate(error, topic) from error
             time.sleep(0.05)
         else:
             return low, high
@@ -445,7 +400,7 @@ def create_topics(kafka: KafkaSettings) -> list[str]:
     try:
         existing = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     except KafkaException as error:
-        raise _translate(error, "topics") from error
+        raise translate(error, "topics") from error
     counts = {
         topic.full_name(kafka.prefix): kafka.partitions if topic.spread is Spread.BY_GROUP else 1
         for topic in TOPICS.values()
@@ -463,7 +418,7 @@ def create_topics(kafka: KafkaSettings) -> list[str]:
             future.result(CALL_TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _translate(error, name) from error
+                raise translate(error, name) from error
         else:
             created.append(name)
     _check_partitions(_wait_for_leaders(admin, list(counts)), counts)
@@ -486,7 +441,7 @@ def _wait_for_leaders(admin: AdminClient, names: Sequence[str]) -> Mapping[str, 
         try:
             there: Mapping[str, Any] = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
         except KafkaException as error:
-            raise _translate(error, "topics") from error
+            raise translate(error, "topics") from error
         waiting = [
             name
             for name in names

@@ -119,12 +119,19 @@ class FeedSettings(Section):
 
     status_interval_ms: int = Field(500, ge=50, description="interval of FeedStatus")
     silence_ms: int = Field(
-        2_000, ge=200, description="no data frame for this long on any subscribed market means silent"
+        2_000, ge=200, description="no book frame of any market for this long, while books move on, means silent"
+    )
+    answer_ms: int = Field(
+        15_000,
+        ge=1_000,
+        description="a new subscription brings its first book within this, or the connection is given up",
     )
     keyframe_interval_s: int = Field(
         30, ge=1, description="every book, instrument and pair is repeated at most this far apart"
     )
-    crosscheck_interval_s: int = Field(20, ge=1, description="interval of REST cross-checks of one book")
+    crosscheck_interval_s: int = Field(
+        20, ge=1, description="every book is held against REST about this often, and sooner when it is unusually silent"
+    )
     backoff_first_ms: int = Field(250, ge=1, description="first reconnect delay")
     backoff_max_ms: int = Field(30_000, ge=1, description="largest reconnect delay")
     tape: bool = Field(True, description="write raw frames to tape")

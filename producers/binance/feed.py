@@ -12,6 +12,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 
 from crossbook.runtime.settings import BinanceSettings, Settings
+from producers.backoff import DialBudget
 from producers.binance.protocol import BinanceProtocol
 from producers.feed import FRAME_MAX, FRAMES_QUEUED_MAX, TIMER_S, Sink, SocketFeed
 
@@ -67,6 +68,7 @@ def reference_feeds(
         session_floor=sessions.get(protocol.feed, 0),
         log=log,
         rng=random.Random(),
+        budget=DialBudget.of(protocol.feed),
         timer_s=min(TIMER_S, max(TIMER_LEAST_S, binance.quote_interval_ms / 2_000)),
     )
     return [feed]

@@ -12,6 +12,7 @@ import json
 import re
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
 from crossbook.domain.errors import DomainError
@@ -38,10 +39,21 @@ BOOKS = "orderbook_delta"
 TRADES = "trade"
 #: An acknowledgement or a snapshot that was asked for comes within this, or the connection is given up.
 ANSWER_NS = 5 * SECOND_NS
+#: A subscription that the venue ends is asked for anew; a second time within this, the connection is given up.
+LOST_AGAIN_NS = 60 * SECOND_NS
+ID_MAX = 200
 #: Errors after which a sid is dead (channel error, buffer overflow).
 TERMINAL_ERRORS = frozenset({10, 25})
+UNKNOWN_SID = 7
 _TICKER = re.compile(rb'"market_ticker"\s*:\s*"([^"\\]{1,200})"')
 _UNUSABLE = (ValidationError, DomainError, WireDriftError, RecursionError)
+
+
+class _Head(msgspec.Struct):
+    """What tells where a frame belongs that cannot be read otherwise."""
+
+    sid: Any = None
+    seq: Any = None
 
 
 class KalshiProtocol(VenueProtocol):
@@ -49,8 +61,8 @@ class KalshiProtocol(VenueProtocol):
 
     venue: Venue = KALSHI
 
-    def __init__(self, feed: str = KALSHI) -> None:
-        super().__init__(feed)
+    def __init__(self, feed: str = KALSHI, **times: int) -> None:
+        super().__init__(feed, **times)
         self._tickers: dict[str, Followed] = {}
         self._command_id = 0
         self._start_over()
@@ -62,6 +74,8 @@ class KalshiProtocol(VenueProtocol):
         self._waiting: dict[str, None] = {}  # instruments whose snapshot was asked for after a hole
         self._deadline_ns = 0  # 0: no answer is awaited
         self._late: list[Followed] = []  # joined before the sid was known
+        self._books_command = 0  # id of the command that asked for the books
+        self._lost_ns: dict[str, int] = {}  # when the venue last ended the subscription of a channel
 
     # -- subscription
 
@@ -70,8 +84,9 @@ class KalshiProtocol(VenueProtocol):
         params = {"channels": [BOOKS, TRADES], "market_tickers": self._symbols(), "use_yes_price": True}
         if not params["market_tickers"]:
             return  # the venue refuses a book subscription without tickers; `follow` subscribes
-        self._command("subscribe", params)
+        self._books_command = self._command("subscribe", params)
         self._deadline_ns = ts_ns + ANSWER_NS
+        self._subscription_asked(ts_ns)
         self._troubled.update(dict.fromkeys(self.followed))
 
     def _subscribe_more(self, ones: list[Followed], ts_ns: int) -> None:
@@ -93,12 +108,22 @@ class KalshiProtocol(VenueProtocol):
                 self._update(channel, "delete_markets", [one.listed.symbol])
         self._waiting.pop(one.id, None)
 
-    def _command(self, name: str, params: dict[str, Any]) -> None:
+    def _renew_subscription(self, ones: list[Followed], ts_ns: int) -> None:
+        del ts_ns
+        tickers = [one.listed.symbol for one in ones]
+        if BOOKS in self._sids:
+            self._update(BOOKS, "delete_markets", tickers)
+            self._update(BOOKS, "add_markets", tickers)
+
+    def _command(self, name: str, params: dict[str, Any]) -> int:
         self._command_id += 1
         frame = {"id": self._command_id, "cmd": name, "params": params}
         self._outgoing.append(json.dumps(frame, separators=(",", ":")))
+        return self._command_id
 
     def _update(self, channel: str, action: str, tickers: list[str]) -> None:
+        if not tickers:
+            return  # the venue refuses an update without tickers, or takes it for all of them
         params = {"sids": [self._sids[channel]], "action": action, "market_tickers": tickers}
         self._command("update_subscription", params)
 
@@ -123,7 +148,18 @@ class KalshiProtocol(VenueProtocol):
             self._frame(wire.Envelope.model_validate(content), raw, ts_ns, outputs)
         except _UNUSABLE as error:
             outputs += self._unusable("drift", _say(error), raw, ts_ns)
+            outputs += self._unread(raw, ts_ns)
         return outputs
+
+    def _unread(self, raw: bytes, ts_ns: int) -> list[Output]:
+        """A frame of the books' own sid whose number could not be read may have been any change of any book."""
+        try:
+            head = msgspec.json.decode(raw, type=_Head)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return []
+        if BOOKS not in self._sids or head.sid != self._sids[BOOKS] or isinstance(head.seq, int):
+            return []
+        return [] if self._waiting else self._hole("a frame's seq could not be read", ts_ns)
 
     def _frame(self, envelope: wire.Envelope, raw: bytes, ts_ns: int, outputs: list[Output]) -> None:
         kind = envelope.type
@@ -142,6 +178,9 @@ class KalshiProtocol(VenueProtocol):
                 self._snapshot_frame(envelope.msg, ts_ns, outputs)
             else:
                 self._trade(wire.Trade.model_validate(envelope.msg), ts_ns, outputs)
+            return
+        if kind == "unsubscribed" and envelope.sid in self._channels:
+            outputs += self._lost(self._channels[envelope.sid], "the venue ended the subscription", ts_ns)
             return
         if kind in {"ok", "unsubscribed"}:
             if envelope.sid is not None and envelope.seq is not None:
@@ -177,11 +216,41 @@ class KalshiProtocol(VenueProtocol):
     def _error(self, envelope: wire.Envelope, raw: bytes, ts_ns: int, outputs: list[Output]) -> None:
         message = wire.ErrorMessage.model_validate(envelope.msg)
         outputs.append(self._dead("venue_error", f"{message.code} {message.msg}", raw, ts_ns))
+        reason = f"venue error {message.code}: {message.msg}"[:200]
         if message.code in TERMINAL_ERRORS:
             outputs += self._fail_closed(list(self.followed.values()), f"venue error {message.code}", ts_ns)
-            outputs.append(Reconnect(reason=f"venue error {message.code}: {message.msg}"[:200]))
+            outputs.append(Reconnect(reason=reason))
+        elif envelope.id is not None and envelope.id == self._books_command and BOOKS not in self._sids:
+            outputs.append(Reconnect(reason=f"the subscription was refused: {reason}"))
+        elif envelope.id is None and envelope.sid in self._channels:
+            outputs += self._lost(self._channels[envelope.sid], reason, ts_ns)
+        elif message.code == UNKNOWN_SID and envelope.id is not None:
+            outputs += self._lost(BOOKS, reason, ts_ns)  # what is updated is the books' subscription
         elif envelope.sid is not None and envelope.seq is not None:
             self._in_sequence(envelope, is_data=False, ts_ns=ts_ns, outputs=outputs)
+
+    def _lost(self, channel: str, reason: str, ts_ns: int) -> list[Output]:
+        """The venue ended a subscription of ours: nothing more comes on it, so it is asked for anew, or on a new connection."""
+        sid = self._sids.pop(channel, None)
+        if sid is None:
+            return []
+        del self._channels[sid], self._sequences[sid]
+        self.counters[f"lost.{channel}"] += 1
+        outputs: list[Output] = []
+        if channel == BOOKS:
+            self._waiting.clear()
+            outputs += self._fail_closed(list(self.followed.values()), reason, ts_ns)
+        before_ns, self._lost_ns[channel] = self._lost_ns.get(channel), ts_ns
+        if before_ns is not None and ts_ns - before_ns < LOST_AGAIN_NS:
+            return [*outputs, Reconnect(reason=f"{reason}, again")]
+        if tickers := self._symbols():
+            number = self._command(
+                "subscribe", {"channels": [channel], "market_tickers": tickers, "use_yes_price": True}
+            )
+            if channel == BOOKS:
+                self._books_command = number
+                self._deadline_ns = ts_ns + ANSWER_NS
+        return outputs
 
     # -- the sequence
 
@@ -232,7 +301,13 @@ class KalshiProtocol(VenueProtocol):
     def _snapshot_frame(self, msg: Any, ts_ns: int, outputs: list[Output]) -> None:
         snapshot = wire.Snapshot.model_validate(msg)
         one = self._find(snapshot.market_ticker)
+        _refuse_renamed_side(snapshot)
+        bids = _side(snapshot.yes_dollars_fp or [], one.grid)
+        asks = _side(snapshot.no_dollars_fp or [], one.grid)
+        if bids and asks and max(bids) >= min(asks):
+            raise WireDriftError("the snapshot is crossed: a level was misread (use_yes_price?)")
         self._data_came(ts_ns, outputs)
+        self._answered(one, ts_ns)
         self._waiting.pop(one.id, None)
         if not self._waiting and BOOKS in self._sids:
             self._deadline_ns = 0
@@ -240,15 +315,8 @@ class KalshiProtocol(VenueProtocol):
             outputs += self._fail_closed([one], "the venue does not know the market, or it has settled", ts_ns)
             outputs.append(ConfirmSettlement(instrument_id=one.id))
             return
-        _refuse_renamed_side(snapshot)
-        bids = _side(snapshot.yes_dollars_fp or [], one.grid)
-        asks = _side(snapshot.no_dollars_fp or [], one.grid)
         one.mirror.replace(bids, asks)
-        one.ts_event_ns = ts_ns
-        if one.mirror.crossed:
-            raise WireDriftError("the snapshot is crossed: a level was misread (use_yes_price?)")
-        self._made_valid(one)
-        outputs.append(self._snapshot(one, ts_ns, keyframe=False))
+        self._show(one, ts_ns, outputs)
 
     def _delta_frame(self, msg: Any, ts_ns: int, outputs: list[Output]) -> None:
         delta = wire.Delta.model_validate(msg)
@@ -261,21 +329,26 @@ class KalshiProtocol(VenueProtocol):
             raise WireDriftError("delta_fp is 0: a change that changes nothing")
         stamp = None if delta.ts_ms is None else stamp_ns(str(delta.ts_ms), ts_ns)
         self._data_came(ts_ns, outputs)
-        if not one.valid:
+        self._heard(one, ts_ns)
+        if stamp is not None:
+            self._note_change(stamp, ts_ns, outputs)
+        if not one.valid and not one.withheld:
             self.counters["before_snapshot"] += 1
             return
         if stamp is not None:
-            self._note_offset(stamp, ts_ns)
             one.ts_venue_ns = stamp
         is_bid = delta.side == "yes"
         size = (one.mirror.bids if is_bid else one.mirror.asks).get(price, 0) + change
         if size < 0:
             raise WireDriftError(f"level {delta.price_dollars} would fall to {size} micros: a change was missed")
         one.mirror.set(price, size, is_bid=is_bid)
-        one.ts_event_ns = ts_ns
         if one.mirror.crossed:
             self.counters["crossed"] += 1
             outputs += self.distrust(one.id, "the book is crossed: a change was missed", ts_ns)
+            return
+        if one.withheld:
+            self.counters["withheld"] += 1
+            outputs += self._spoke(one, ts_ns)
             return
         level = [(price, size)]
         outputs.append(self._delta(one, level if is_bid else [], [] if is_bid else level, stamp, ts_ns))
@@ -286,8 +359,9 @@ class KalshiProtocol(VenueProtocol):
         taker = trade.taker_outcome_side or trade.taker_side
         if not 0 < price < MICROS or not quantity or taker is None:
             raise WireDriftError(f"trade of {trade.count_fp} at {trade.yes_price_dollars} by taker {taker} cannot be")
+        if len(trade.trade_id) > ID_MAX:
+            raise WireDriftError(f"a trade id of {len(trade.trade_id)} characters is none")
         stamp = None if trade.ts_ms is None else stamp_ns(str(trade.ts_ms), ts_ns)
-        self._data_came(ts_ns, outputs)
         outputs.append(
             PublicTrade(
                 ts_received_ns=ts_ns,
@@ -314,7 +388,7 @@ class KalshiProtocol(VenueProtocol):
 
     # -- time and REST
 
-    def tick(self, ts_ns: int) -> list[Output]:
+    def _ask_again(self, ts_ns: int) -> list[Output]:
         """Give up a connection that does not answer; ask again for single books that stayed invalid."""
         if self._deadline_ns and ts_ns > self._deadline_ns:
             self._deadline_ns = 0
@@ -322,16 +396,20 @@ class KalshiProtocol(VenueProtocol):
         if BOOKS not in self._sids:
             return []
         due: list[str] = []
+        mute: list[Followed] = []
         for instrument_id in list(self._troubled):
             one = self.followed[instrument_id]
-            if one.valid or instrument_id in self._waiting:
+            if one.valid or one.withheld or instrument_id in self._waiting:
                 continue
             if not one.ask_again_ns:
                 one.ask_again_ns = ts_ns + RETRY_FIRST_NS
             elif self._due(one, ts_ns):
-                due.append(one.listed.symbol)
-        if due:
-            self._update(BOOKS, "get_snapshot", due)
+                if one.on_trial:
+                    mute.append(one)
+                else:
+                    due.append(one.listed.symbol)
+        self._update(BOOKS, "get_snapshot", due)
+        self._renew_subscription(mute, ts_ns)
         return []
 
     def distrust(self, instrument_id: str, reason: str, ts_ns: int) -> list[Output]:
@@ -373,6 +451,8 @@ def _side(rows: list[list[str]], grid: PriceGrid | None) -> dict[int, int]:
             raise WireDriftError(f"level {row[0]!r} of a whole book has no size")
         if grid is not None and not grid.contains(price):
             raise WireDriftError(f"price {row[0]!r} is off the grid {grid!r}")
+        if price in levels:
+            raise WireDriftError(f"price {row[0]!r} came twice on one side of a whole book")
         levels[price] = size
     return levels
 

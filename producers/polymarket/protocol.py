@@ -35,6 +35,10 @@ from schemas.records import PublicTrade, Side, Venue
 
 #: A book that is crossed, or unlike the frame's own best prices, for longer than this is read again.
 SUSPECT_NS = SECOND_NS
+#: A whole book is stamped with its last change (the first book of a real session was an hour old), in milliseconds.
+BOOK_PAST_NS = 30 * 86_400 * SECOND_NS
+#: A transaction hash has 66 characters.
+ID_MAX = 200
 _PONG = b"PONG"
 _TOKEN = re.compile(rb"[0-9]{10,80}")
 _UNUSABLE = (ValidationError, DomainError, WireDriftError, RecursionError)
@@ -47,27 +51,38 @@ class PolymarketProtocol(VenueProtocol):
 
     venue: Venue = POLYMARKET
 
-    def __init__(self, feed: str = POLYMARKET) -> None:
-        super().__init__(feed)
+    def __init__(self, feed: str = POLYMARKET, **times: int) -> None:
+        super().__init__(feed, **times)
+        self._opened = False  # the opening frame of the subscription was queued on this connection
         self._tokens: dict[str, tuple[Followed, bool]] = {}
         self._conditions: dict[str, Followed] = {}
 
     # -- subscription
 
     def _subscribe(self, ts_ns: int) -> None:
-        del ts_ns
-        tokens = [one.listed.yes_token for one in self.followed.values()]
-        # custom_feature_enabled brings best_bid_ask and market_resolved.
-        frame = {"assets_ids": tokens, "type": "market", "custom_feature_enabled": True}
-        self._outgoing.append(json.dumps(frame, separators=(",", ":")))
-        self._await_books(list(self.followed.values()))
+        self._opened = False
+        self._subscribe_more(list(self.followed.values()), ts_ns)
 
     def _subscribe_more(self, ones: list[Followed], ts_ns: int) -> None:
-        del ts_ns
-        tokens = [one.listed.yes_token for one in ones]
-        frame = {"operation": "subscribe", "assets_ids": tokens, "custom_feature_enabled": True}
-        self._outgoing.append(json.dumps(frame, separators=(",", ":")))
+        if not ones:
+            return  # an empty list would open the connection for nothing, or for everything
+        # custom_feature_enabled brings best_bid_ask and market_resolved.
+        tokens = [one.listed.yes_token or "" for one in ones]
+        if self._opened:
+            self._send({"operation": "subscribe", "assets_ids": tokens, "custom_feature_enabled": True})
+        else:
+            self._opened = True
+            self._send({"assets_ids": tokens, "type": "market", "custom_feature_enabled": True})
+        self._subscription_asked(ts_ns)
         self._await_books(ones)
+
+    def _renew_subscription(self, ones: list[Followed], ts_ns: int) -> None:
+        if ones:
+            self._send({"operation": "unsubscribe", "assets_ids": [one.listed.yes_token or "" for one in ones]})
+            self._subscribe_more(ones, ts_ns)
+
+    def _send(self, frame: dict[str, Any]) -> None:
+        self._outgoing.append(json.dumps(frame, separators=(",", ":")))
 
     def _await_books(self, ones: list[Followed]) -> None:
         """An unknown or overlooked asset is answered by silence; `tick` asks for what does not come."""
@@ -75,8 +90,7 @@ class PolymarketProtocol(VenueProtocol):
             self._troubled[one.id] = None
 
     def _unsubscribe(self, one: Followed) -> None:
-        frame = {"operation": "unsubscribe", "assets_ids": [one.listed.yes_token]}
-        self._outgoing.append(json.dumps(frame, separators=(",", ":")))
+        self._send({"operation": "unsubscribe", "assets_ids": [one.listed.yes_token or ""]})
 
     def _index(self, one: Followed) -> None:
         assert one.listed.yes_token, "the catalogue lists no Polymarket market without its YES token"
@@ -160,27 +174,33 @@ class PolymarketProtocol(VenueProtocol):
         if not is_yes and one.valid:
             self.counters["mirror_ignored"] += 1
             return
+        stamp = stamp_ns(book.timestamp, ts_ns, BOOK_PAST_NS)
+        _sides(book, None, is_yes=is_yes)  # a book that is none makes no feed live
         self._data_came(ts_ns, outputs)
-        self._adopt(one, book, ts_ns, outputs, is_yes=is_yes)
+        if one.valid or one.withheld == "late":
+            self._heard(one, ts_ns)
+        else:
+            self._answered(one, ts_ns)
+        self._adopt(one, book, stamp, ts_ns, outputs, is_yes=is_yes)
 
-    def _adopt(self, one: Followed, book: wire.Book, ts_ns: int, outputs: list[Output], *, is_yes: bool) -> None:
-        stamp = stamp_ns(book.timestamp, ts_ns)
+    def _adopt(
+        self, one: Followed, book: wire.Book, stamp: int, ts_ns: int, outputs: list[Output], *, is_yes: bool
+    ) -> bool:
+        """Take a whole book, unless it is older than the mirror; whether it was taken."""
         if stamp < one.ts_venue_ns:
             self.counters["older_book"] += 1
-            return
+            return False
         if book.tick_size is not None:
             self._new_tick(one, book.tick_size, ts_ns, outputs)
         bids, asks = _sides(book, one.grid, is_yes=is_yes)
-        self._note_offset(stamp, ts_ns)
         one.mirror.replace(bids, asks)
         one.level_stamps.clear()
         one.ts_venue_ns = one.snapshot_venue_ns = stamp
-        one.ts_event_ns = ts_ns
         one.suspect_since_ns = ts_ns if one.mirror.crossed else 0
         if one.suspect_since_ns:
             self._troubled[one.id] = None
-        self._made_valid(one)
-        outputs.append(self._snapshot(one, ts_ns, keyframe=False))
+        self._show(one, ts_ns, outputs)
+        return True
 
     def _price_change(self, event: wire.PriceChange, ts_ns: int, outputs: list[Output]) -> None:
         stamp = stamp_ns(event.timestamp, ts_ns)
@@ -199,7 +219,7 @@ class PolymarketProtocol(VenueProtocol):
         if not by_market:
             raise WireDriftError("price_changes is empty")
         self._data_came(ts_ns, outputs)
-        self._note_offset(stamp, ts_ns)
+        self._note_change(stamp, ts_ns, outputs)
         for one, changes in by_market.values():
             self._change(one, changes, stamp, ts_ns, outputs)
 
@@ -221,7 +241,8 @@ class PolymarketProtocol(VenueProtocol):
             elif key in said_by_yes:
                 continue
             levels[key] = size
-        if not one.valid:
+        self._heard(one, ts_ns)
+        if not one.valid and not one.withheld:
             self.counters["before_snapshot"] += 1
             return
         if stamp < one.snapshot_venue_ns:
@@ -238,12 +259,14 @@ class PolymarketProtocol(VenueProtocol):
             is_bid, price = key
             if one.mirror.set(price, size, is_bid=is_bid):
                 (bids if is_bid else asks).append((price, size))
-        one.ts_event_ns = ts_ns
         if not late:
             one.ts_venue_ns = stamp
             last, is_yes = changes[-1]
             self._check_top(one, last.best_bid, last.best_ask, ts_ns, is_yes=is_yes)
-        if bids or asks:
+        if one.withheld:
+            self.counters["withheld"] += 1
+            outputs += self._spoke(one, ts_ns)
+        elif bids or asks:
             outputs.append(self._delta(one, bids, asks, stamp, ts_ns))
         else:
             self.counters["unchanged"] += 1
@@ -269,7 +292,7 @@ class PolymarketProtocol(VenueProtocol):
     def _best(self, event: wire.BestBidAsk, ts_ns: int) -> None:
         one, is_yes = self._find(event.asset_id)
         self.counters["best_bid_ask"] += 1
-        if one.valid:
+        if one.valid or one.withheld:
             self._check_top(one, event.best_bid, event.best_ask, ts_ns, is_yes=is_yes)
 
     # -- trades, ticks, ends
@@ -280,7 +303,8 @@ class PolymarketProtocol(VenueProtocol):
         price, quantity = parse_price(event.price), parse_size(event.size)
         if not 0 < price < MICROS or not quantity:
             raise WireDriftError(f"trade of {event.size} at {event.price} cannot be")
-        self._data_came(ts_ns, outputs)
+        if len(event.transaction_hash) > ID_MAX:
+            raise WireDriftError(f"a transaction hash of {len(event.transaction_hash)} characters is none")
         outputs.append(
             PublicTrade(
                 ts_received_ns=ts_ns,
@@ -297,7 +321,6 @@ class PolymarketProtocol(VenueProtocol):
 
     def _tick_change(self, event: wire.TickSizeChange, ts_ns: int, outputs: list[Output]) -> None:
         one, _ = self._find(event.asset_id)
-        self._data_came(ts_ns, outputs)
         self.counters["tick_size_change"] += 1
         self._new_tick(one, event.new_tick_size, ts_ns, outputs)
 
@@ -324,19 +347,26 @@ class PolymarketProtocol(VenueProtocol):
 
     # -- time and REST
 
-    def tick(self, ts_ns: int) -> list[Output]:
-        """Fetch books that stayed suspect for more than a second, and invalid ones when they are due again."""
+    def _ask_again(self, ts_ns: int) -> list[Output]:
+        """Distrust books that stayed suspect for more than a second, and ask for invalid ones that are due again."""
         outputs: list[Output] = []
+        unanswered: list[Followed] = []
         for instrument_id in list(self._troubled):
             one = self.followed[instrument_id]
-            if one.valid:
-                if one.suspect_since_ns and ts_ns - one.suspect_since_ns > SUSPECT_NS:
+            if one.valid or one.withheld:
+                if one.valid and one.suspect_since_ns and ts_ns - one.suspect_since_ns > SUSPECT_NS:
                     why = "crossed" if one.mirror.crossed else "unlike its own best prices"
                     outputs += self.distrust(instrument_id, f"the book stayed {why}", ts_ns)
+            elif self.ts_data_ns is None:
+                continue  # the whole subscription is not answered yet; it has its own time
             elif not one.ask_again_ns:
                 one.ask_again_ns = ts_ns + one.retry_ns  # give the socket's own snapshot a moment first
             elif self._due(one, ts_ns):
-                outputs.append(FetchBook(instrument_id=instrument_id, reason=one.reason))
+                if self._spoke_here(one):
+                    outputs.append(FetchBook(instrument_id=instrument_id, reason=one.reason))
+                else:
+                    unanswered.append(one)
+        self._renew_subscription(unanswered, ts_ns)
         return outputs
 
     def distrust(self, instrument_id: str, reason: str, ts_ns: int) -> list[Output]:
@@ -345,17 +375,20 @@ class PolymarketProtocol(VenueProtocol):
         if one is None:
             return []
         outputs = self._fail_closed([one], reason, ts_ns)
-        if self._due(one, ts_ns):
+        if self._spoke_here(one) and self._due(one, ts_ns):
             outputs.append(FetchBook(instrument_id=instrument_id, reason=reason))
         return outputs
 
+    @staticmethod
+    def _spoke_here(one: Followed) -> bool:
+        """Whether the socket tells of this instrument: a book read aside must not stand in for a stream that is mute."""
+        return bool(one.silence.heard_ns) and not one.on_trial
+
     def rest_book(self, instrument_id: str, body: bytes, ts_ns: int) -> list[Output]:
-        """Adopt a book read by REST, unless it is older than what the socket gave, crossed, or the socket is silent."""
+        """Adopt a book read by REST, unless it is older than what the socket gave, crossed, or the socket is mute about it."""
         one = self.followed.get(instrument_id)
-        if one is None or one.valid or not self.connected:
+        if one is None or one.valid or not self.connected or not self._spoke_here(one):
             return []
-        if self.ts_data_ns is None:
-            return []  # a book read aside must not revive a feed whose socket has said nothing
         outputs: list[Output] = []
         try:
             book = wire.Book.model_validate(decode_json(body))
@@ -364,7 +397,9 @@ class PolymarketProtocol(VenueProtocol):
             bids, asks = _sides(book, None, is_yes=True)
             if bids and asks and max(bids) >= min(asks):
                 raise WireDriftError("the book by REST is crossed")
-            self._adopt(one, book, ts_ns, outputs, is_yes=True)
+            stamp = stamp_ns(book.timestamp, ts_ns, BOOK_PAST_NS)
+            if self._adopt(one, book, stamp, ts_ns, outputs, is_yes=True):
+                one.silence.vouched(ts_ns)
         except _UNUSABLE as error:
             outputs.append(self._dead("rest", _say(error), body, ts_ns))
         return outputs
@@ -404,6 +439,8 @@ def _levels(rows: list[wire.Level], grid: PriceGrid | None, *, is_yes: bool) -> 
             raise WireDriftError(f"level {row.price!r} of a whole book has no size")
         if grid is not None and not grid.contains(price):
             raise WireDriftError(f"price {row.price!r} is off the grid {grid!r}")
+        if price in levels:
+            raise WireDriftError(f"price {row.price!r} came twice on one side of a whole book")
         levels[price] = size
     return levels
 

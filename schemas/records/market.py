@@ -13,6 +13,8 @@ class RawFrame(Record, frozen=True, kw_only=True, gc=False):
     session: int
     direction: Direction
     payload: bytes
+    payload_bytes: int = 0
+    payload_sha256: str = ""
 
 
 class LogOpened(Record, frozen=True, kw_only=True, gc=False):

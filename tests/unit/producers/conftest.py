@@ -9,7 +9,8 @@ import pytest
 
 from crossbook.domain.fees import make_schedule
 from crossbook.domain.grid import PriceGrid
-from crossbook.runtime.errors import BufferFullError
+from crossbook.runtime.errors import BufferFullError, RecordTooLargeError
+from crossbook.runtime.kafka import RECORD_BYTES_MAX
 from schemas.codec import load_codec
 from schemas.records import InstrumentListed, Record, Venue
 
@@ -17,7 +18,7 @@ SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "venues" / "samples"
 
 
 class MemorySender:
-    """A sender that keeps what it is given; `room` bounds it like librdkafka's buffer."""
+    """A sender that keeps what it is given; `room` bounds it like librdkafka's buffer, and no record is larger than a topic takes."""
 
     def __init__(self, room: int = 1_000_000) -> None:
         self.room = room
@@ -29,9 +30,12 @@ class MemorySender:
     def send(self, topic: str, record: Record, *, key: str | None = None, partition: int = -1) -> None:
         if self.waiting >= self.room:
             raise BufferFullError("full")
+        value = self._codec.encode(record)
+        if len(value) > RECORD_BYTES_MAX:
+            raise RecordTooLargeError(f"a record of {len(value)} bytes for {topic} is too large")
         self.waiting += 1
         self.sent.append((topic, partition, key, record))
-        self._digest.update(repr((topic, partition, key)).encode() + self._codec.encode(record))
+        self._digest.update(repr((topic, partition, key)).encode() + value)
 
     def poll(self, timeout_s: float = 0.0) -> None:
         pass

@@ -10,7 +10,14 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
-from crossbook.runtime.errors import BrokerAwayError, BufferFullError, FencedError, LogError, StageError
+from crossbook.runtime.errors import (
+    BrokerAwayError,
+    BufferFullError,
+    FencedError,
+    LogError,
+    RecordTooLargeError,
+    StageError,
+)
 from crossbook.runtime.kafka import (
     RECORD_BYTES_MAX,
     Outgoing,
@@ -227,7 +234,7 @@ class TestRecordProducer:
         producer.flush()
         (message,) = read(reader(log, "tape"), 1)
         assert load_codec().decode(message.value() or b"") == frame
-        with pytest.raises(StageError, match="bytes for tape"):
+        with pytest.raises(RecordTooLargeError, match="bytes for tape"):
             producer.send_bytes("tape", b"\x00" * (RECORD_BYTES_MAX + 1))
         producer.send("tape", REVOKED)
         producer.flush()

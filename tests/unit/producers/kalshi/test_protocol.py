@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from producers.kalshi.protocol import ANSWER_NS, KalshiProtocol
-from producers.protocol import ConfirmSettlement, Reconnect
+from producers.protocol import ConfirmSettlement, ProbeBooks, Reconnect
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, FeedStatus, PublicTrade
 from tests.unit.producers.conftest import make_listing
 
@@ -60,8 +60,9 @@ class Session:
         return self.book_frame("orderbook_delta", msg | more, seq)
 
     def tick(self, after_ns: int) -> list[Any]:
+        """What time alone decides; what it wants to know of books by REST is tested with the watch."""
         self.now += after_ns
-        return self.protocol.tick(self.now)
+        return [o for o in self.protocol.tick(self.now) if not isinstance(o, ProbeBooks)]
 
     def sent(self) -> list[dict]:
         return [json.loads(text) for text in self.protocol.to_send()]
@@ -141,7 +142,7 @@ def test_a_hole_invalidates_every_book_of_the_sid_and_asks_once() -> None:
     assert not session.valid(B)
     session.snapshot(B)
     assert session.valid(B)
-    assert session.tick(2 * ANSWER_NS) == []
+    assert not any(isinstance(o, Reconnect) for o in session.tick(ANSWER_NS))
 
 
 def test_a_second_hole_while_waiting_reconnects() -> None:
@@ -198,6 +199,101 @@ def test_a_hole_of_the_trade_channel_leaves_books_alone() -> None:
     assert session.valid()
 
 
+@pytest.mark.parametrize("channel", ["orderbook_delta", "trade"])
+@pytest.mark.parametrize(
+    "frame", [{"type": "unsubscribed"}, {"type": "error", "msg": {"code": 7, "msg": "Unknown sid"}}]
+)
+def test_a_subscription_that_the_venue_ends_is_asked_for_anew_and_again_soon_ends_the_connection(
+    channel: str, frame: dict
+) -> None:
+    session = Session()
+    sid = {"orderbook_delta": 1, "trade": 2}[channel]
+    outputs = session.give(frame | {"sid": sid, "seq": 3 if sid == 1 else 1})
+    (command,) = session.sent()
+    assert command["cmd"] == "subscribe"
+    assert command["params"] == {"channels": [channel], "market_tickers": [A, B], "use_yes_price": True}
+    statuses = [o for o in outputs if isinstance(o, FeedStatus)]
+    assert [s.instruments for s in statuses] == ([(f"kalshi:{A}", f"kalshi:{B}")] if sid == 1 else [])
+    assert session.valid() is (sid == 2), "the trades' subscription is no book's"
+    session.give({"id": command["id"], "type": "subscribed", "msg": {"channel": channel, "sid": 3}})
+    if sid == 1:
+        msg = {"market_ticker": A, "market_id": "m", "yes_dollars_fp": [["0.4500", "10.00"]]}
+        assert session.give({"type": "orderbook_snapshot", "sid": 3, "seq": 1, "msg": msg})
+        assert session.valid(A)
+        assert not session.valid(B)
+    outputs = session.give({"type": "unsubscribed", "sid": 3, "seq": 2})
+    assert isinstance(outputs[-1], Reconnect)
+
+
+def test_a_lost_subscription_that_is_not_answered_ends_the_connection() -> None:
+    session = Session()
+    session.give({"type": "unsubscribed", "sid": 1, "seq": 3})
+    assert not session.valid()
+    assert [type(o) for o in session.tick(ANSWER_NS + MS)] == [Reconnect]
+
+
+def test_a_refused_subscription_ends_the_connection_at_once() -> None:
+    protocol = KalshiProtocol()
+    protocol.follow(make_listing("kalshi", A), 1)
+    protocol.connect(1, 1)
+    outputs = protocol.receive('{"id":1,"type":"error","msg":{"code":26,"msg":"market subscription limit"}}', 2)
+    assert [type(o) for o in outputs] == [DeadLetter, Reconnect]
+
+
+def test_trades_make_no_feed_live_and_vouch_for_no_book() -> None:
+    session = Session(open_books=False)
+    msg = {
+        "trade_id": "t",
+        "market_ticker": A,
+        "yes_price_dollars": "0.4600",
+        "count_fp": "1.00",
+        "taker_outcome_side": "no",
+    }
+    session.give({"type": "trade", "sid": 2, "seq": 1, "msg": msg})
+    assert session.protocol.status(session.now).state == "down"
+    session.snapshot(A)
+    heard = session.protocol.ts_data_ns
+    session.give({"type": "trade", "sid": 2, "seq": 2, "msg": msg | {"trade_id": "u"}})
+    assert session.protocol.ts_data_ns == heard
+    assert session.protocol.followed[f"kalshi:{A}"].silence.assured_ns == heard
+
+
+def test_a_frame_of_the_books_whose_number_cannot_be_read_may_have_been_any_change() -> None:
+    session = Session()
+    outputs = session.give({"type": "orderbook_delta", "sid": 1, "seq": "3", "msg": {}})
+    assert [type(o) for o in outputs] == [DeadLetter, FeedStatus]
+    assert not session.valid(A)
+    assert not session.valid(B)
+    assert session.sent()[0]["params"]["market_tickers"] == [A, B]
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        {"yes_dollars_fp": [["0.45", "10.00"], ["0.4500", "7.00"]]},
+        {"no_dollars_fp": [["0.4700", "10.00"], ["0.4800", "7.00"], ["0.4700", "10.00"]]},
+    ],
+)
+def test_a_price_twice_in_a_whole_book_is_drift_and_asked_for_again(sides: dict) -> None:
+    session = Session()
+    outputs = session.snapshot(**sides)
+    assert [type(o) for o in outputs] == [DeadLetter, FeedStatus]
+    assert not session.valid()
+    assert session.sent()[0]["params"] == {"sids": [1], "action": "get_snapshot", "market_tickers": [A]}
+    first = Session(open_books=False)
+    first.snapshot(**sides)
+    assert first.protocol.status(first.now).state == "down"
+
+
+def test_nothing_is_asked_without_a_ticker() -> None:
+    session = Session(A)
+    session.protocol.unfollow(f"kalshi:{A}")
+    session.sent()
+    session.delta("0.4500", "1.00", ticker=A, seq=40)  # a hole in a subscription that nobody is left of
+    session.tick(60 * SECOND)
+    assert session.sent() == []
+
+
 def test_acknowledgements_take_numbers() -> None:
     session = Session()
     session.seq += 1
@@ -223,7 +319,7 @@ def test_other_errors_are_told_and_survived() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [("price_dollars", "0.4550"), ("price_dollars", None), ("delta_fp", "1e400"), ("delta_fp", "0.00"), ("side", "maybe"),
-     ("ts_ms", 0), ("ts_ms", "1"), ("delta_fp", 5)],
+     ("ts_ms", 0), ("ts_ms", "1"), ("ts_ms", AT // 1_000), ("ts_ms", AT * 1_000), ("ts_ms", AT - 3_601_000), ("delta_fp", 5)],
 )  # fmt: skip
 def test_drift_fails_the_instrument_closed_and_keeps_the_sequence(field: str, value: Any) -> None:
     session = Session()
@@ -302,7 +398,7 @@ def test_the_real_session_in_yes_prices(samples) -> None:
     """The same moments were captured in both price conventions; ours is the YES one."""
     frames = samples("kalshi/ws_sequence_use_yes_price.json")
     ticker = frames[2]["msg"]["market_ticker"]
-    now = AT * MS
+    now = max(frame["msg"].get("ts_ms", 0) for frame in frames) * MS
     protocol = KalshiProtocol()
     protocol.follow(make_listing("kalshi", ticker), now)
     protocol.connect(now, now)
@@ -335,5 +431,7 @@ def test_real_frames_are_understood(samples, name: str) -> None:
     session = Session(ticker, open_books=False)
     if "sid" in frame:
         frame["sid"] = 2 if frame["type"] == "trade" else 1
+    if isinstance(msg, dict) and "ts_ms" in msg:
+        session.now = msg["ts_ms"] * MS
     session.give(frame)
     assert session.protocol.counters["dead.drift"] == 0

@@ -8,7 +8,7 @@ import pytest
 
 from crossbook.domain.grid import PriceGrid
 from producers.polymarket.protocol import PolymarketProtocol
-from producers.protocol import ConfirmSettlement, FetchBook
+from producers.protocol import ConfirmSettlement, FetchBook, ProbeBooks, Reconnect
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, FeedStatus, InstrumentListed, PublicTrade
 from tests.unit.producers.conftest import make_listing
 
@@ -38,9 +38,9 @@ def change(*entries: tuple[str, str, str, str], at: int = AT + 1, bid: str = "",
 
 
 class Session:
-    def __init__(self, first: dict | None = None, tick: int = 10_000) -> None:
+    def __init__(self, first: dict | None = None, tick: int = 10_000, **times: int) -> None:
         self.now = AT * MS
-        self.protocol = PolymarketProtocol()
+        self.protocol = PolymarketProtocol(**times)
         grid = PriceGrid.linear(tick).ranges
         self.protocol.follow(make_listing("polymarket", CONDITION, yes_token=YES, no_token=NO, grid=grid), self.now)
         self.protocol.connect(self.now, self.now)
@@ -53,8 +53,12 @@ class Session:
         return self.protocol.receive(raw, self.now)
 
     def tick(self, after_ms: int) -> list[Any]:
+        """What time alone decides; what it wants to know of books by REST is tested with the watch."""
         self.now += after_ms * MS
-        return self.protocol.tick(self.now)
+        return [o for o in self.protocol.tick(self.now) if not isinstance(o, ProbeBooks)]
+
+    def sent(self) -> list[dict]:
+        return [json.loads(text) for text in self.protocol.to_send()]
 
     @property
     def valid(self) -> bool:
@@ -188,12 +192,24 @@ def test_a_rest_book_older_than_the_socket_is_not_adopted_and_asked_for_again() 
     assert [type(o) for o in session.tick(1_100)] == [FetchBook]
 
 
-def test_a_rest_book_revives_no_silent_socket() -> None:
+OTHER = "0x" + "d" * 64
+
+
+def with_another(first: dict | None = None) -> Session:
+    """A session of two markets whose socket tells of the other one only, unless told otherwise."""
     session = Session()
-    session.tick(100)
-    assert [type(o) for o in session.tick(1_100)] == [FetchBook]
-    assert session.protocol.rest_book(ID, json.dumps(book()).encode(), session.now) == []
-    assert not session.valid
+    session.protocol.follow(make_listing("polymarket", OTHER, yes_token="5" * 70, no_token="6" * 70), session.now)
+    session.give([book("5" * 70, market=OTHER)] + ([first] if first else []))
+    session.sent()
+    return session
+
+
+def test_a_rest_book_stands_in_for_no_stream_that_has_said_nothing() -> None:
+    for session in (Session(), with_another()):
+        session.tick(100)
+        assert not any(isinstance(o, FetchBook) for o in session.tick(1_100))
+        assert session.protocol.rest_book(ID, json.dumps(book()).encode(), session.now) == []
+        assert not session.valid
 
 
 def test_rest_comparison() -> None:
@@ -276,10 +292,55 @@ def test_impossible_stamps_are_drift(stamp: str) -> None:
     assert isinstance(session.give(change((YES, "0.46", "7", "BUY")) | {"timestamp": stamp})[0], DeadLetter)
 
 
-def test_a_level_of_no_size_in_a_whole_book_is_drift() -> None:
+@pytest.mark.parametrize(
+    ("stamp", "unit"),
+    [(AT // 1_000, "seconds"), (AT * 1_000, "microseconds"), (AT - 3_601_000, "an hour ago"), (0, "none")],
+)
+@pytest.mark.parametrize("kind", ["change", "trade", "book"])
+def test_stamps_of_another_unit_or_time_are_drift(kind: str, stamp: int, unit: str) -> None:
+    """Whole books are stamped with their last change, which may be long ago; nothing else may."""
     session = Session(book())
-    assert isinstance(session.give(book(at=AT + 1, bids=[("0.45", "0")]))[0], DeadLetter)
+    trade = {
+        "market": CONDITION,
+        "asset_id": YES,
+        "price": "0.46",
+        "size": "3",
+        "side": "BUY",
+        "event_type": "last_trade_price",
+    }
+    frame = {"change": change((YES, "0.46", "7", "BUY")), "trade": trade, "book": book()}[kind] | {
+        "timestamp": str(stamp)
+    }
+    outputs = session.give(frame)
+    if (kind, unit) == ("book", "an hour ago"):
+        assert session.valid
+        return
+    assert [type(o) for o in outputs] == [DeadLetter, FeedStatus, FetchBook]
+    assert "timestamp" in outputs[0].error
     assert not session.valid
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {"bids": [("0.45", "0")]},
+        {"bids": [("0.45", "10"), ("0.450", "7")]},
+        {"asks": [("0.47", "10"), ("0.48", "1"), ("0.47", "10")]},
+    ],
+)
+def test_a_level_of_no_size_or_a_price_twice_in_a_whole_book_is_drift_and_asked_for_again(levels: dict) -> None:
+    session = Session(book())
+    outputs = session.give(book(at=AT + 1, **levels))
+    assert [type(o) for o in outputs] == [DeadLetter, FeedStatus, FetchBook]
+    assert not session.valid
+    (letter,) = session.protocol.rest_book(ID, json.dumps(book(at=AT + 2, **levels)).encode(), session.now)
+    assert isinstance(letter, DeadLetter)
+    assert session.protocol.rest_differs(ID, json.dumps(book(at=AT + 2, **levels)).encode()) is None
+
+
+def test_a_first_book_that_is_none_makes_no_feed_live() -> None:
+    session = Session(book(bids=[("0.45", "10"), ("0.450", "7")]))
+    assert session.protocol.status(session.now).state == "down"
 
 
 def test_unknown_markets_are_dead_lettered_and_counted() -> None:
@@ -324,12 +385,45 @@ def test_a_no_trade_is_mirrored() -> None:
     )
 
 
-def test_missing_snapshots_are_asked_for_with_growing_waits() -> None:
-    session = Session()
-    asked = [i for i in range(200) if session.tick(100)]
+def test_an_asset_that_the_socket_says_nothing_of_is_subscribed_anew_with_growing_waits() -> None:
+    session = with_another()
+    asked: list[int] = []
+    for i in range(200):
+        session.tick(100)
+        if frames := session.sent():
+            assert [frame["assets_ids"] for frame in frames] == [[YES], [YES]]
+            assert [frame["operation"] for frame in frames] == ["unsubscribe", "subscribe"]
+            asked.append(i)
     assert 4 <= len(asked) <= 6
     gaps = [b - a for a, b in pairwise(asked)]
     assert gaps == sorted(gaps)
+    assert not session.valid
+
+
+def test_a_first_book_has_the_subscription_s_own_time() -> None:
+    """However short the limit of silence is: the venue may be slow with a first frame of many books."""
+    session = Session(silence_ns=200 * MS, answer_ns=4 * SECOND)
+    for _ in range(39):
+        assert session.tick(100) == []
+    session.give([book(at=AT + 3_900)])
+    assert session.valid
+    mute = Session(silence_ns=200 * MS, answer_ns=4 * SECOND)
+    mute.tick(3_900)
+    assert [type(o) for o in mute.tick(200)] == [Reconnect]
+
+
+def test_nothing_is_subscribed_without_an_asset() -> None:
+    protocol = PolymarketProtocol()
+    protocol.connect(1, 1)
+    protocol.tick(60 * SECOND)
+    assert protocol.to_send() == []
+    protocol.follow(make_listing("polymarket", CONDITION, yes_token=YES, no_token=NO), 2)
+    assert json.loads(protocol.to_send()[0]) == {"assets_ids": [YES], "type": "market", "custom_feature_enabled": True}
+    protocol.unfollow(ID)
+    assert json.loads(protocol.to_send()[0]) == {"operation": "unsubscribe", "assets_ids": [YES]}
+    protocol.disconnect("gone", 3)
+    protocol.connect(2, 4)
+    assert protocol.to_send() == []
 
 
 def test_follow_and_unfollow_while_connected() -> None:
