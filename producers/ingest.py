@@ -32,6 +32,7 @@ from producers.kalshi.catalog import KalshiCatalog
 from producers.kalshi.feed import KalshiVenue
 from producers.kalshi.protocol import KalshiProtocol
 from producers.market_writer import LogHead, MarketWriter, friction_pack
+from producers.moves import GroupMoves
 from producers.pairs import PairsFileError, load_pairs_file
 from producers.polymarket.catalog import PolymarketCatalog
 from producers.polymarket.feed import PolymarketVenue
@@ -84,7 +85,7 @@ class Ingest:
         self.writer = writer
         self.stamp = stamp
         self.log = log
-        self.universe = Universe()
+        self.universe = Universe(head.placements, head.pairs_listed)
         self.counters: Counter[str] = Counter()
         self._head = head
         self._feeds: dict[VenueName, list[Feed]] = {}
@@ -361,7 +362,8 @@ class Ingest:
             try:
                 async with asyncio.TaskGroup() as group:
                     self._group = group
-                    for loop in (self._poll(), self._relay(control), self._keyframes(), self._catalogue()):
+                    moves = GroupMoves(self.settings, self.universe, self.writer, self._do, self.stamp, self.log)
+                    for loop in (self._poll(), self._relay(control), self._keyframes(), self._catalogue(), moves.run()):
                         group.create_task(loop)
                     for venue in self._catalogs:
                         self._new_feed(venue)

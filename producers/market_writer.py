@@ -23,6 +23,7 @@ from crossbook.runtime.kafka import RECORD_BYTES_MAX, offset_range, open_consume
 from crossbook.runtime.log_head import head_dropped, known_market
 from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import FrictionSettings, KafkaSettings
+from producers.placement import Placement
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import (
@@ -31,6 +32,7 @@ from schemas.records import (
     FeedStatus,
     FrictionPack,
     LogOpened,
+    PairListed,
     RawFrame,
     Record,
     ReferenceStatus,
@@ -73,6 +75,8 @@ class LogHead(msgspec.Struct, frozen=True, kw_only=True):
     sessions: dict[str, int] = {}
     configured: DecideConfigured | None = None
     friction: FrictionPack | None = None
+    placements: dict[str, str] = {}
+    pairs_listed: dict[str, PairListed] = {}
 
 
 class MarketWriter:
@@ -269,6 +273,7 @@ def read_log_head(kafka: KafkaSettings, codec: Codec, log_id_if_new: str) -> Log
         opened: set[int] = set()
         ends: dict[int, int] = {}
         tail: list[Record | None] = []
+        placement = Placement()
         known: list[MarketImage] = []
         for partition in range(kafka.partitions):
             low, high = offset_range(consumer, name, partition)
@@ -292,10 +297,13 @@ def read_log_head(kafka: KafkaSettings, codec: Codec, log_id_if_new: str) -> Log
             log_id = belongs[0]
             opened.add(partition)
             start = max(low, high - TAIL_RECORDS)
-            tail += _read(consumer, name, partition, start, high - start, codec)
+            records = _read(consumer, name, partition, start, high - start, codec)
+            tail += records
+            placement.take(known_market(KafkaLog(kafka), codec, partition) if start > 0 else None, records)
     finally:
         consumer.close()
-    return _log_head(log_id or log_id_if_new, opened, ends, tail, known)
+    found = _log_head(log_id or log_id_if_new, opened, ends, tail, known)
+    return msgspec.structs.replace(found, placements=placement.groups, pairs_listed=placement.pairs)
 
 
 def _log_head(

@@ -3,11 +3,15 @@
 Decides what enters `market` when the catalogue or an approval changes something: InstrumentListed and its moves between
 groups, PairListed only when both legs stand in one group, InstrumentSettled once. A group is the union of the venue events
 that approved pairs join, named by its smallest event; groups only grow (a revoked pair keeps its group), so that books do not
-travel for nothing. What an id stands for never changes: a pair approved anew with other legs is delisted, an instrument whose tokens
-the catalogue contradicts is paused, and `refusals` says so. It must never read a clock; it returns what is to be written and the writer writes it, in this order.
+travel for nothing. A group that was ever traded moves in two steps, because a trade would lose its books: its pairs are delisted at
+once, and it `waits` until the caller knows that no trade is open on it (`producers.moves`).
+
+What an id stands for never changes: a pair approved anew with other legs is delisted, an instrument whose tokens the catalogue
+contradicts is paused, and `refusals` says so. It must never read a clock; it returns what is to be written and the writer writes it,
+in this order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -38,6 +42,16 @@ class ShowBook(NamedTuple):
 
 
 Step = Write | ShowBook
+
+
+class Waiting(NamedTuple):
+    """A group that is to join another one: since when its pairs are delisted, and what it holds."""
+
+    ts_since_ns: int
+    group_to: str
+    instruments: tuple[str, ...]
+
+
 #: Fields in which two listings may differ without being news.
 _NO_NEWS = {"ts_received_ns": 0, "keyframe": False, "volume_micros": None}
 
@@ -45,7 +59,10 @@ _NO_NEWS = {"ts_received_ns": 0, "keyframe": False, "volume_micros": None}
 class Universe:
     """Everything listed under one prefix."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, placements: Mapping[str, str] | None = None, pairs_listed: Mapping[str, PairListed] | None = None
+    ) -> None:
+        """`placements`: the group under which the log has an instrument; `pairs_listed`: the pairs that it has, both of an earlier life."""
         self.instruments: dict[str, InstrumentListed] = {}
         self.pairs: dict[str, PairApproved] = {}
         self.settled: dict[str, InstrumentSettled] = {}
@@ -54,6 +71,10 @@ class Universe:
         self._parents: dict[str, str] = {}
         self._identities = Identities()
         self.refusals: list[str] = []
+        self._placements = dict(placements or {})
+        self._pairs_before = dict(pairs_listed or {})
+        self._traded = {leg for pair in self._pairs_before.values() for leg in (pair.instrument_a, pair.instrument_b)}
+        self._waiting_since: dict[str, int] = {}
 
     # -- instruments
 
@@ -76,13 +97,14 @@ class Universe:
         return steps + self._settle_groups(ts_ns)
 
     def _placed(self, listed: InstrumentListed, known: InstrumentListed | None, ts_ns: int) -> InstrumentListed:
-        """The listing under its group; an event never changes under a market, and older news changes no grid."""
+        """The listing under the group that it stands in; an event never changes under a market, and older news changes no grid."""
         event_id = listed.event_id if known is None else known.event_id
+        group = self._placements.get(listed.instrument_id, self._root(event_id)) if known is None else known.group
         is_older = known is not None and listed.ts_received_ns < known.ts_received_ns
         return msgspec.structs.replace(
             listed,
             event_id=event_id,
-            group=self._root(event_id),
+            group=group,
             grid=known.grid if known is not None and is_older else listed.grid,
             ts_received_ns=ts_ns,
             keyframe=False,
@@ -101,13 +123,17 @@ class Universe:
     def approve(self, pair: PairApproved, ts_ns: int) -> list[Step]:
         """Take an approval, or a new one under the same name."""
         self.pairs[pair.pair_id] = pair
-        self._delisted.pop(pair.pair_id, None)
         return self._settle_groups(ts_ns)
 
     def revoke(self, pair_id: str, reason: str, ts_ns: int) -> list[Step]:
         """Take a pair back."""
         self.pairs.pop(pair_id, None)
-        listed = self._listed_pairs.pop(pair_id, None)
+        return self._delist(pair_id, reason, ts_ns)
+
+    def _delist(self, pair_id: str, reason: str, ts_ns: int) -> list[Step]:
+        """Take a pair from the log, whichever life listed it; nothing when the log does not have it."""
+        before = self._pairs_before.pop(pair_id, None)
+        listed = self._listed_pairs.pop(pair_id, before)
         if listed is None:
             return []
         said = Write(PairDelisted(ts_received_ns=ts_ns, pair_id=pair_id, reason=reason), listed.group)
@@ -151,11 +177,14 @@ class Universe:
         return writes
 
     def repeat(self, ts_ns: int) -> list[Write]:
-        """Everything, as when it was first said: for a log that missed some of it."""
+        """Everything, as when it was first said: for a log that missed some of it. What ended comes before what is."""
+        self._waiting_since = dict.fromkeys(
+            self._waiting_since, ts_ns
+        )  # that their pairs are delisted may have been missed
+        writes = list(self._delisted.values())
         said: list[InstrumentListed | PairListed] = [*self.open_instruments(), *self._listed_pairs.values()]
-        writes = [Write(msgspec.structs.replace(one, ts_received_ns=ts_ns), one.group) for one in said]
+        writes += [Write(msgspec.structs.replace(one, ts_received_ns=ts_ns), one.group) for one in said]
         writes += [Write(one, self.group_of(one.instrument_id)) for one in self.settled.values()]
-        writes += self._delisted.values()
         return writes
 
     # -- groups
@@ -167,21 +196,45 @@ class Universe:
         return root
 
     def _settle_groups(self, ts_ns: int) -> list[Step]:
-        """Join the events of live pairs, move what has to move, and list the pairs whose legs now stand together."""
+        """Join the events of live pairs, move what has to move and may, and list the pairs whose legs now stand together."""
         for pair in self.pairs.values():
             a, b = self.instruments.get(pair.instrument_a), self.instruments.get(pair.instrument_b)
             if a is not None and b is not None:
                 low, high = sorted((self._root(a.event_id), self._root(b.event_id)))
                 self._parents[high] = low
-        moved = [listed for listed in self.instruments.values() if listed.group != self._root(listed.event_id)]
+        moving: dict[str, list[InstrumentListed]] = {}
+        for listed in self.instruments.values():
+            if listed.group != self._root(listed.event_id):
+                moving.setdefault(listed.group, []).append(listed)
         steps: list[Step] = []
-        for pair_id, said in list(self._listed_pairs.items()):
-            if any(listed.instrument_id in {said.instrument_a, said.instrument_b} for listed in moved):
-                steps.append(
-                    Write(PairDelisted(ts_received_ns=ts_ns, pair_id=pair_id, reason="the group moved"), said.group)
-                )
-                del self._listed_pairs[pair_id]
-        for listed in moved:
+        ids = {listed.instrument_id for members in moving.values() for listed in members}
+        for pair_id, said in (self._pairs_before | self._listed_pairs).items():
+            if said.instrument_a in ids or said.instrument_b in ids:
+                steps += self._delist(pair_id, "its group moves, once no trade is open on it", ts_ns)
+        for group, members in moving.items():
+            if any(listed.instrument_id in self._traded for listed in members):
+                self._waiting_since.setdefault(group, ts_ns)
+            else:
+                for listed in members:
+                    steps += self._move(listed, ts_ns)
+        return steps + self._list_pairs(ts_ns)
+
+    @property
+    def waiting(self) -> dict[str, Waiting]:
+        """Groups that are to move as soon as no trade is open on their instruments."""
+        found: dict[str, Waiting] = {}
+        for group, since_ns in self._waiting_since.items():
+            members = [listed for listed in self.instruments.values() if listed.group == group]
+            found[group] = Waiting(
+                since_ns, self._root(members[0].event_id), tuple(listed.instrument_id for listed in members)
+            )
+        return found
+
+    def move(self, group: str, ts_ns: int) -> list[Step]:
+        """Move a waiting group: no trade is open on it, or nobody can wait any longer."""
+        del self._waiting_since[group]
+        steps: list[Step] = []
+        for listed in [listed for listed in self.instruments.values() if listed.group == group]:
             steps += self._move(listed, ts_ns)
         return steps + self._list_pairs(ts_ns)
 
@@ -200,7 +253,7 @@ class Universe:
         steps: list[Step] = []
         for pair in self.pairs.values():
             a, b = self.instruments.get(pair.instrument_a), self.instruments.get(pair.instrument_b)
-            if a is None or b is None:
+            if a is None or b is None or not a.group == b.group == self._root(a.event_id):
                 continue
             listed = PairListed(
                 ts_received_ns=ts_ns,
@@ -222,6 +275,8 @@ class Universe:
             if known is not None and msgspec.structs.replace(known, ts_received_ns=ts_ns) == listed:
                 continue
             self._listed_pairs[pair.pair_id] = listed
+            self._pairs_before.pop(pair.pair_id, None)
+            self._traded |= {pair.instrument_a, pair.instrument_b}
             steps.append(Write(listed, listed.group))
         return steps
 

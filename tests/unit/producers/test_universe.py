@@ -3,8 +3,8 @@
 from typing import Any
 
 from crossbook.domain.grid import PriceGrid
-from producers.universe import ShowBook, Universe, Write
-from schemas.records import InstrumentSettled, PairApproved, PayoutCell
+from producers.universe import ShowBook, Universe, Waiting, Write
+from schemas.records import InstrumentSettled, PairApproved, PairListed, PayoutCell
 from tests.unit.producers.conftest import make_listing
 
 A, B, C = (make_listing("polymarket", "0xa"), make_listing("kalshi", "KXB"), make_listing("kalshi", "KXC"))
@@ -71,15 +71,91 @@ def test_a_pair_waits_for_both_legs() -> None:
     assert universe.wanted() == []
 
 
-def test_a_second_pair_joins_the_group_and_a_moved_pair_is_delisted_first() -> None:
+LOW = make_listing("kalshi", "KXA0", event_id="kalshi:aaa")
+PAIR = approved("polymarket:0xa", "kalshi:KXB")
+JOINING = approved("polymarket:0xa", "kalshi:KXA0", "q")
+
+
+def groups(universe: Universe) -> set[str]:
+    return {universe.group_of(one.instrument_id) for one in universe.open_instruments()}
+
+
+def test_a_group_that_was_traded_is_delisted_at_once_and_waits_to_move() -> None:
     universe = Universe()
-    low = make_listing("kalshi", "KXA0", event_id="kalshi:aaa")
-    universe.list_instruments([A, B, low], 1)
-    universe.approve(approved("polymarket:0xa", "kalshi:KXB"), 2)
-    steps = universe.approve(approved("polymarket:0xa", "kalshi:KXA0", "q"), 3)
-    assert kinds(steps)[0] == "PairDelisted"
-    assert kinds(steps)[-2:] == ["PairListed", "PairListed"]
-    assert {universe.group_of(one.instrument_id) for one in universe.open_instruments()} == {"kalshi:aaa"}
+    universe.list_instruments([A, B, LOW], 1)
+    universe.approve(PAIR, 2)
+    (delisted,) = universe.approve(JOINING, 3)
+    assert (delisted.record.pair_id, delisted.group) == ("p", B.event_id)
+    assert universe.waiting == {B.event_id: Waiting(3, "kalshi:aaa", ("polymarket:0xa", "kalshi:KXB"))}
+    finer = make_listing("kalshi", "KXB", ts_received_ns=7, grid=PriceGrid.linear(1_000).ranges)
+    (listed,) = universe.list_instruments([finer], 7)
+    assert listed.group == listed.record.group == B.event_id, "until it moved, its news stays where its trades are"
+    assert universe.approve(PAIR, 8) == [], "approved again, it still waits"
+    assert kinds(universe.keyframes("polymarket:0xa", 8)) == ["InstrumentListed"]
+    steps = universe.move(B.event_id, 9)
+    assert kinds(steps) == [*["InstrumentMoved", "InstrumentListed", "ShowBook"] * 2, "PairListed", "PairListed"]
+    assert groups(universe) == {"kalshi:aaa"} and universe.waiting == {}
+
+
+def test_two_groups_wait_each_for_itself_and_a_third_approval_only_changes_where_they_go() -> None:
+    universe = Universe()
+    other_a, other_b = make_listing("polymarket", "0xo"), make_listing("kalshi", "KXO", event_id="kalshi:ooo")
+    universe.list_instruments([A, B, other_a, other_b, LOW], 1)
+    universe.approve(PAIR, 2)
+    universe.approve(approved("polymarket:0xo", "kalshi:KXO", "o"), 3)
+    assert kinds(universe.approve(approved("polymarket:0xa", "kalshi:KXO", "x"), 4)) == ["PairDelisted"]
+    (first,) = universe.waiting
+    universe.approve(JOINING, 5)
+    assert set(universe.waiting) == {B.event_id, "kalshi:ooo"}
+    assert {one.group_to for one in universe.waiting.values()} == {"kalshi:aaa"}
+    listed = [
+        s.record.pair_id for s in universe.move(first, 6) if isinstance(s, Write) and isinstance(s.record, PairListed)
+    ]
+    assert "x" not in listed, "its other leg waits still"
+    (second,) = universe.waiting
+    universe.move(second, 7)
+    assert groups(universe) == {"kalshi:aaa"}
+    assert {w.record.pair_id for w in universe.repeat(8) if isinstance(w.record, PairListed)} == {
+        "p",
+        "o",
+        "x",
+        "q",
+    }
+
+
+def test_a_life_that_begins_in_the_middle_of_a_move_waits_again() -> None:
+    before = Universe()
+    before.list_instruments([A, B, LOW], 1)
+    (*_, said) = before.approve(PAIR, 2)
+    placements = {one.instrument_id: one.group for one in before.open_instruments()}
+    universe = Universe(placements, {"p": said.record})
+    universe.approve(PAIR, 10)
+    universe.approve(JOINING, 10)
+    steps = universe.list_instruments([A, B, LOW], 11)
+    assert [(kind, s.group) for kind, s in zip(kinds(steps), steps, strict=True)] == [
+        ("InstrumentListed", B.event_id), ("InstrumentListed", B.event_id), ("InstrumentListed", "kalshi:aaa"),
+        ("PairDelisted", B.event_id),
+    ]  # fmt: skip
+    assert set(universe.waiting) == {B.event_id}
+    assert kinds(universe.move(B.event_id, 12))[-2:] == ["PairListed", "PairListed"]
+
+
+def test_a_pair_of_an_earlier_life_that_was_revoked_meanwhile_is_delisted() -> None:
+    before = Universe()
+    before.list_instruments([A, B], 1)
+    (*_, said) = before.approve(PAIR, 2)
+    universe = Universe({}, {"p": said.record})
+    (delisted,) = universe.revoke("p", "why", 3)
+    assert (delisted.record.reason, delisted.group) == ("why", B.event_id)
+
+
+def test_after_an_overflow_a_waiting_group_waits_from_the_start() -> None:
+    universe = Universe()
+    universe.list_instruments([A, B, LOW], 1)
+    universe.approve(PAIR, 2)
+    universe.approve(JOINING, 3)
+    assert "PairDelisted" in kinds(universe.repeat(50))
+    assert universe.waiting[B.event_id].ts_since_ns == 50
 
 
 def test_revoking_delists_and_leaves_the_group() -> None:
