@@ -12,19 +12,18 @@ import msgspec
 
 from crossbook.domain.limits import refusal_of_limit
 from executors import machine
+from executors.booking import book, plan_key
 from executors.errors import JournalError
 from executors.journal import JournalInput, Output
 from executors.plan import choose_leader, make_plan
 from executors.risk import Refusal, Standing, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
-from executors.steps import Context, Effect, Event, Move, Resume, Send, Step
+from executors.steps import Context, Event, Move, Resume, Send, Step
 from executors.terms import NS_PER_MS, Terms, parse_terms, with_limit
-from executors.trade import WORKING, Order, Trade, planned_price
+from executors.trade import WORKING, Order, Trade, Unbooked, unbooked_purchase
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
     Fill,
-    FillConfirmed,
-    FillReversed,
     IntentSeen,
     LatencyObserved,
     OrderReport,
@@ -34,7 +33,6 @@ from schemas.records import (
     PlanSlot,
     TimerFired,
     TopSeen,
-    TradeIntent,
     TradeState,
     TradeUpdate,
     Venue,
@@ -130,7 +128,7 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
     except Exception as error:  # noqa: BLE001 - an intent that cannot be planned is declined, whatever is wrong with it
         state.next_sequence = number
         if intent.intent_id not in state.trades:
-            state.standing.ledger.release(_plan_key(intent.intent_id))
+            state.standing.ledger.release(plan_key(intent.intent_id, lead=False))
         return [_declined(state, record, machine.reason_of(error))]
 
 
@@ -156,7 +154,7 @@ def _open(state: ExecutorState, record: IntentSeen, tops: dict[str, TopSeen]) ->
     )
     leader, hedge = (intent.leg_a, intent.leg_b) if leader_is_a else (intent.leg_b, intent.leg_a)
     reserve = hedge_reserve(hedge, plan.quantity_micros, terms.execute)
-    standing.ledger.reserve(_plan_key(plan.trade_id), place_of(hedge), reserve)
+    standing.ledger.reserve(plan_key(plan.trade_id, lead=False), place_of(hedge), reserve)
     done = machine.open_trade(
         intent,
         plan,
@@ -191,6 +189,7 @@ def _declined(state: ExecutorState, record: IntentSeen, reason: str) -> TradeUpd
 
 def _top_seen(state: ExecutorState, record: TopSeen) -> list[Output]:
     state.positions[record.partition] = record.position
+    state.standing.note_equity(record.ts_ns, state.standing.equity.see(record))
     trade = state.trades.get(record.trade_id)
     if trade is None:
         state.tops_before.setdefault(record.trade_id, {})[record.instrument_id] = record
@@ -238,8 +237,8 @@ def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Outpu
         state.lagging = record.action == LAGGING_ACTION
         return []
     if record.action == SETTLED_ACTION:
-        realised = standing.ledger.settle(record.name, record.value_micros)
-        standing.note_realised(record.ts_ns, realised)
+        standing.ledger.settle(record.name, record.value_micros)
+        standing.note_equity(record.ts_ns, standing.equity.settle(record.name, record.value_micros))
         return []
     if record.name and not refusal_of_limit(record.name, record.value_micros):
         state.overrides[record.name] = record.value_micros
@@ -272,11 +271,15 @@ _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
 # The machine's answer into the ledger and into records
 
 
-def _context(state: ExecutorState, now_ns: int) -> Context:
+def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None) -> Context:
+    ledger = state.standing.ledger
+
     def permits(trade: Trade, slot: PlanSlot, price: int, quantity: int) -> str:
         lead = slot.instrument_id == trade.leg(True).instrument_id
-        held_back = state.standing.ledger.reservations.get(_plan_key(trade.trade_id))
-        spare = held_back.amount_micros if held_back is not None and not lead else 0
+        ended = [order.order_id for order in trade.orders if order.lead == lead and not order.live]
+        spare = sum(map(ledger.reserved_under, (plan_key(trade.trade_id, lead=lead), *ended)))
+        if unbooked is not None and unbooked.lead == lead:
+            spare -= unbooked.cash_micros
         return gate_order(
             state.standing,
             slot,
@@ -294,13 +297,14 @@ def _context(state: ExecutorState, now_ns: int) -> Context:
 def _tell(
     state: ExecutorState, trade: Trade, event: Event, ts_ns: int, report: OrderReport | None = None
 ) -> list[Output]:
-    context = _context(state, ts_ns)
+    unbooked = None if report is None else unbooked_purchase(trade, report)
+    context = _context(state, ts_ns, unbooked)
     done = machine.advance(trade, event, context)
     outputs: list[Output] = []
     number = state.next_sequence
     try:
         if done.effect is not None and report is not None:
-            outputs.append(_book(state, done, done.effect, report))
+            outputs.append(book(state.standing, done.trade, done.effect, report))
         return outputs + _adopt(state, done, ts_ns)
     except Exception as error:  # noqa: BLE001 - an error in the books of a trade makes it a person's, and ends nobody else
         state.next_sequence = number
@@ -320,13 +324,17 @@ def _adopt(state: ExecutorState, done: Step, ts_ns: int) -> list[Output]:
     state.trades[trade.trade_id] = trade
     _index(state, trade, None if before is None else before.state)
     ledger = state.standing.ledger
+    working = trade.state in WORKING
     for order in trade.orders:
         if not order.live:
-            ledger.release(order.order_id)
+            left = ledger.release(order.order_id)
+            if working and order.role != "leader":  # a further attempt may need it
+                ledger.add_to(plan_key(trade.trade_id, lead=order.lead), place_of(trade.leg(order.lead)), left)
     outputs: list[Output] = [_update(state, move, ts_ns) for move in done.moves]
     outputs += [_request(state, trade, send, ts_ns) for send in done.sends]
-    if trade.state not in WORKING:
-        ledger.release(_plan_key(trade.trade_id))
+    if not working:
+        for lead in (True, False):
+            ledger.release(plan_key(trade.trade_id, lead=lead))
     naked = abs(trade.residual) > trade.terms.mismatch_max_micros
     if trade.state == "stuck" and (done.failed or (done.moves and naked)):
         outputs += _hold_venues(state, trade, ts_ns)
@@ -387,8 +395,8 @@ def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> Orde
     reserved = 0
     if order.side == "buy":
         reserved = purchase_bound(leg, order.price_limit_micros, order.quantity_micros)
-        if not order.lead:
-            ledger.consume(_plan_key(trade.trade_id), reserved)
+        if order.role != "leader":
+            ledger.consume(plan_key(trade.trade_id, lead=order.lead), reserved)
         ledger.reserve(order.order_id, place_of(leg), reserved)
     return OrderRequested(
         sequence=state.take_sequence(),
@@ -435,62 +443,3 @@ def _update(state: ExecutorState, move: Move, ts_ns: int) -> TradeUpdate:
         fee_micros=fees,
         edge_micros=intent.net_micros * trade.plan.quantity_micros // intent.quantity_micros,
     )
-
-
-def _book(state: ExecutorState, done: Step, effect: Effect, report: OrderReport) -> Output:
-    """Book what a report did to an execution, and tell everyone."""
-    order, execution = effect.order, effect.execution
-    trade = done.trade
-    leg = trade.leg(order.lead)
-    place = place_of(leg)
-    ledger = state.standing.ledger
-    common = {
-        "sequence": report.sequence,
-        "ts_ns": report.ts_ns,
-        "fill_id": execution.fill_id,
-        "trade_id": trade.trade_id,
-    }
-    terms = (execution.price_micros, execution.quantity_micros, execution.fee_micros)
-    match effect.kind:
-        case "confirmed":
-            return FillConfirmed(**common)  # type: ignore[arg-type]  # the four fields that all fill records share
-        case "reversed":
-            realised = ledger.reverse(place, leg.outcome, order.side, *terms)
-            state.standing.note_realised(report.ts_ns, realised)
-            return FillReversed(**common, reason=report.reason)  # type: ignore[arg-type]  # as above
-        case _:
-            realised = ledger.fill(place, leg.outcome, order.side, *terms)
-            state.standing.note_realised(report.ts_ns, realised)
-            if order.side == "buy":
-                paid = -(-execution.price_micros * execution.quantity_micros // 1_000_000) + execution.fee_micros
-                ledger.consume(order.order_id, paid)
-            return _fill(common, trade, effect, report)
-
-
-def _fill(common: dict[str, object], trade: Trade, effect: Effect, report: OrderReport) -> Fill:
-    order, execution = effect.order, effect.execution
-    leg = trade.leg(order.lead)
-    intent: TradeIntent = trade.intent
-    return Fill(
-        **common,  # type: ignore[arg-type]  # the four fields that all fill records share
-        order_id=order.order_id,
-        intent_id=intent.intent_id,
-        pair_id=intent.pair_id,
-        category=leg.category,
-        role=order.role,
-        instrument_id=leg.instrument_id,
-        venue=leg.venue,
-        outcome=leg.outcome,
-        side=order.side,
-        price_micros=execution.price_micros,
-        price_planned_micros=planned_price(intent, leg),
-        quantity_micros=execution.quantity_micros,
-        fee_micros=execution.fee_micros,
-        liquidity=report.liquidity,
-        schedule_hash=leg.fee_schedule.hash,
-        finality=report.finality,
-    )
-
-
-def _plan_key(trade_id: str) -> str:
-    return f"{trade_id}/plan"

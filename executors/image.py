@@ -5,7 +5,7 @@ state, and never be silent about an attribute that it does not know: an executor
 as one that folds from zero.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -13,11 +13,12 @@ import msgspec
 from crossbook.domain.book import BookSide
 from crossbook.domain.market_image import MarketImage, market_image, restore_market
 from executors.depth import TakenDepth, TakenLevel
+from executors.equity import Book, EquityBook, LegSums, Mark, TradeEquity, TradeTerms
 from executors.errors import CheckpointError
 from executors.fold import ExecutorState
 from executors.halts import Halts
 from executors.lane import Lane
-from executors.ledger import Account, Ledger, Place, Position, Reservation
+from executors.ledger import Account, Ledger, Lot, Place, Position, Reservation
 from executors.paper import PaperVenue, _Order
 from executors.risk import Period, Standing
 from executors.terms import PaperTerms, Terms
@@ -38,23 +39,49 @@ from schemas.records import (
 _RESTING: Final = frozenset[TradeState]({"closed", "flat"})
 
 
+class LotImage(msgspec.Struct, frozen=True):
+    """A Lot of a Position."""
+
+    trade_id: str
+    quantity_micros: int
+    cost_micros: int
+    paid_quantity_micros: int
+    paid_micros: int
+
+
 class PositionImage(msgspec.Struct, frozen=True):
-    """A Position of the ledger."""
+    """A Position of the ledger; its sums follow from the lots."""
 
     outcome: Outcome
     place: Place
-    quantity_micros: int
-    cost_micros: int
-    realised_micros: int
+    lots: tuple[LotImage, ...]
 
 
 class LedgerImage(msgspec.Struct, frozen=True):
-    """A Ledger."""
+    """A Ledger; its sums by instrument, category and venue follow from positions and reservations."""
 
     spent: tuple[tuple[Account, int], ...]
     positions: tuple[PositionImage, ...]
     reservations: dict[str, Reservation]
     realised_by_venue: dict[Venue, int]
+    payouts: dict[str, int]
+
+
+class TradeEquityImage(msgspec.Struct, frozen=True):
+    """A TradeEquity; what it is worth follows from marks and payouts."""
+
+    trade_id: str
+    terms: TradeTerms
+    legs: tuple[LegSums, LegSums]
+    fee_micros: int
+
+
+class EquityImage(msgspec.Struct, frozen=True):
+    """An EquityBook without the trades at rest that nothing can move any more."""
+
+    trades: tuple[TradeEquityImage, ...]
+    marks: tuple[tuple[Book, Mark], ...]
+    payouts: dict[str, int]
 
 
 class HaltsImage(msgspec.Struct, frozen=True):
@@ -70,10 +97,11 @@ class StandingImage(msgspec.Struct, frozen=True):
     """A Standing."""
 
     ledger: LedgerImage
+    equity: EquityImage
     halts: HaltsImage
     errors_in_row: dict[Venue, int]
     breaker_until_ns: dict[Venue, int]
-    realised: dict[Period, tuple[int, int]]
+    changes: dict[Period, dict[int, int]]
     pairs: dict[str, tuple[str, str]]
     working_pairs: dict[str, int]
 
@@ -174,8 +202,12 @@ def _opened(thing: object, known: Iterable[str]) -> dict[str, Any]:
 
 _STATE: Final = StateImage.__struct_fields__
 _STANDING: Final = StandingImage.__struct_fields__
-_LEDGER: Final = ("_spent", "positions", "realised_by_venue", "reservations")
-_POSITION: Final = ("cost_micros", "place", "quantity_micros", "realised_micros")
+_LEDGER_SUMS: Final = ("_by_category", "_by_instrument", "_reserved")
+_LEDGER: Final = ("_spent", "payouts", "positions", "realised_by_venue", "reservations", *_LEDGER_SUMS)
+_POSITION: Final = ("cost_micros", "lots", "outcome", "place", "quantity_micros")
+_LOT: Final = ("cost_micros", "paid_micros", "paid_quantity_micros", "quantity_micros")
+_EQUITY: Final = ("exposed", "marks", "payouts", "trades")
+_TRADE_EQUITY: Final = ("equity_micros", "fee_micros", "legs", "terms")
 
 
 def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
@@ -185,7 +217,7 @@ def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
     return StateImage(
         **held
         | {
-            "standing": _standing_image(state.standing),
+            "standing": _standing_image(state.standing, kept),
             "trades": tuple(trade for trade_id, trade in state.trades.items() if trade_id in kept),
             "working": {number: tuple(ids) for number, ids in state.working.items()},
             "timed": {number: tuple(ids) for number, ids in state.timed.items()},
@@ -226,16 +258,23 @@ def is_at_rest(trade: Trade, busy: frozenset[str]) -> bool:
     )
 
 
-def _standing_image(standing: Standing) -> StandingImage:
+def _standing_image(standing: Standing, kept: Container[str]) -> StandingImage:
     held = _opened(standing, _STANDING)
-    return StandingImage(**held | {"ledger": _ledger_image(standing.ledger), "halts": _halts_image(standing.halts)})
+    parts = {
+        "ledger": _ledger_image(standing.ledger, kept),
+        "equity": _equity_image(standing.equity, kept),
+        "halts": _halts_image(standing.halts),
+    }
+    return StandingImage(**held | parts)
 
 
 def _restore_standing(standing: Standing, image: StandingImage) -> None:
     _restore_halts(standing.halts, image.halts)
-    for name in ("errors_in_row", "breaker_until_ns", "realised", "pairs", "working_pairs"):
+    for name in ("errors_in_row", "breaker_until_ns", "pairs", "working_pairs"):
         setattr(standing, name, dict(getattr(image, name)))
+    standing.changes = {period: dict(sums) for period, sums in image.changes.items()}
     _restore_ledger(standing.ledger, image.ledger)
+    _restore_equity(standing.equity, image.equity)
 
 
 def _halts_image(halts: Halts) -> HaltsImage:
@@ -255,28 +294,59 @@ def _restore_halts(halts: Halts, image: HaltsImage) -> None:
     halts.held = {venue: dict.fromkeys(trades) for venue, trades in image.held.items()}
 
 
-def _ledger_image(ledger: Ledger) -> LedgerImage:
+def _ledger_image(ledger: Ledger, kept: Container[str]) -> LedgerImage:
     held = _opened(ledger, _LEDGER)
+    positions = []
+    for _, position in sorted(ledger.positions.items()):  # one that was left out comes back at another place
+        parts = _opened(position, _POSITION)
+        lots = tuple(
+            LotImage(trade_id=trade_id, **_opened(lot, _LOT))
+            for trade_id, lot in sorted(position.lots.items())
+            if lot.quantity_micros or trade_id in kept
+        )
+        if lots:
+            positions.append(PositionImage(parts["outcome"], parts["place"], lots))
     return LedgerImage(
         spent=tuple(held["_spent"].items()),
-        positions=tuple(
-            PositionImage(outcome=outcome, **_opened(position, _POSITION))
-            for (_, outcome), position in ledger.positions.items()
-        ),
+        positions=tuple(positions),
         reservations=ledger.reservations,
         realised_by_venue=ledger.realised_by_venue,
+        payouts=ledger.payouts,
     )
 
 
 def _restore_ledger(ledger: Ledger, image: LedgerImage) -> None:
-    _put(ledger, "_spent", dict(image.spent))
-    ledger.reservations = dict(image.reservations)
-    ledger.realised_by_venue = dict(image.realised_by_venue)
+    for key, reservation in image.reservations.items():
+        ledger.reserve(key, reservation.place, reservation.amount_micros)
     for one in image.positions:
-        position = Position(one.place)
-        for name in _POSITION:
-            setattr(position, name, getattr(one, name))
-        ledger.positions[one.place.instrument_id, one.outcome] = position
+        position = ledger.positions[one.place.instrument_id, one.outcome] = Position(one.place, one.outcome)
+        for held in one.lots:
+            lot = position.lots[held.trade_id] = Lot()
+            for name in _LOT:
+                setattr(lot, name, getattr(held, name))
+        ledger.restore_sums(position)
+    _put(ledger, "_spent", dict(image.spent))
+    ledger.realised_by_venue = dict(image.realised_by_venue)
+    ledger.payouts = dict(image.payouts)
+
+
+def _equity_image(book: EquityBook, kept: Container[str]) -> EquityImage:
+    held = _opened(book, _EQUITY)
+    trades = []
+    for trade_id, trade in book.trades.items():
+        if trade_id in kept or not book.is_spent(trade_id):
+            parts = _opened(trade, _TRADE_EQUITY)
+            legs = (parts["legs"][0], parts["legs"][1])
+            trades.append(TradeEquityImage(trade_id, parts["terms"], legs, parts["fee_micros"]))
+    return EquityImage(tuple(trades), tuple(held["marks"].items()), held["payouts"])
+
+
+def _restore_equity(book: EquityBook, image: EquityImage) -> None:
+    book.marks, book.payouts = dict(image.marks), dict(image.payouts)
+    for one in image.trades:
+        trade = TradeEquity(one.terms)
+        trade.legs, trade.fee_micros = list(one.legs), one.fee_micros
+        book.adopt(one.trade_id, trade)
 
 
 def _put(thing: object, name: str, value: object) -> None:

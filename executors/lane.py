@@ -20,6 +20,7 @@ import msgspec
 from crossbook.domain.book_state import Change
 from crossbook.domain.market_state import MarketState
 from executors.advice import Advice, AdviceBook
+from executors.equity import Book
 from executors.errors import JournalError, LaneError
 from executors.fold import SETTLED_ACTION, ExecutorState
 from executors.journal import JournalInput
@@ -160,6 +161,8 @@ class Lane:
         self._run_due()
         if self._state.working.get(self.partition):
             self._watch_tops(change)
+        if self._state.standing.equity.exposed:
+            self._watch_marks(change)
         if isinstance(record, InstrumentSettled) or (self._journaled and self.market.settled):
             self._settle()
         assert self.market.now_ns >= floor_ns, "stream time is monotone"
@@ -292,11 +295,40 @@ class Lane:
             if is_adverse(seen, limit) != is_adverse(trade, limit):
                 self._record(top)
 
+    def _watch_marks(self, change: Change) -> None:
+        """Journal the top of unmatched contracts that no order is out for (a stuck trade, one that waits) when their mark moves.
+
+        The loss stops see what such contracts are worth by it, and only by it: nothing else looks at their book.
+        """
+        equity = self._state.standing.equity
+        if change.kind in {"none", "trade", "reference"}:
+            return
+        changed = Book(self.partition, change.instrument_id or "")
+        for book in (changed,) if change.kind == "book" else tuple(equity.exposed):
+            trade = self._unwatched(book)
+            if trade is not None:
+                top = self._top(trade.trade_id, book.instrument_id, self.market.now_ns)
+                if equity.is_news(top):
+                    self._record(top)
+
+    @property
+    def watches_marks(self) -> bool:
+        """Whether any record may move the mark of unmatched contracts that no order is out for."""
+        return any(self._unwatched(book) for book in self._state.standing.equity.exposed)
+
+    def _unwatched(self, book: Book) -> Trade | None:
+        """A trade of this lane with unmatched contracts in a book that stay so for long."""
+        if book.partition != self.partition:
+            return None
+        names = self._state.standing.equity.exposed.get(book, ())
+        trades = (self._state.trades.get(trade_id) for trade_id in names)
+        return next((trade for trade in trades if trade is not None and _is_unwatched(trade)), None)
+
     def _settle(self) -> None:
         """Journal the payout of what is held of a settled instrument."""
         ledger = self._state.standing.ledger
         for instrument_id, payout in self.market.settled.items():
-            if ledger.quantity(instrument_id, "yes") or ledger.quantity(instrument_id, "no"):
+            if ledger.holds(instrument_id):
                 self._journal(
                     ControlApplied(
                         sequence=-1,
@@ -363,6 +395,12 @@ class Lane:
         raise JournalError(
             f"the journal holds {entry}, which the paper venue does not report at position {self.position}"
         )
+
+
+def _is_unwatched(trade: Trade) -> bool:
+    """Whether contracts of a trade stay unmatched for long: what is about to be hedged is looked at anyway."""
+    waits = trade.held_back or trade.state not in {"leading", "hedging"}
+    return waits and abs(trade.residual) >= trade.dust
 
 
 def _same_top(one: TopSeen | None, other: TopSeen) -> bool:

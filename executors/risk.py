@@ -1,6 +1,6 @@
 """The risk gate: whether an order may go out, and how large a trade may be.
 
-Decides before every order, from what the journal has said so far: ledger, trading state, realised profit by period, breakers.
+Decides before every order, from what the journal has said so far: ledger, trading state, change of equity by period, breakers.
 Must never let an opening order past a limit; must never keep a hedge or an unwind from shrinking an exposure, unless an operator
 has halted everything or the cash is not there. A refusal has a name, which the journal keeps.
 
@@ -11,9 +11,10 @@ worst case of an order is its limit price: a better price saves more than the fe
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from crossbook.domain.fees import fee_bound
+from crossbook.domain.fees import fee_bound, payout_unit
 from crossbook.domain.money import MICROS, cost_micros
 from crossbook.domain.venues import VENUES
+from executors.equity import EquityBook
 from executors.halts import Halts
 from executors.ledger import Account, Ledger, Place
 from executors.plan import choose_leader, minimum_quantity
@@ -47,30 +48,37 @@ class Grant(NamedTuple):
 class Standing:
     """What the gate looks at. Mutable; owned by the fold."""
 
-    __slots__ = ("breaker_until_ns", "errors_in_row", "halts", "ledger", "pairs", "realised", "working_pairs")
+    __slots__ = (
+        "breaker_until_ns",
+        "changes",
+        "equity",
+        "errors_in_row",
+        "halts",
+        "ledger",
+        "pairs",
+        "working_pairs",
+    )
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self.equity = EquityBook()
         self.halts = Halts()
         self.errors_in_row: dict[Venue, int] = {}
         self.breaker_until_ns: dict[Venue, int] = {}
-        self.realised: dict[Period, tuple[int, int]] = {}
+        self.changes: dict[Period, dict[int, int]] = {}  # of equity, by period and its number
         self.pairs: dict[str, tuple[str, str]] = {}
         self.working_pairs: dict[str, int] = {}
 
-    def note_realised(self, ts_ns: int, amount_micros: int) -> None:
-        """Count a realised profit in its day, week and month."""
-        if amount_micros:
+    def note_equity(self, ts_ns: int, change_micros: int) -> None:
+        """Count a change of equity in the day, week and month of its moment, which may be over: partitions do not wait for each other."""
+        if change_micros:
             for period, number in periods_of(ts_ns).items():
-                current, sum_micros = self.realised.get(period, (number, 0))
-                if current != number:
-                    sum_micros = 0
-                self.realised[period] = (number, sum_micros + amount_micros)
+                sums = self.changes.setdefault(period, {})
+                sums[number] = sums.get(number, 0) + change_micros
 
-    def realised_in(self, period: Period, ts_ns: int) -> int:
-        """Realised in the period that holds a moment, micros."""
-        number, amount = self.realised.get(period, (0, 0))
-        return amount if number == periods_of(ts_ns)[period] else 0
+    def equity_in(self, period: Period, ts_ns: int) -> int:
+        """Change of equity in the period that holds a moment, micros."""
+        return self.changes.get(period, {}).get(periods_of(ts_ns)[period], 0)
 
     def note_answer(self, venue: Venue, ts_ns: int, *, rejected: bool, errors_max: int) -> bool:
         """Count rejections in a row; too many open the venue's breaker for BREAKER_NS. Whether this one did."""
@@ -109,7 +117,7 @@ def periods_of(ts_ns: int) -> dict[Period, int]:
 
 def place_of(leg: IntentLeg) -> Place:
     """Where a leg's cost is booked."""
-    return Place(Account(leg.venue, leg.shard), leg.instrument_id, leg.category)
+    return Place(Account(leg.venue, leg.shard), leg.instrument_id, leg.category, payout_unit(leg.fee_schedule))
 
 
 def purchase_bound(leg: IntentLeg, price: int, quantity: int) -> int:
@@ -227,7 +235,7 @@ def _refusal_of_losses(standing: Standing, terms: ExecuteTerms, now_ns: int) -> 
         ("monthly_stop", "month", terms.monthly_stop_ppm),
     )
     for name, period, ppm in stops:
-        loss = -standing.realised_in(period, now_ns)
+        loss = -standing.equity_in(period, now_ns)
         if loss > 0 and loss * MICROS >= capital * ppm:
             return name
     return ""

@@ -5,7 +5,7 @@ duty: the *leader* is bought first, the *hedge* second, equal contracts of each.
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from crossbook.domain.money import MICROS, cost_micros
 from executors.terms import ExecuteTerms
 from schemas.records import (
     IntentLeg,
+    OrderReport,
     OrderStatus,
     Outcome,
     Role,
@@ -41,6 +42,13 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     fee_micros: int
     final: bool
     reversed: bool = False
+
+
+class Unbooked(NamedTuple):
+    """Cash that a report moves at a leg before the ledger has it: paid for a purchase, or (negative) back for a reversed one."""
+
+    lead: bool
+    cash_micros: int
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +211,25 @@ def unattended(trade: Trade) -> str:
     if trade.state in WORKING and trade.live_order is None and not trade.held_back and not trade.timers:
         return f"{trade.state} with {trade.residual} unmatched, no order, no timer and no halt to wait for"
     return ""
+
+
+def money_of(execution: Execution) -> int:
+    """What a purchase paid, fee included, micros of a dollar, rounded up."""
+    return cost_micros(execution.price_micros, execution.quantity_micros) + execution.fee_micros
+
+
+def unbooked_purchase(trade: Trade, report: OrderReport) -> Unbooked | None:
+    """What a report is about to book as a purchase, or to take back; None for everything else."""
+    order = trade.order(report.order_id)
+    if order is None or order.side != "buy" or not report.fill_id:
+        return None
+    known = next((one for one in order.executions if one.fill_id == report.fill_id), None)
+    if report.reversed:
+        return None if known is None or known.reversed else Unbooked(order.lead, -money_of(known))
+    if known is not None or report.last_quantity_micros <= 0:
+        return None
+    paid = cost_micros(report.last_price_micros, report.last_quantity_micros) + report.last_fee_micros
+    return Unbooked(order.lead, paid)
 
 
 def price_to_buy(top: TopSeen | None, outcome: Outcome) -> int | None:

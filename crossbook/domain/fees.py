@@ -24,7 +24,7 @@ import msgspec
 
 from crossbook.domain.errors import FeeError
 from crossbook.domain.money import MICROS, MICROS_PER_CENT
-from schemas.records import FeeModel, FeeSchedule, Liquidity, Rounding, Side
+from schemas.records import FeeModel, FeeSchedule, Liquidity, Outcome, Rounding, Side
 
 KALSHI_DIRECT_PRECISION_MICROS: Final = 100
 KALSHI_FCM_PRECISION_MICROS: Final = 10_000
@@ -148,6 +148,20 @@ def taker_fee(schedule: FeeSchedule, price_micros: int, quantity_micros: int, si
     if model == "free":
         return 0
     assert_never(model)
+
+
+def payout_unit(schedule: FeeSchedule) -> int:
+    """Unit of money, micros, to which the venue floors a payout: Kalshi the member's balance precision, elsewhere a micro."""
+    return schedule.member_precision_micros if schedule.model == "kalshi_quadratic" else 1
+
+
+def payout_micros(payout_yes_micros: int, outcome: Outcome, quantity_micros: int, unit_micros: int) -> int:
+    """What a holding of an outcome is paid, floored to the unit; the remainder of a scalar payout stays with the venue.
+
+    A negative quantity owes: its payment is rounded up.
+    """
+    each = payout_yes_micros if outcome == "yes" else MICROS - payout_yes_micros
+    return each * quantity_micros // (MICROS * unit_micros) * unit_micros
 
 
 class FeeAccumulator:

@@ -78,12 +78,16 @@ class FollowingLane(Lane):
     def wake_ns(self) -> int:
         """Stream time before which a record can cause nothing here; 0 while every record counts.
 
-        Every record counts at the venue, and for a hedge whose price is watched. Beside that there are those that touch a book that
+        Every record counts at the venue, for a hedge whose price is watched, and for unmatched contracts whose mark is. Beside that there are those that touch a book that
         we took from, carry an intent or settle an instrument: the caller's to see.
         """
         state, partition = self._state, self.partition
         working = state.working.get(partition, ())
-        if self.venue.attentive or any(state.trades[trade_id].state == "hedging" for trade_id in working):
+        if (
+            self.venue.attentive
+            or self.watches_marks
+            or any(state.trades[trade_id].state == "hedging" for trade_id in working)
+        ):
             return 0
         due, timer = self.venue.peek(), self._next_timer()
         wake_ns = NEVER_NS if due is None else due.ts_ns

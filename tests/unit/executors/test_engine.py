@@ -133,7 +133,7 @@ def test_the_journal_refolds_to_the_same_state(terms):
     assert {k: (p.quantity_micros, p.cost_micros) for k, p in state.standing.ledger.positions.items()} == {
         k: (p.quantity_micros, p.cost_micros) for k, p in old.standing.ledger.positions.items()
     }
-    assert state.standing.realised == old.standing.realised
+    assert state.standing.changes == old.standing.changes
     assert [r.sequence for r in journal_of(written)] == list(range(state.next_sequence))
     assert len(journaled[0]) == sum(isinstance(r, (OrderRequested, OrderReport)) for r in written)
 

@@ -53,7 +53,7 @@ def _with_cost(micros, instrument="kalshi:OTHER", category="sports", venue="kals
 
 def _lost(micros, ago_ns=0):
     standing = Standing()
-    standing.note_realised(T0 - ago_ns, -micros)
+    standing.note_equity(T0 - ago_ns, -micros)
     return standing
 
 
@@ -61,7 +61,8 @@ def _pairs(count):
     standing = Standing()
     for number in range(count):
         standing.pairs[f"p{number}"] = (f"kalshi:{number}", f"polymarket:{number}")
-        standing.ledger.fill(Place(Account("kalshi", 0), f"kalshi:{number}", "art"), "yes", "buy", 100_000, CONTRACT, 0)
+        place = Place(Account("kalshi", 0), f"kalshi:{number}", "art")
+        standing.ledger.fill(f"t{number}", place, "yes", "buy", 100_000, CONTRACT, 0)
     return standing
 
 
