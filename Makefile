@@ -22,9 +22,7 @@ demo: install
 	@$(BIN)/crossbook demo $(ARGS)
 
 test: install
-	@# Both cores are busy then, and some tests watch clocks: what failed must pass alone, one after the other.
-	$(BIN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadfile $(ARGS) \
-		|| $(BIN)/python -m pytest tests --ignore=tests/bench --last-failed --last-failed-no-failures none $(ARGS)
+	$(BIN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadfile $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

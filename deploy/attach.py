@@ -1,11 +1,13 @@
-"""Find the stack that a command talks to: one that runs, the kept state of the last one, or servers by address.
+"""Talk to a stack: one that runs, the kept state of one, or servers by address.
 
-The kept state of a demo is as useful as a running stack: its Kafka or ClickHouse is started for the length of the command.
+Which stack that is decides `deploy/stacks.py`. The kept state of a demo is as useful as a running stack: its Kafka or ClickHouse is
+started for the length of the command.
 """
 
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,17 +18,17 @@ from deploy.errors import StackError
 from deploy.local.clickhouse import ClickHouseServer
 from deploy.local.kafka import KafkaServer
 from deploy.local.state import StateFolder
-from deploy.stack import SETTINGS_FILE, current_folder, state_root
+from deploy.stacks import COMMANDS, SETTINGS_FILE, FoundStack, choose_stack, own_settings
 
 BROKER_WAIT_S = 5.0
 
 
 def settings_of(folder: Path) -> Settings:
-    """Settings that a stack's stages ran with."""
+    """Settings that a stack's stages ran with, and what the environment says otherwise."""
     before = os.environ.get(CONFIG_VARIABLE)
     os.environ[CONFIG_VARIABLE] = str(folder / SETTINGS_FILE)
     try:
-        return load_settings()
+        return load_settings().model_copy(update={"state_dir": str(folder)})
     finally:
         if before is None:
             del os.environ[CONFIG_VARIABLE]
@@ -35,26 +37,38 @@ def settings_of(folder: Path) -> Settings:
 
 
 @contextlib.contextmanager
-def attached(*, kafka: bool = True, clickhouse: bool = True) -> Iterator[Settings]:
-    """Settings whose Kafka and ClickHouse (where asked for) answer; what had to be started is stopped afterwards.
+def attached(command: str, stack: str = "", *, kafka: bool = True, clickhouse: bool = True) -> Iterator[Settings]:
+    """The settings of the stack that a command means, whose Kafka and ClickHouse (where asked for) answer.
+
+    `command` is one of the table in `deploy/stacks.py`, `stack` what `--stack` says. A command that reads and had to choose says on
+    stderr what it reads.
 
     Raises:
+        UsageError: several stacks could be meant, or none has that name.
         StackError: there is no stack, running or kept, and no address that answers.
         BrokerAwayError: the broker that the settings name does not answer.
     """
-    base = load_settings()
-    path = current_folder(state_root(base))
-    if path is None or "bootstrap" in base.kafka.model_fields_set:
-        # No local stack, or an address was given: the servers are somebody else's.
+    choice = choose_stack(command, stack)
+    if choice.note:
+        sys.stderr.write(f"crossbook: {choice.note}\n")
+    with serving(choice.stack, command, kafka=kafka, clickhouse=clickhouse) as settings:
+        yield settings
+
+
+@contextlib.contextmanager
+def serving(found: FoundStack, command: str, *, kafka: bool = True, clickhouse: bool = True) -> Iterator[Settings]:
+    """Settings of a stack whose servers answer; what had to be started is stopped afterwards. Raises as `attached`."""
+    if found.state == "by address":
+        base = load_settings()
         if kafka:
             wait_for_broker(base.kafka, BROKER_WAIT_S)
         yield base
         return
-    settings = settings_of(path)
-    folder = StateFolder(path)
-    if folder.stack() is not None:
+    settings = own_settings(found.folder) if COMMANDS[command] == "operates" else settings_of(found.folder)
+    if found.state == "running":
         yield settings
         return
+    folder = StateFolder(found.folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(folder)
         if kafka:
@@ -102,8 +116,8 @@ def reader_client(settings: Settings) -> tuple[Any, str]:
     place = settings.clickhouse
     database = ClickHouseSettings.database(settings.kafka.prefix)
     user, password = place.username, place.password
-    path = current_folder(state_root(load_settings()))
-    if path is not None:
+    path = Path(settings.state_dir).absolute()
+    if (path / SETTINGS_FILE).is_file():
         local = ClickHouseServer(folder=StateFolder(path).clickhouse)
         if local.password == password:
             user, password = local.reader_username, local.reader_password

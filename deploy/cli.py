@@ -18,7 +18,7 @@ from crossbook.runtime.log import configure_log
 from deploy.commands import LazyCommands
 from deploy.errors import DeployError, UsageError, one_line
 from deploy.local.errors import LocalStackError
-from deploy.printing import Json, out, print_json, print_table
+from deploy.printing import Json, StackName, out, print_json, print_table
 from schemas.errors import SchemaError
 from schemas.topics import TOPICS
 
@@ -87,29 +87,29 @@ def up(
 
 
 @app.command()
-def down() -> None:
-    """Stop the local stack, or the demo, that runs in this state folder."""
+def down(stack: StackName = "") -> None:
+    """Stop the local stack, or the demo, that runs in this state folder; with several, the one that --stack names."""
     from deploy.stack import stop_running
 
-    out.print(stop_running())
+    out.print(stop_running(stack))
 
 
 @app.command()
 def status(json_: Json = False) -> None:
-    """Show what runs: process, state, restarts, memory."""
-    from deploy.stack import read_status
+    """Show every stack: mode, whether it runs, what it may trade and what forbids it, positions, PnL, processes."""
+    from deploy.status import read_status, render_status
 
-    rows = read_status()
+    entries = read_status()
     if json_:
-        print_json(rows)
-        return
-    columns = ("name", "pid", "state", "restarts", "uptime_s", "rss_mb", "last_exit")
-    print_table(columns, [[row[column] for column in columns] for row in rows])
+        print_json(entries)
+    else:
+        out.print(render_status(entries), soft_wrap=True, markup=False)
 
 
 @app.command()
 def lag(
     json_: Json = False,
+    stack: StackName = "",
     limit: Annotated[
         float | None, typer.Option(help="seconds above which the exit code is 1 (setting lag.limit_s)")
     ] = None,
@@ -119,7 +119,7 @@ def lag(
     from deploy.attach import attached
     from deploy.lag import lag_rows, render_lag
 
-    with attached(clickhouse=False) as settings:
+    with attached("lag", stack, clickhouse=False) as settings:
         bound = settings.lag.limit_s if limit is None else limit
         while True:
             rows = lag_rows(settings.kafka)
@@ -140,12 +140,13 @@ def tail(
     all_: Annotated[bool, typer.Option("--all", help="from the beginning")] = False,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="go on with new records")] = False,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Print a topic's committed records, decoded, one a line."""
     from deploy.attach import attached
     from deploy.tail import read_topic
 
-    with attached(clickhouse=False) as settings:
+    with attached("tail", stack, clickhouse=False) as settings:
         for line in read_topic(settings.kafka, topic, last=None if all_ else last, follow=follow):
             if json_:
                 sys.stdout.write(line.as_json() + "\n")
@@ -161,11 +162,12 @@ def tail(
 def sql(
     query: Annotated[str, typer.Argument(help="one statement; without it the tables and views are listed")] = "",
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Query ClickHouse (read-only user); works on the kept state of the last run as well."""
     from deploy.attach import attached, reader_client, sql_errors
 
-    with attached(kafka=False) as settings:
+    with attached("sql", stack, kafka=False) as settings:
         client, database = reader_client(settings)
         statement = query or (
             f"SELECT name, engine, total_rows AS rows, comment FROM system.tables WHERE database = '{database}' ORDER BY engine = 'View', name"
@@ -179,7 +181,7 @@ def sql(
 
 
 @app.command()
-def rebuild() -> None:
+def rebuild(stack: StackName = "") -> None:
     """Drop the ClickHouse tables and build them again from the topics, with a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -187,7 +189,7 @@ def rebuild() -> None:
     from projections.project import rebuild as rebuild_tables
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with attached() as settings, Progress(*columns, console=Console(stderr=True)) as progress:
+    with attached("rebuild", stack) as settings, Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("rebuilding", total=None)
         records = rebuild_tables(settings, lambda done, total: progress.update(task, completed=done, total=total))
     out.print(f"{records:,} records")
@@ -197,13 +199,14 @@ def rebuild() -> None:
 def topics(
     create: Annotated[bool, typer.Option("--create", help="create those that are missing")] = False,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """List the topics: writer, key, partitions, records, how long they are kept, and what is in them."""
     from crossbook.runtime.kafka import create_topics
     from deploy.attach import attached
     from deploy.tail import describe_topics
 
-    with attached(clickhouse=False) as settings:
+    with attached("topics --create" if create else "topics", stack, clickhouse=False) as settings:
         if create:
             create_topics(settings.kafka)
         rows = describe_topics(settings.kafka)
@@ -259,33 +262,41 @@ def halt(
     kill: Annotated[
         bool, typer.Option("--kill", help="write the KILL file: works when Kafka does not; halts all")
     ] = False,
+    stack: StackName = "",
 ) -> None:
-    """Stop new orders, the hedges and unwinds of open trades included; returns when the executor has acknowledged it."""
+    """Stop new orders, the hedges and unwinds of open trades included; returns when every executor has journaled it.
+
+    The exit code is 1 when one did not answer, or when none runs.
+    """
     from deploy.operate import kill_by_file, set_trading_state
 
     if kill:
         if scope != "all" or reduce_only:
             raise UsageError("--kill halts everything; it takes neither --scope nor --reduce-only")
-        out.print(kill_by_file())
+        out.print(kill_by_file(stack), soft_wrap=True)
         return
-    out.print(set_trading_state("reduce_only" if reduce_only else "halted", scope, reason))
+    out.print(set_trading_state("reduce_only" if reduce_only else "halted", scope, reason, stack), soft_wrap=True)
 
 
 @app.command()
-def resume(scope: Scope = "all", reason: Annotated[str, typer.Option(help="why, for the log")] = "operator") -> None:
-    """Allow new orders again; removes a KILL file. A halt of a pair is lifted pair by pair."""
+def resume(
+    scope: Scope = "all",
+    reason: Annotated[str, typer.Option(help="why, for the log")] = "operator",
+    stack: StackName = "",
+) -> None:
+    """Allow new orders again; a resume of all removes a KILL file. A halt of a pair is lifted pair by pair."""
     from deploy.operate import set_trading_state
 
-    out.print(set_trading_state("running", scope, reason))
+    out.print(set_trading_state("running", scope, reason, stack), soft_wrap=True)
 
 
 @pairs_app.command("list")
-def pairs_list(json_: Json = False) -> None:
+def pairs_list(json_: Json = False, stack: StackName = "") -> None:
     """List the approved pairs."""
     from deploy.attach import attached
     from deploy.operate import approved_pairs
 
-    with attached(clickhouse=False) as settings:
+    with attached("pairs list", stack, clickhouse=False) as settings:
         pairs = approved_pairs(settings)
     rows = [
         {
@@ -307,12 +318,14 @@ def pairs_list(json_: Json = False) -> None:
 
 
 @pairs_app.command("approve")
-def pairs_approve(file: Annotated[Path, typer.Argument(help="a pairs.yaml (docs/pairs.md)")]) -> None:
+def pairs_approve(
+    file: Annotated[Path, typer.Argument(help="a pairs.yaml (docs/pairs.md)")], stack: StackName = ""
+) -> None:
     """Approve every pair of a file."""
     from deploy.attach import attached
     from deploy.operate import approve_pairs
 
-    with attached(clickhouse=False) as settings:
+    with attached("pairs approve", stack, clickhouse=False) as settings:
         names = approve_pairs(settings, file)
     out.print(f"approved: {', '.join(names)}")
 
@@ -321,22 +334,20 @@ def pairs_approve(file: Annotated[Path, typer.Argument(help="a pairs.yaml (docs/
 def pairs_revoke(
     pair: Annotated[str, typer.Argument(help="name of the pair")],
     reason: Annotated[str, typer.Option(help="why, for the log")] = "operator",
+    stack: StackName = "",
 ) -> None:
-    """Revoke a pair; open trades go on by their plan."""
-    from deploy.attach import attached
+    """Revoke a pair; open trades go on by their plan. Returns when every executor has journaled it."""
     from deploy.operate import revoke_pair
 
-    with attached(clickhouse=False) as settings:
-        revoke_pair(settings, pair, reason)
-    out.print(f"revoked: {pair}")
+    out.print(revoke_pair(pair, reason, stack), soft_wrap=True)
 
 
 @app.command()
-def doctor(json_: Json = False) -> None:
+def doctor(json_: Json = False, stack: StackName = "") -> None:
     """Check this machine, the settings and every part that they name; say how to mend what is wrong."""
     from deploy.doctor import examine
 
-    findings = examine()
+    findings = examine(stack)
     if json_:
         print_json([finding._asdict() for finding in findings])
     else:

@@ -230,7 +230,7 @@ def as_dict(found: Verdict) -> Mapping[str, Any]:
     return plain | {"alike": found.alike}
 
 
-def load_run(text: str) -> Document:
+def load_run(text: str, stack: str = "") -> Document:
     """A run by name: `live` (the stack that runs or was kept), an archive's folder, a report's JSON, or a folder that holds one.
 
     Raises:
@@ -244,7 +244,7 @@ def load_run(text: str) -> Document:
     from schemas.codec import load_codec
 
     if text == LIVE:
-        with attached(clickhouse=False) as settings:
+        with attached("compare", stack, clickhouse=False) as settings:
             return document_of(read_outcome(KafkaLog(settings.kafka), load_codec()))
     path = Path(text)
     if path.is_file():

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deploy.compare import LIVE, NAMED_MAX, as_dict, compare, difference_rows, load_run, verdict_rows
-from deploy.printing import Json, out, print_json, print_table
+from deploy.printing import Json, StackName, out, print_json, print_table
 
 
 def compare_runs(
@@ -17,9 +17,10 @@ def compare_runs(
     ],
     backtest: Annotated[str, typer.Argument(help="folder that `crossbook backtest` wrote, or a report's JSON")],
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Compare a live run with its backtest: trades matched, PnL, latency. The exit code is 1 when they traded differently."""
-    found = compare(load_run(live), load_run(backtest))
+    found = compare(load_run(live, stack), load_run(backtest, stack))
     if json_:
         print_json(as_dict(found))
     else:

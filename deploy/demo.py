@@ -18,17 +18,22 @@ from rich.live import Live
 from rich.text import Text
 
 from crossbook.runtime.clock import now_ns
-from crossbook.runtime.errors import StageError
+from crossbook.runtime.errors import BrokerAwayError, StageError
 from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import Settings, load_settings
 from deploy.attach import reader_client, sql_errors
 from deploy.errors import StackError, UsageError
-from deploy.lag import lag_rows
+from deploy.lag import LagRow, lag_rows
+from deploy.local.state import StateFolder
 from deploy.operate import change_trading_state
-from deploy.stack import LocalStack, SandboxOptions, held_folder, point_current, state_root, wipe
+from deploy.progress import Progress
+from deploy.stack import ADVISERS, LocalStack, SandboxOptions, held_folder, wipe
+from deploy.stacks import current_folder, point_current, state_root
 from deploy.summary import Summary, read_summary
+from deploy.trading import read_trading
 from deploy.verify import render_verification, verify_log
 from deploy.view import plain_line, read_page, render_page, render_summary
+from executors.errors import ExecutorError
 from producers.recordings.bbo_pairs import Recording
 from projections import queries
 
@@ -36,10 +41,10 @@ FOLDER = "demo"
 PREFIX = "demo."
 REFRESH_S = 1.0
 PLAIN_REFRESH_S = 5.0
-#: An open trade ends within its attempts, back-offs and finality: usually in seconds, an unknown order after 15.
-SETTLE_S = 25.0
-#: The projection writes every half second; a reader that is behind by more than this is broken.
-DRAIN_S = 60.0
+#: Demos that may run at once, each in a folder of its own.
+DEMOS_MAX = 9
+#: The executor hears of the end within a batch; on a machine that is busy that may take a while.
+HEARD_S = 120.0
 #: Faults of the paper venue that show every way a trade can end. Shares of orders, parts per million.
 PAPER_FAULTS = {
     "reject_ppm": 40_000,
@@ -110,7 +115,7 @@ def run_demo(options: DemoOptions) -> int:
     root = state_root(base)
     screen = Screen(options)
     ts_start_ns = now_ns()
-    with held_folder(root / FOLDER) as folder:
+    with _own_folder(root) as folder:
         wipe(folder)
         stack = LocalStack(folder, base, _overrides(base, options))
         try:
@@ -121,7 +126,19 @@ def run_demo(options: DemoOptions) -> int:
             return _finish(stack, options, screen, ts_start_ns)
         finally:
             stack.stop()
-            screen.say(f"stopped; the log and the tables stay in {folder.path} (crossbook sql, tail, verify)")
+            named = "" if current_folder(root) == folder.path.resolve() else f" --stack {folder.path.name}"
+            screen.say(
+                f"stopped; the log and the tables stay in {folder.path} (crossbook sql{named}, tail{named}, verify{named})"
+            )
+
+
+@contextlib.contextmanager
+def _own_folder(root: Path) -> Iterator[StateFolder]:
+    """Hold the first demo folder that no other demo holds."""
+    names = [FOLDER, *(f"{FOLDER}-{number}" for number in range(2, DEMOS_MAX + 1))]
+    free = next((name for name in names if StateFolder(root / name).holder_pid() is None), FOLDER)
+    with held_folder(root / free) as folder:
+        yield folder
 
 
 def _overrides(base: Settings, options: DemoOptions) -> dict[str, dict[str, Any]]:
@@ -198,12 +215,13 @@ def _finish(stack: LocalStack, options: DemoOptions, screen: Screen, ts_start_ns
     if not options.recording:
         screen.say("no new trades; settling those that are open")
         # Not "halted": that would hold back the hedges and unwinds of open trades as well.
-        change_trading_state(settings, "reduce_only", "all", "", "end of the demo", wait_s=5)
-        _await_settled(settings)
+        if not change_trading_state(settings, "reduce_only", "all", "", "end of the demo", wait_s=HEARD_S):
+            raise StackError(f"the executor has not heard of the demo's end within {HEARD_S:g} s; see its log")
+        _await_settled(settings, screen)
     screen.say("stopping the feeds; reading the log to its end")
     stack.stop_group("feeds")
     stack.stop_group("venues")
-    _await_drained(settings)
+    _await_drained(settings, screen)
     stack.stop_group("stages")
     screen.say("folding the log again")
     verification = verify_log(KafkaLog(settings.kafka))
@@ -211,6 +229,8 @@ def _finish(stack: LocalStack, options: DemoOptions, screen: Screen, ts_start_ns
     summary = read_summary(settings, verification, truth_file=truth, ts_start_ns=ts_start_ns)
     (stack.folder.path / "demo.json").write_text(json.dumps(summary.as_dict()))
     _report(summary, settings, options, screen)
+    for line in stack.silent_advisers():
+        screen.say(f"without its advice: {line}")
     if verification.mismatches:
         screen.console.print(render_verification(verification))
     return 1 if verification.mismatches or stack.failures() else 0
@@ -236,30 +256,46 @@ def _report(summary: Summary, settings: Settings, options: DemoOptions, screen: 
         )
 
 
-def _await_settled(settings: Settings) -> None:
-    """Wait until no trade is open; what is still open then is reported as it is."""
-    client, database = reader_client(settings)
-    end = time.monotonic() + SETTLE_S
-    quiet = 0
-    while time.monotonic() < end and quiet < 2:
-        time.sleep(1)
-        quiet = quiet + 1 if queries.trade_counts(client, database).open == 0 else 0
+def _await_settled(settings: Settings, screen: Screen) -> None:
+    """Wait until no trade is at work, as long as any of them still takes steps; what is open then is reported as it is."""
+    progress = Progress(time.monotonic())
+    while True:
+        work: tuple[Any, ...] = ("the journal cannot be read",)
+        with contextlib.suppress(StageError, ExecutorError):  # the executor or the broker is just being started again
+            work = read_trading(settings, now_ns()).work
+        if not work:
+            return
+        verdict = progress.look(time.monotonic(), work)
+        if verdict != "moves":
+            screen.say(f"{len(work)} trades are still open and {verdict}: they are reported as they are")
+            return
+        time.sleep(0.5)
 
 
-def _await_drained(settings: Settings) -> None:
-    """Wait until every group has read everything.
+def _await_drained(settings: Settings, screen: Screen) -> None:
+    """Wait until every stage that a result rests on has read everything, however long that takes while it moves.
+
+    Advice is not waited for: what it has not read is said.
 
     Raises:
-        StackError: one is still behind after the bound.
+        StackError: nothing moves any more; it says who stands still.
     """
-    end = time.monotonic() + DRAIN_S
+    progress = Progress(time.monotonic())
     while True:
-        behind = [row for row in lag_rows(settings.kafka, sample_s=0.0) if row.lag_messages]
-        if not behind:
+        rows: list[LagRow] | None = None
+        with contextlib.suppress(BrokerAwayError):  # it hands over late on a machine that is busy
+            rows = lag_rows(settings.kafka, sample_s=0.0)
+        behind = [row for row in rows or () if row.lag_messages and row.group not in ADVISERS]
+        if rows is not None and not behind:
+            for row in rows:
+                if row.lag_messages:
+                    screen.say(
+                        f"{row.group} is {row.lag_messages:,} records behind on {row.topic}; advice is not waited for"
+                    )
             return
-        if time.monotonic() > end:
-            worst = max(behind, key=lambda row: row.lag_messages)
-            raise StackError(
-                f"{worst.group} is still {worst.lag_messages} records behind on {worst.topic}; see its log"
-            )
+        position = frozenset((row.group, row.topic, row.partition, row.committed) for row in behind)
+        verdict = progress.look(time.monotonic(), position)
+        if verdict != "moves":
+            who = "; ".join(f"{row.group} is {row.lag_messages:,} records behind on {row.topic}" for row in behind)
+            raise StackError(f"{who or 'the broker does not tell how far the stages are'}, and {verdict}; see its log")
         time.sleep(0.3)

@@ -20,8 +20,8 @@ from deploy.attach import reader_client, settings_of
 from deploy.errors import DeployError
 from deploy.local.errors import LocalStackError
 from deploy.local.kafka_jars import ensure_jars, find_java
-from deploy.local.state import FREE_BYTES_MIN, StateFolder
-from deploy.stack import current_folder, state_root
+from deploy.local.state import FREE_BYTES_MIN
+from deploy.stacks import choose_stack, state_root
 from producers.pairs import load_pairs_file
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
@@ -41,17 +41,22 @@ class Finding(NamedTuple):
     mend: str
 
 
-def examine() -> list[Finding]:
+def examine(stack: str = "") -> list[Finding]:
     """Run every check that makes sense here; a check that cannot run is a finding, never an exception."""
     findings = [_python(), _memory()]
     try:
         settings = load_settings()
     except StageError as error:
         return [*findings, Finding("settings", False, str(error), "mend the setting that is named")]
-    folder = current_folder(state_root(settings))
-    running = folder is not None and StateFolder(folder).stack() is not None
-    if running and folder is not None:
-        settings = settings_of(folder)
+    try:
+        choice = choose_stack("doctor", stack)
+    except DeployError as error:
+        return [*findings, Finding("stack", False, str(error), "name another with --stack")]
+    running = choice.stack.state == "running"
+    if running:
+        settings = settings_of(choice.stack.folder)
+    if choice.note:
+        findings.append(Finding("stack", True, choice.note, ""))
     findings.append(Finding("settings", True, f"mode {settings.mode}, prefix {settings.kafka.prefix}", ""))
     findings += [_disk(settings), _java(), _jars(), _schemas()]
     if settings.catalog.pairs_file:

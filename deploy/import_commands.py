@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.printing import Json, out, print_json, print_table
+from deploy.printing import Json, StackName, out, print_json, print_table
 from producers.recordings.frame import ImportReport, run_import
 
 import_app = typer.Typer(
@@ -29,9 +29,10 @@ def import_bbo_pairs(
     speed: Speed = 0,
     archive: Archive = None,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Import polled best bids and asks of matched contracts; decide must run (see `crossbook demo --recording`)."""
-    run_format("bbo-pairs", files, fees, speed, archive, json_=json_)
+    run_format("bbo-pairs", files, fees, speed, archive, json_=json_, stack=stack)
 
 
 @import_app.command("xv-fed-dec2025")
@@ -41,33 +42,34 @@ def import_xv_fed_dec2025(
     speed: Speed = 0,
     archive: Archive = None,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Import half-hourly best prices of one contract on both venues (Fed, December 2025); decide must run."""
-    run_format("xv-fed-dec2025", files, fees, speed, archive, json_=json_)
+    run_format("xv-fed-dec2025", files, fees, speed, archive, json_=json_, stack=stack)
 
 
 @import_app.command("polymarket-btc5m-l2")
 def import_polymarket_btc5m_l2(
-    paths: Paths, fees: Fees, speed: Speed = 0, archive: Archive = None, json_: Json = False
+    paths: Paths, fees: Fees, speed: Speed = 0, archive: Archive = None, json_: Json = False, stack: StackName = ""
 ) -> None:
     """Import whole books of Polymarket's five-minute bitcoin markets; decide must run."""
-    run_format("polymarket-btc5m-l2", paths, fees, speed, archive, json_=json_)
+    run_format("polymarket-btc5m-l2", paths, fees, speed, archive, json_=json_, stack=stack)
 
 
 @import_app.command("kalshi-btc15m-l2-spot")
 def import_kalshi_btc15m_l2_spot(
-    paths: Paths, fees: Fees, speed: Speed = 0, archive: Archive = None, json_: Json = False
+    paths: Paths, fees: Fees, speed: Speed = 0, archive: Archive = None, json_: Json = False, stack: StackName = ""
 ) -> None:
     """Import whole books of Kalshi's 15-minute bitcoin markets with Coinbase's spot trades on one clock; decide must run."""
-    run_format("kalshi-btc15m-l2-spot", paths, fees, speed, archive, json_=json_)
+    run_format("kalshi-btc15m-l2-spot", paths, fees, speed, archive, json_=json_, stack=stack)
 
 
 @import_app.command("kalshi-gold15m-l2")
 def import_kalshi_gold15m_l2(
-    paths: Paths, fees: Fees, speed: Speed = 0, archive: Archive = None, json_: Json = False
+    paths: Paths, fees: Fees, speed: Speed = 0, archive: Archive = None, json_: Json = False, stack: StackName = ""
 ) -> None:
     """Import whole books and trades of Kalshi's 15-minute gold markets with their settlement; decide must run."""
-    run_format("kalshi-gold15m-l2", paths, fees, speed, archive, json_=json_)
+    run_format("kalshi-gold15m-l2", paths, fees, speed, archive, json_=json_, stack=stack)
 
 
 @import_app.command("binance-wire-2024-08")
@@ -79,13 +81,14 @@ def import_binance_wire_2024_08(
     speed: Speed = 0,
     archive: Archive = None,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Import Binance's socket frames as reference prices; decide must run."""
-    run_format("binance-wire-2024-08", files, fees, speed, archive, json_=json_)
+    run_format("binance-wire-2024-08", files, fees, speed, archive, json_=json_, stack=stack)
 
 
 def run_format(
-    name: str, files: list[Path], fees: Path | None, speed: float, archive: Path | None, *, json_: bool
+    name: str, files: list[Path], fees: Path | None, speed: float, archive: Path | None, *, json_: bool, stack: str = ""
 ) -> None:
     """Open a recording of a format, import it into the stack or into an archive, and print what was done."""
     from crossbook.runtime.settings import load_settings
@@ -97,7 +100,7 @@ def run_format(
         settings = load_settings()
         report = archive_recording(open_recording(name, files, fees, settings.kafka.partitions), settings, archive)
     else:
-        with attached(clickhouse=False) as settings:
+        with attached(f"import {name}", stack, clickhouse=False) as settings:
             recording = open_recording(name, files, fees, settings.kafka.partitions)
             report = run_import(settings, recording, speed)
     print_report(report, json_=json_)

@@ -29,8 +29,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 COUNTED_MAX = 10_000
 #: Between the two samples of the trend: longer than a batch of the projection, which commits in steps.
 SAMPLE_S = 1.0
-#: The broker has this long to hand over what it says it has.
-READ_S = 10.0
+#: The broker has this long to hand over what it says it has: a second usually, more where the machine is busy.
+READ_S = 60.0
 BROKER_S = 5.0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from deploy.errors import UsageError
-from deploy.printing import Json, out, print_json, print_table
+from deploy.printing import Json, StackName, out, print_json, print_table
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -33,6 +33,7 @@ def leadlag(
     sessions: Annotated[int | None, typer.Option(min=1, help="use so many sessions of the recording only")] = None,
     seed: Annotated[int, typer.Option(help="seed of placebo and bootstrap")] = 7,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Report who moves first: bars and Hayashi-Yoshida side by side, with placebo, intervals and plots."""
     from crossbook.runtime.reading import KafkaLog
@@ -75,8 +76,8 @@ def leadlag(
         source = f"the archive {archive.name}"
         study(from_log(ArchiveLog(archive), references, window_ns, block_ns))
     else:
-        with attached(clickhouse=False) as stack:
-            log = KafkaLog(stack.kafka)
+        with attached("leadlag", stack, clickhouse=False) as read:
+            log = KafkaLog(read.kafka)
             source = log.name
             study(from_log(log, references, window_ns, block_ns))
 

@@ -1,44 +1,47 @@
-"""What operators say: halt, resume, approve and revoke pairs. Everything goes through `control`, so the log has it."""
+"""What operators say: halt, resume, kill, approve and revoke pairs. Everything but a kill goes through `control`, so the log has it.
+
+Decides which stack's executors hear it (never by guessing: `deploy/stacks.py`) and when it is done: every executor of the prefix has
+journaled it. Must never report a halt as done that an executor has not answered.
+"""
 
 import getpass
+import json
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from confluent_kafka import TopicPartition
 
 from crossbook.domain.venues import VENUES
 from crossbook.runtime.clock import now_ns
-from crossbook.runtime.kafka import RecordProducer, offset_range, open_consumer, poll_batch
-from crossbook.runtime.settings import KafkaSettings, Settings, load_settings
-from deploy.attach import attached
+from crossbook.runtime.errors import StageError
+from crossbook.runtime.kafka import wait_for_broker
+from crossbook.runtime.settings import Settings
+from deploy.acknowledge import Acknowledgement, Unanswered, say, say_and_wait
+from deploy.attach import BROKER_WAIT_S, serving
 from deploy.errors import StackError, UsageError
-from deploy.stack import current_folder, state_root
+from deploy.local.processes import same_process
+from deploy.local.state import StateFolder
+from deploy.stacks import STATUS_FILE, FoundStack, choose_stack
 from deploy.tail import read_topic
+from deploy.trading import read_trading
+from executors.errors import ExecutorError
+from executors.execute import KILL_FILE
 from producers.pairs import load_pairs_file
-from schemas.codec import load_codec
-from schemas.records import (
-    ControlApplied,
-    PairApproved,
-    PairRevoked,
-    Record,
-    Scope,
-    TradingState,
-    TradingStateChanged,
-)
-from schemas.topics import TOPICS
+from schemas.records import PairApproved, PairRevoked, Record, Scope, TradingState, TradingStateChanged
 
-KILL_FILE = "KILL"
-ACKNOWLEDGE_S = 10.0
+#: An executor answers within a commit, some ten ms; one that starts over, or a machine that is busy, takes longer.
+ACKNOWLEDGE_S = 30.0
+KILL_LOOK_S = 0.5
+#: States of a supervised executor that will hear `control`, at once or soon.
+HEARING = ("waiting", "starting", "running", "backing_off")
 
 
-class Acknowledgement(NamedTuple):
-    """The executor's word that a change is in force."""
+class Executor(NamedTuple):
+    """An executor of a stack; no pid while it is started again. It looks for a KILL file in the stack's folder."""
 
-    control_offset: int
-    sequence: int
-    waited_s: float
+    name: str
+    pid: int | None
 
 
 def operator_name() -> str:
@@ -49,47 +52,118 @@ def operator_name() -> str:
         return "operator"
 
 
-def say(kafka: KafkaSettings, record: Record) -> None:
-    """Write one record to `control` and wait until the broker has it.
+def executors_of(found: FoundStack) -> list[Executor]:
+    """Executors that a local stack supervises now; a stack by address supervises none that we could see."""
+    stack = StateFolder(found.folder).stack()
+    if found.state == "by address" or stack is None:
+        return []
+    pids = {one.name: one.pid for one in stack.children if same_process(one.pid, one.started_s)}
+    try:
+        rows = json.loads((found.folder / STATUS_FILE).read_text())
+    except (OSError, ValueError):
+        rows = []
+    named = [row["name"] for row in rows if row["name"] == "execute" and row["state"] in HEARING]
+    return [Executor(name, pids.get(name)) for name in named]
+
+
+def set_trading_state(state: TradingState, scope_text: str, reason: str, stack: str = "") -> str:
+    """Say it on `control`, wait until every executor has journaled it, and describe both in one line.
 
     Raises:
-        BrokerAwayError: the broker did not take it; nothing was said.
-    """
-    producer = RecordProducer(kafka, load_codec(), "operator")
-    producer.send("control", record, partition=0)
-    producer.flush()
-
-
-def set_trading_state(state: TradingState, scope_text: str, reason: str) -> str:
-    """Say it on `control`, wait for the executor's acknowledgement, and describe both in one line.
-
-    Raises:
-        UsageError: the scope is not of the form all, venue:NAME, category:NAME or pair:ID.
-        StackError: the executor did not acknowledge in time.
+        UsageError: the scope is not of the form all, venue:NAME, category:NAME or pair:ID; or several stacks could be meant.
+        StackError: an executor did not answer in time, or none runs; the word stands on `control` all the same.
     """
     scope, scope_value = parse_scope(scope_text)
-    with attached(clickhouse=False) as settings:
+    command = "resume" if state == "running" else "halt"
+    found = choose_stack(command, stack).stack
+    with serving(found, command, clickhouse=False) as settings:
         if scope == "pair" and scope_value not in (known := approved_pairs(settings)):
             raise UsageError(f"no pair {scope_value!r} is approved; those are: {', '.join(known) or 'none'}")
-        folder = Path(settings.state_dir)
-        if state == "running":
-            (folder / KILL_FILE).unlink(missing_ok=True)
-        told = change_trading_state(settings, state, scope, scope_value, reason, wait_s=ACKNOWLEDGE_S)
-    if told is None:
+        if state == "running" and scope == "all":
+            (found.folder / KILL_FILE).unlink(missing_ok=True)
+        word = _word(state, scope, scope_value, reason)
+        return f"{scope_text}: {state}, {_acknowledged(found, settings, word)}"
+
+
+def change_trading_state(
+    settings: Settings, state: TradingState, scope: Scope, scope_value: str, reason: str, *, wait_s: float
+) -> bool:
+    """Say a trading state to the executors of a stack of our own; whether all of them answered in time."""
+    told = say_and_wait(settings.kafka, _word(state, scope, scope_value, reason), wait_s=wait_s)
+    return isinstance(told, Acknowledgement)
+
+
+def _word(state: TradingState, scope: Scope, scope_value: str, reason: str) -> TradingStateChanged:
+    return TradingStateChanged(
+        ts_ns=now_ns(), operator=operator_name(), state=state, scope=scope, scope_value=scope_value, reason=reason
+    )
+
+
+def _acknowledged(found: FoundStack, settings: Settings, word: Record) -> str:
+    """Say a word and describe the executors' answer.
+
+    Raises:
+        StackError: no executor runs, or one did not answer.
+    """
+    unseen = found.state == "by address"
+    if not unseen and not executors_of(found):
+        say(settings.kafka, word)
         raise StackError(
-            f"{state} is written to control, but no executor acknowledged it within {ACKNOWLEDGE_S:g} s; "
-            "is one running? (crossbook status)"
+            f"no executor runs in the stack {found.describe()}; the word stands on control and counts when one starts"
         )
-    return f"{scope_text}: {state}, acknowledged by the executor after {told.waited_s:.2f} s (journal number {told.sequence})"
+    told = say_and_wait(settings.kafka, word, wait_s=ACKNOWLEDGE_S)
+    if isinstance(told, Unanswered):
+        raise StackError(f"{_silent(found, settings, told)}; the word stands on control (offset {told.control_offset})")
+    numbers = ", ".join(str(number) for number in told.sequences.values())
+    return (
+        f"acknowledged by the executor after {told.waited_s:.2f} s (journal number {numbers}), stack {found.name}, "
+        f"prefix {settings.kafka.prefix}"
+    )
 
 
-def kill_by_file() -> str:
-    """Write the KILL file that the executor looks for even when Kafka is away."""
-    root = state_root(load_settings())
-    folder = current_folder(root) or root
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / KILL_FILE).write_text(f"{operator_name()}\n")
-    return f"wrote {folder / KILL_FILE}: the executor halts within a second; `crossbook resume` removes it"
+def _silent(found: FoundStack, settings: Settings, told: Unanswered) -> str:
+    pids = [f"pid {one.pid}" if one.pid else "which is being started again" for one in executors_of(found)]
+    who = ", ".join([*pids, *(f"journal {settings.kafka.prefix}orders/{number}" for number in told.silent)])
+    return f"the executor of the stack {found.name} ({who}) has not answered within {told.waited_s:.0f} s"
+
+
+def kill_by_file(stack: str = "") -> str:
+    """Write the KILL file that the executors of a stack look for even when Kafka is away, and wait until the journal has it.
+
+    Raises:
+        UsageError: several stacks could be meant.
+        StackError: the file is written, but no executor runs, or none has journaled it in time, or Kafka cannot be asked.
+    """
+    found = choose_stack("halt", stack).stack
+    found.folder.mkdir(parents=True, exist_ok=True)
+    (found.folder / KILL_FILE).write_text(f"{operator_name()}\n")
+    wrote = f"wrote {found.folder / KILL_FILE}"
+    executors = executors_of(found)
+    if found.state != "by address" and not executors:
+        raise StackError(f"{wrote}; no executor runs in the stack {found.describe()}: one that starts halts at once")
+    started = time.monotonic()
+    try:
+        while time.monotonic() - started < ACKNOWLEDGE_S:
+            with serving(found, "halt", clickhouse=False) as settings:
+                wait_for_broker(settings.kafka, BROKER_WAIT_S)
+                trading = read_trading(settings, now_ns())
+            if trading.killed:
+                waited_s = time.monotonic() - started
+                return (
+                    f"{wrote}: halted, acknowledged by the executor after {waited_s:.2f} s (the journal is at number "
+                    f"{trading.journal}), stack {found.name}; `crossbook resume` lifts it and removes the file"
+                )
+            time.sleep(KILL_LOOK_S)
+    except (StageError, ExecutorError) as error:
+        pids = ", ".join(f"pid {one.pid}" for one in executors) or "unknown"
+        raise StackError(
+            f"{wrote}, but whether the executor ({pids}) has seen it cannot be read from the journal ({error}); without Kafka "
+            "it sends nothing, and it looks at the file before it sends anything again"
+        ) from error
+    raise StackError(
+        f"{wrote}, but the executor of the stack {found.describe()} has not journaled it within {ACKNOWLEDGE_S:g} s; is "
+        "that its state folder?"
+    )
 
 
 def parse_scope(text: str) -> tuple[Scope, str]:
@@ -109,48 +183,6 @@ def parse_scope(text: str) -> tuple[Scope, str]:
             raise UsageError(f"scope was {text!r}; use all, venue:NAME, category:NAME or pair:ID")
 
 
-def change_trading_state(
-    settings: Settings, state: TradingState, scope: Scope, scope_value: str, reason: str, *, wait_s: float
-) -> Acknowledgement | None:
-    """Halt, restrict or resume; return the executor's acknowledgement, or None when none came in time."""
-    kafka = settings.kafka
-    offset = _next_control_offset(kafka)
-    say(
-        kafka,
-        TradingStateChanged(
-            ts_ns=now_ns(), operator=operator_name(), state=state, scope=scope, scope_value=scope_value, reason=reason
-        ),
-    )
-    return _await_acknowledgement(kafka, offset, wait_s)
-
-
-def _next_control_offset(kafka: KafkaSettings) -> int:
-    consumer = open_consumer(kafka, "operator")
-    try:
-        return offset_range(consumer, TOPICS["control"].full_name(kafka.prefix), 0)[1]
-    finally:
-        consumer.close()
-
-
-def _await_acknowledgement(kafka: KafkaSettings, control_offset: int, wait_s: float) -> Acknowledgement | None:
-    started = time.monotonic()
-    consumer = open_consumer(kafka, "operator")
-    name = TOPICS["orders"].full_name(kafka.prefix)
-    codec = load_codec()
-    try:
-        # The acknowledgement comes after the word, so only the journal's last records need reading.
-        start = max(0, offset_range(consumer, name, 0)[1] - 200)
-        consumer.assign([TopicPartition(name, 0, start)])
-        while time.monotonic() - started < wait_s:
-            for message in poll_batch(consumer, 100, 0.1):
-                record = codec.decode(message.value() or b"")
-                if isinstance(record, ControlApplied) and record.control_offset >= control_offset:
-                    return Acknowledgement(record.control_offset, record.sequence, time.monotonic() - started)
-    finally:
-        consumer.close()
-    return None
-
-
 def approve_pairs(settings: Settings, file: Path) -> list[str]:
     """Approve every pair of a pairs file; return their names.
 
@@ -166,15 +198,19 @@ def approve_pairs(settings: Settings, file: Path) -> list[str]:
     return [pair.pair_id for pair in pairs]
 
 
-def revoke_pair(settings: Settings, pair_id: str, reason: str) -> None:
-    """Revoke a pair; open trades go on by their plan.
+def revoke_pair(pair_id: str, reason: str, stack: str = "") -> str:
+    """Revoke a pair, and wait until every executor has journaled it; open trades go on by their plan.
 
     Raises:
-        UsageError: no such pair is approved.
+        UsageError: no such pair is approved, or several stacks could be meant.
+        StackError: an executor did not answer in time, or none runs; the word stands on `control` all the same.
     """
-    if pair_id not in approved_pairs(settings):
-        raise UsageError(f"no pair {pair_id!r} is approved; `crossbook pairs list` names those that are")
-    say(settings.kafka, PairRevoked(ts_ns=now_ns(), operator=operator_name(), pair_id=pair_id, reason=reason))
+    found = choose_stack("pairs revoke", stack).stack
+    with serving(found, "pairs revoke", clickhouse=False) as settings:
+        if pair_id not in approved_pairs(settings):
+            raise UsageError(f"no pair {pair_id!r} is approved; `crossbook pairs list` names those that are")
+        word = PairRevoked(ts_ns=now_ns(), operator=operator_name(), pair_id=pair_id, reason=reason)
+        return f"revoked: {pair_id}, {_acknowledged(found, settings, word)}"
 
 
 def approved_pairs(settings: Settings) -> dict[str, PairApproved]:

@@ -13,6 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
+#: Every command that talks to a stack has this option; `deploy/stacks.py` says what it means.
+StackName = Annotated[
+    str, typer.Option("--stack", help="the stack that is meant: its name, as status says it, or its folder")
+]
 #: A pipe has no width of its own; what is cut there is lost to grep.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 

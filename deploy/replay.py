@@ -23,7 +23,8 @@ from deploy.lag import GROUPS, lag_rows
 from deploy.local.child import ChildSpec
 from deploy.local.supervisor import Supervisor
 from deploy.replay_source import Entry, ReplaySource
-from deploy.stack import SETTINGS_FILE, held_folder, write_settings
+from deploy.stack import held_folder, write_settings
+from deploy.stacks import SETTINGS_FILE
 from deploy.verify import Verification, verify_log
 from processors.decide_resume import place_of
 from processors.verify import OUTPUT_TOPICS, TopicCheck

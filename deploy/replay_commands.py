@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from deploy.errors import UsageError
-from deploy.printing import Json, out, print_json, print_table
+from deploy.printing import Json, StackName, out, print_json, print_table
 from deploy.verify_commands import From, To, events_progress
 
 
@@ -31,6 +31,7 @@ def replay(
         ),
     ] = True,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Feed a range of a log into another prefix, decide it and trade it on paper; started again it goes on."""
     from crossbook.runtime.reading import KafkaLog, Log
@@ -52,13 +53,13 @@ def replay(
         log = ArchiveLog(from_archive)
         if compare and from_ in {"", "@0"}:
             check_comparable(log)
-    with ExitStack() as stack:
-        settings = stack.enter_context(attached(clickhouse=project))
+    with ExitStack() as opened:
+        settings = opened.enter_context(attached("replay", stack, clickhouse=project))
         if log is None:
             prefix = full_prefix(from_prefix) if from_prefix else settings.kafka.prefix
             log = KafkaLog(replaced(settings, "kafka", prefix=prefix).kafka)
         source = ReplaySource(log, resolve(log, begin, end) if begin or end else None)
-        told = stack.enter_context(events_progress("replaying", sum(source.records(n) for n in source.ranges)))
+        told = opened.enter_context(events_progress("replaying", sum(source.records(n) for n in source.ranges)))
         say = (lambda _: None) if json_ or not sys.stderr.isatty() else console.print
         report = run_replay(source, settings, options, say=say, told=told)
     if json_:

@@ -2,7 +2,7 @@
 
 Three supervisors, because an orderly end has an order: first the feeds fall silent, then the stages read the log to its end,
 then the servers go. Whoever runs a stack holds its folder; `current` in the state folder names the stack that the commands
-(`sql`, `lag`, `tail`, …) talk to.
+(`sql`, `lag`, `tail`, …) read by default.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import tomli_w
 import yaml
 
@@ -26,16 +27,26 @@ from crossbook.runtime.settings import Settings, load_settings
 from deploy.errors import StackError
 from deploy.local.child import ChildSpec
 from deploy.local.clickhouse import ClickHouseServer
+from deploy.local.errors import StartError
 from deploy.local.kafka import KafkaServer
 from deploy.local.ports import free_ports
 from deploy.local.processes import process_start_s
 from deploy.local.state import Stack, StateFolder
 from deploy.local.supervisor import Supervisor, interrupted_by_signals
+from deploy.stacks import (
+    ABOUT_FILE,
+    SETTINGS_FILE,
+    STATUS_FILE,
+    About,
+    choose_stack,
+    find_stacks,
+    point_current,
+    state_root,
+)
 
-SETTINGS_FILE = "crossbook.toml"
-STATUS_FILE = "status.json"
-CURRENT_FILE = "current"
 DETACHED_START_S = 180.0
+#: Stages that only advise: no run fails because of them.
+ADVISERS = frozenset({"leadlag"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,28 +56,6 @@ class SandboxOptions:
     preset: str
     seed: int
     rate: float
-
-
-def state_root(settings: Settings) -> Path:
-    """The state folder that the settings name."""
-    return Path(settings.state_dir).absolute()
-
-
-def point_current(root: Path, folder: Path) -> None:
-    """Make a stack's folder the one that commands talk to."""
-    root.mkdir(parents=True, exist_ok=True)
-    partial = root / f"{CURRENT_FILE}.tmp"
-    partial.write_text(os.path.relpath(folder, root) + "\n")
-    partial.replace(root / CURRENT_FILE)
-
-
-def current_folder(root: Path) -> Path | None:
-    """Folder of the stack that was started last, None when there is none."""
-    with contextlib.suppress(OSError):
-        folder = (root / (root / CURRENT_FILE).read_text().strip()).resolve()
-        if (folder / SETTINGS_FILE).is_file():
-            return folder
-    return None
 
 
 def write_settings(settings: Settings, file: Path) -> None:
@@ -88,6 +77,8 @@ class LocalStack:
         self._supervisors: list[tuple[str, Supervisor]] = []
         self._status_lock = threading.Lock()
         self._kafka: KafkaServer | None = None  # holds the lock of the broker's folder
+        self._silent: list[str] = []
+        self._about = About(feeds="none", started_s=process_start_s(os.getpid()) or 0.0)
         self.settings = base
 
     def start_servers(self) -> None:
@@ -106,12 +97,14 @@ class LocalStack:
         )
         self._merge("registry", host="127.0.0.1", port=registry_port)
         self._write_settings()
+        self._tell_feeds("none")
         specs.append(self._stage("registry"))
         self._supervise("servers", specs)
         create_topics(self.settings.kafka)
 
     def start_sandbox(self, options: SandboxOptions) -> dict[str, Any]:
         """Start the sandbox venues and point the settings at them; return what the sandbox says of itself."""
+        self._tell_feeds("sandbox")
         addresses = self.folder.path / "sandbox.json"
         addresses.unlink(missing_ok=True)
         (port,) = free_ports(1)
@@ -152,11 +145,17 @@ class LocalStack:
 
     def start_stages(self) -> None:
         """Start decide, execute and the projection, and leadlag where the settings want it."""
-        advising = [self._stage("leadlag")] if self.settings.leadlag.enabled else []
-        self._supervise("stages", [self._stage("project"), self._stage("execute"), self._stage("decide"), *advising])
+        self._supervise("stages", [self._stage("project"), self._stage("execute"), self._stage("decide")])
+        if self.settings.leadlag.enabled:
+            try:
+                self._supervise("stages", [self._stage("leadlag")])
+            except StartError as error:  # advice never stops what it advises
+                self._silent.append(str(error))
 
     def start_feed(self, stage: str) -> Supervisor:
         """Start the stage that writes `market`: `producers`, or `import` for a recording."""
+        if self._about.feeds == "none":
+            self._tell_feeds("recording" if stage == "import" else "venues")
         return self._supervise("feeds", [self._stage(stage, finishes=stage == "import", stop_timeout_s=8)])
 
     def stop_group(self, name: str) -> None:
@@ -197,8 +196,15 @@ class LocalStack:
         ]
 
     def failures(self) -> list[str]:
-        """One line for each child that will not be started again."""
-        return [f"{s.name}: {s.last_line}" for _, supervisor in self._supervisors for s in supervisor.failed()]
+        """One line for each child that will not be started again and that the stack needs."""
+        return [f"{name}: {line}" for name, line in self._failed() if name not in ADVISERS]
+
+    def silent_advisers(self) -> list[str]:
+        """One line for each adviser that will not be started again: the stack goes on without its advice."""
+        return self._silent + [f"{name}: {line}" for name, line in self._failed() if name in ADVISERS]
+
+    def _failed(self) -> list[tuple[str, str]]:
+        return [(s.name, s.last_line) for _, supervisor in self._supervisors for s in supervisor.failed()]
 
     def write_status(self) -> None:
         """Describe the running stack for other commands."""
@@ -225,6 +231,12 @@ class LocalStack:
         """Change settings of stages that are started from now on."""
         self._merge(section, **values)
         self._write_settings()
+
+    def _tell_feeds(self, feeds: str) -> None:
+        self._about = msgspec.structs.replace(self._about, feeds=feeds)
+        partial = self.folder.path / f"{ABOUT_FILE}.tmp"
+        partial.write_bytes(msgspec.json.encode(self._about))
+        partial.replace(self.folder.path / ABOUT_FILE)
 
     def _merge(self, section: str, **values: Any) -> None:
         self._overrides.setdefault(section, {}).update(values)
@@ -364,32 +376,27 @@ def _detach(feeds: str, sandbox: SandboxOptions) -> int:
     raise StackError(f"the stack was not up within {DETACHED_START_S:.0f} s; see {root / 'up.log'}")
 
 
-def stop_running() -> str:
-    """Stop the stack that runs in the state folder (or the last demo's), wherever it was started."""
-    root = state_root(load_settings())
-    for path in dict.fromkeys([root, current_folder(root) or root]):
-        folder = StateFolder(path)
-        if folder.holder_pid() is None:
-            continue
-        if not folder.stop_holder():
-            raise StackError(
-                f"pid {folder.holder_pid()} did not stop within 30 s; end it with: kill -9 {folder.holder_pid()}"
-            )
-        return f"stopped the stack in {path}"
-    return f"no stack runs in {root}"
+def stop_running(wanted: str = "") -> str:
+    """Stop the stack that runs, wherever it was started.
 
-
-def read_status() -> list[dict[str, Any]]:
-    """Rows of the running stack, fresh memory figures included; raises StackError when none runs."""
+    Raises:
+        UsageError: several run; it names them.
+        StackError: it did not stop.
+    """
     root = state_root(load_settings())
-    folder = current_folder(root)
-    if folder is None or StateFolder(folder).stack() is None:
-        raise StackError(f"no stack runs in {root}; start one with `crossbook up`")
-    try:
-        rows: list[dict[str, Any]] = json.loads((folder / STATUS_FILE).read_text())
-    except (OSError, ValueError) as error:
-        raise StackError(f"{folder / STATUS_FILE} cannot be read: {error}") from error
-    return rows
+    if not wanted and not any(one.lives for one in find_stacks(root)):
+        return f"no stack runs in {root}"
+    found = choose_stack("down", wanted).stack
+    folder = StateFolder(found.folder)
+    if found.state == "by address":
+        raise StackError(f"{found.describe()} was not started here, and is not stopped from here")
+    if folder.holder_pid() is None:
+        return f"no stack runs in {found.folder}"
+    if not folder.stop_holder():
+        raise StackError(
+            f"pid {folder.holder_pid()} did not stop within 30 s; end it with: kill -9 {folder.holder_pid()}"
+        )
+    return f"stopped the stack in {found.folder}"
 
 
 def wipe(folder: StateFolder) -> None:
@@ -397,5 +404,14 @@ def wipe(folder: StateFolder) -> None:
     for part in (folder.kafka, folder.clickhouse, folder.logs, folder.checkpoints):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True, exist_ok=True)
-    for name in (SETTINGS_FILE, STATUS_FILE, "truth.jsonl", "sandbox.json", "pairs.yaml", "demo.json", "KILL"):
+    for name in (
+        SETTINGS_FILE,
+        STATUS_FILE,
+        ABOUT_FILE,
+        "truth.jsonl",
+        "sandbox.json",
+        "pairs.yaml",
+        "demo.json",
+        "KILL",
+    ):
         (folder.path / name).unlink(missing_ok=True)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from crossbook.runtime.settings import Settings
 from deploy.attach import reader_client
-from deploy.lag import lag_rows
+from deploy.lag import GROUPS, lag_rows
+from deploy.stack import ADVISERS
 from deploy.truth import Planted, Score, Seen, score
 from deploy.verify import Verification
 from projections import queries
@@ -52,7 +53,7 @@ def read_summary(
     totals = queries.edge_totals(client, database)
     trades = queries.trade_counts(client, database)
     first_ms = trades.first_hedged_append_ms
-    lags = lag_rows(settings.kafka)
+    lags = lag_rows(settings.kafka, {group: topics for group, topics in GROUPS.items() if group not in ADVISERS})
     return Summary(
         updates=queries.market_counts(client, database).updates,
         evaluations=totals.evaluations,

@@ -15,7 +15,7 @@ from rich.text import Text
 from crossbook.runtime.log_head import log_opened
 from crossbook.runtime.reading import KafkaLog, Log
 from deploy.errors import UsageError
-from deploy.printing import Json, out, print_json
+from deploy.printing import Json, StackName, out, print_json
 from processors.verify import FromCheckpoint, Positions
 
 From = Annotated[str, typer.Option("--from", help="first time (ISO or Unix), @POSITION or PARTITION@POSITION,…")]
@@ -32,6 +32,7 @@ def verify(
     prefix: Annotated[str, typer.Option(help="verify the topics of this prefix instead of the settings' one")] = "",
     jobs: Annotated[int, typer.Option(min=0, help="processes; 0: one a partition, at most one a core")] = 0,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Fold the log again and compare every decision and every execution with what was written, byte for byte."""
     from deploy.log_range import parse_bound, resolve
@@ -39,7 +40,7 @@ def verify(
 
     begin, end = (parse_bound(text) if text else None for text in (from_, to))
     checkpoint = checkpoint_of(from_checkpoint)
-    with open_log(archive, prefix) as log:
+    with open_log(archive, prefix, stack) as log:
         ranges = resolve(log, begin, end) if begin or end else {}
         wanted = jobs or min(log.partitions, os.cpu_count() or 1)
         with events_progress(
@@ -54,19 +55,19 @@ def verify(
 
 
 @contextmanager
-def open_log(archive: Path | None, prefix: str) -> Iterator[Log]:
+def open_log(archive: Path | None, prefix: str, stack: str = "") -> Iterator[Log]:
     """The log that a command names: an archive, a prefix of the stack's broker, or the stack's own prefix."""
     from deploy.attach import attached, replaced
 
     if archive is not None and prefix:
         raise UsageError("an archive has no prefix: give one of both")
-    with ExitStack() as stack:
+    with ExitStack() as opened:
         if archive is not None:
             from deploy.archive.read import ArchiveLog
 
             yield ArchiveLog(archive)
             return
-        settings = stack.enter_context(attached(clickhouse=False))
+        settings = opened.enter_context(attached("verify", stack, clickhouse=False))
         if prefix:
             settings = replaced(settings, "kafka", prefix=prefix)
         yield KafkaLog(settings.kafka)

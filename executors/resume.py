@@ -6,7 +6,7 @@ nothing. Every checkpoint passed over is told in a line. The beginning is no pla
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -30,6 +30,9 @@ from schemas.topics import TOPICS
 #: How far before a checkpoint's offset in the journal its last record is looked for: a batch and its markers.
 BACK_OFFSETS = 64
 METADATA_S = 10.0
+
+#: Hears of checkpoints that are passed over: journal number, reason, how many.
+Told = Callable[[int, str, int], None]
 
 _log = structlog.get_logger(stage=STAGE)
 
@@ -86,17 +89,20 @@ def starts(
     code_digest: str,
     committed: Mapping[int, int],
     checkpoints: bool = True,
+    told: Told | None = None,
 ) -> Iterator[Start]:
     """Places to go on from, the nearest first, the beginning last: take the first that works.
 
-    `committed`: offset of `market` per partition that the group has reached. `checkpoints`: whether their topic is there. Raises LogError when the journal cannot be read
-    or the beginning is gone, JournalError when its outputs do not follow from its inputs.
+    `committed`: offset of `market` per partition that the group has reached. `checkpoints`: whether their topic is there. `told` hears
+    of every checkpoint that is passed over; by default it is logged. Raises LogError when the journal cannot be read or the beginning is
+    gone, JournalError when its outputs do not follow from its inputs.
     """
-    for image in _images(kafka, codec, portfolio, code_digest) if checkpoints else ():
+    told = told or ignore
+    for image in _images(kafka, codec, portfolio, code_digest, told) if checkpoints else ():
         try:
             yield _on_from(kafka, codec, image, committed)
         except ExecutorError as error:
-            ignore(image.state.next_sequence - 1, str(error))
+            told(image.state.next_sequence - 1, str(error), 1)
     _require_heads(kafka, codec)
     journal = _Journal(read_partition(kafka, "orders", 0), codec)
     state, journaled = refold(journal)
@@ -116,7 +122,7 @@ def ignore(position: int, reason: str, count: int = 1) -> None:
     _log.warning("execute.checkpoint_ignored", journal=position, reason=reason, checkpoints=count)
 
 
-def _images(kafka: KafkaSettings, codec: Codec, portfolio: str, code_digest: str) -> Iterator[ExecuteImage]:
+def _images(kafka: KafkaSettings, codec: Codec, portfolio: str, code_digest: str, told: Told) -> Iterator[ExecuteImage]:
     log = KafkaLog(kafka)
     found: list[tuple[Checkpoint, ...]] = []
     for start, last in checkpoint_tails(log, "checkpoints.execute", 0):
@@ -126,13 +132,13 @@ def _images(kafka: KafkaSettings, codec: Codec, portfolio: str, code_digest: str
             for one in ignored:
                 counts[one.reason] = (one.position, counts.get(one.reason, (0, 0))[1] + 1)
             for reason, (position, count) in counts.items():
-                ignore(position, reason, count)
+                told(position, reason, count)
             break
     for pieces in found:
         try:
             yield open_image(pieces, portfolio=portfolio, partitions=kafka.partitions)
         except CheckpointError as error:
-            ignore(pieces[0].position, str(error))
+            told(pieces[0].position, str(error), 1)
 
 
 def _on_from(kafka: KafkaSettings, codec: Codec, image: ExecuteImage, committed: Mapping[int, int]) -> Start:

@@ -29,10 +29,11 @@ from crossbook.runtime.kafka import CALL_TIMEOUT_S, open_consumer, wait_for_brok
 from crossbook.runtime.metrics import stage_metrics
 from crossbook.runtime.reading import read_partition
 from crossbook.runtime.settings import LeadLagSettings, Settings
-from processors.leadlag_windows import NS_PER_MS, Windows, WindowTerms
-from schemas.codec import Codec, load_codec
+from processors.leadlag_windows import NS_PER_MS, Sieve, Windows, WindowTerms
+from schemas.codec import HEADER, MAGIC, Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import LeadLag, Record
+from schemas.registry import load_registry
 from schemas.topics import TOPICS
 
 STAGE = "leadlag"
@@ -53,6 +54,14 @@ def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises StageError when the fold fails."""
     _hear_libraries()
     asyncio.run(_live(settings))
+
+
+def kind_of(value: bytes | None) -> str:
+    """Name of the record that the bytes are, by the schema that they name; empty when they name none that is pinned."""
+    if value is None or len(value) < HEADER.size or value[0] != MAGIC:
+        return ""
+    schema = load_registry().by_id.get(int.from_bytes(value[1 : HEADER.size], "big"))
+    return "" if schema is None else schema.record
 
 
 def terms_of(settings: LeadLagSettings) -> WindowTerms:
@@ -107,7 +116,26 @@ def _folder(settings: Settings) -> Path:
 
 
 class _CommittedThread(AIOKafkaConsumerThread):
-    """Reads what is committed only."""
+    """Reads what is committed only, and hands on what the fold needs: each record costs faust some 0.1 ms, wanted or not."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sieves: dict[Any, tuple[Sieve, int]] = {}
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        return {partition: self._needed(partition, records) for partition, records in fetched.items()}
+
+    def _needed(self, partition: Any, records: list[Any]) -> list[Any]:
+        """Without what the fold does not need. The last one stays: it is acknowledged, and everything before it with it."""
+        if not records:
+            return records
+        sieve, following = self._sieves.get(partition, (Sieve(), -1))
+        if records[0].offset < following:
+            sieve = Sieve()  # read again from further back
+        kept = [record for record in records if sieve.needs(kind_of(record.value))]
+        self._sieves[partition] = (sieve, records[-1].offset + 1)
+        return kept if kept and kept[-1] is records[-1] else [*kept, records[-1]]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -261,8 +289,9 @@ class _Life:
             reader.close()
         folded = 0
         if 0 <= start < offset:
+            sieve = Sieve()
             for line in read_partition(kafka, "signals", partition, start=start, end=offset):
-                record = self._decode(line.value)
+                record = self._decode(line.value) if sieve.needs(kind_of(line.value)) else None
                 if record is not None:
                     windows.take((line.key or b"").decode(errors="replace"), record)
                 folded += 1

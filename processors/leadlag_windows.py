@@ -111,6 +111,31 @@ class Pair(NamedTuple):
     b: str
 
 
+class Sieve:
+    """Which records of one partition of `signals` the fold needs, told by their kinds in order, before anything is decoded.
+
+    Most are quotes, and of those only the first after a top says anything here: which two tops it rests on. Everything that is not
+    of a known kind is needed, so that it is looked at and said.
+    """
+
+    def __init__(self) -> None:
+        self._tops = True  # where a reader begins, a quote may be the first after a top
+
+    def needs(self, kind: str) -> bool:
+        """Whether the next record, of this kind, must be folded."""
+        match kind:
+            case "TopOfBook":
+                self._tops = True
+                return True
+            case "EdgeQuote":
+                needed, self._tops = self._tops, False
+                return needed
+            case "EdgeStatistics":
+                return False
+            case _:
+                return True
+
+
 class Seen:
     """The mids of everything that `signals` of one partition named, and what is to be compared."""
 

@@ -40,7 +40,7 @@ OFFSETS_TIMEOUT_S = 4.0
 OFFSETS_LOST_S = 5.0
 #: Largest record a producer takes: what the topics take (librdkafka's own 1 MB would refuse a large frame that the broker takes).
 RECORD_BYTES_MAX = 2_097_152 - 16_384
-#: A topic that was just created may be unknown to a broker for this long.
+#: A topic that was just created may be unknown to a broker for this long, and every topic to one that stood still and is back.
 PROPAGATION_S = 5.0
 #: librdkafka stops fetching when its queue holds `queued.min.messages` and by default looks again only after a second: a reader
 #: that catches up is then capped at 20 to 30 thousand records/s. Measured with 5 ms instead: over a million.
@@ -310,7 +310,7 @@ def poll_batch(consumer: Consumer, limit: int, timeout_s: float) -> list[Message
         if error is None:
             good.append(message)
         elif error.code() in ABSENT:
-            raise absent(message.topic())
+            offset_range(consumer, str(message.topic()), message.partition() or 0)
         elif not passes(KafkaException(error)):
             raise StageError(f"{message.topic()}: {error.str()}")
     for topic, count in Counter(message.topic() for message in good).items():
@@ -348,16 +348,17 @@ def offset_range(consumer: Consumer, topic: str, partition: int) -> tuple[int, i
         BrokerAwayError: the broker does not answer.
         LogError: there is no such topic or partition.
     """
-    start = time.monotonic()
+    start, absent_since = time.monotonic(), 0.0
     while True:
         try:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S)
         except KafkaException as error:
-            waited = time.monotonic() - start
+            now = time.monotonic()
             if error.args[0].code() in ABSENT:
-                if waited > PROPAGATION_S:
+                absent_since = absent_since or now
+                if now - absent_since > PROPAGATION_S:
                     raise absent(topic) from error
-            elif waited > 60 or not passes(error):
+            elif now - start > 60 or not passes(error):
                 raise translate(error, topic) from error
             time.sleep(0.05)
         else:

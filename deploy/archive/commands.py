@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from deploy.archive.manifest import Manifest
 from deploy.archive.write import Progress as Report
 from deploy.errors import UsageError
-from deploy.printing import Json, out, print_json, print_table
+from deploy.printing import Json, StackName, out, print_json, print_table
 from schemas.topics import TOPICS
 
 archive_app = typer.Typer(
@@ -30,13 +30,14 @@ def write(
     folder: Folder,
     topic: Annotated[list[str] | None, typer.Option(help="only this topic; may be repeated (default: all)")] = None,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Archive topics up to their present ends; an archive that exists is continued."""
     from crossbook.runtime.reading import KafkaLog
     from deploy.archive.write import write_archive
     from deploy.attach import attached
 
-    with attached(clickhouse=False) as settings, _bar("offsets") as report:
+    with attached("archive write", stack, clickhouse=False) as settings, _bar("offsets") as report:
         log = KafkaLog(settings.kafka)
         manifest = write_archive(log, folder, prefix=settings.kafka.prefix, topics=topic, progress=report)
     _print_manifest(manifest, folder, json_=json_)
@@ -60,6 +61,7 @@ def restore(
         str, typer.Option("--new", help="into a new local stack of this name, under the archive's own prefix")
     ] = "",
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Write an archive into the fresh topics of the prefix (setting kafka.prefix); topics that hold anything are refused."""
     from deploy.archive.manifest import load_manifest
@@ -71,7 +73,7 @@ def restore(
         manifest = load_manifest(folder)
         target = fresh_servers(new, prefix=manifest.prefix, partitions=manifest.partitions)
     else:
-        target = attached(clickhouse=False)
+        target = attached("archive restore", stack, clickhouse=False)
     with target as settings, _bar("records") as report:
         done = restore_archive(folder, settings.kafka, topics=topic, progress=report)
         prefix = settings.kafka.prefix
@@ -88,6 +90,7 @@ def drop(
     before: Annotated[int | None, typer.Option(min=0, help="keep offsets at and behind this one")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be dropped, and drop nothing")] = False,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Delete records on the broker that this archive holds, verified; anything else is refused."""
     from crossbook.runtime.reading import KafkaLog
@@ -97,7 +100,7 @@ def drop(
 
     if topic not in TOPICS:
         raise UsageError(f"there is no topic {topic!r}; topics are: {', '.join(TOPICS)}")
-    with attached(clickhouse=False) as settings:
+    with attached("archive drop", stack, clickhouse=False) as settings:
         if dry_run:
             dropped = droppable(KafkaLog(settings.kafka), folder, topic, before=before)
         else:

@@ -38,8 +38,8 @@ from deploy.backtest.sweep import (
     write_json,
 )
 from deploy.log_range import Bound, parse_bound
-from deploy.printing import Json, out, print_json, print_table
-from deploy.stack import current_folder, state_root
+from deploy.printing import Json, StackName, out, print_json, print_table
+from deploy.stacks import find_stacks, state_root
 from executors.terms import NS_PER_S
 
 From = Annotated[
@@ -72,6 +72,7 @@ def backtest(
     jobs: Annotated[int, typer.Option(min=0, help="processes of a sweep; 0: one a core")] = 0,
     folder: Annotated[Path | None, typer.Option("--out", help="folder of the results; default backtest-ID")] = None,
     json_: Json = False,
+    stack: StackName = "",
 ) -> None:
     """Run decide and the executor over a log or an archive, under its settings or others, and report what came of it."""
     changes, runs, span = (
@@ -92,7 +93,7 @@ def backtest(
             guards=guards,
         )
 
-    with _source(archive) as (source, settings, storing):
+    with _source(archive, stack) as (source, settings, storing):
         options = options_of(settings)
         if runs:
             _sweep(source, options, runs, folder, jobs, storing, json_=json_)
@@ -113,19 +114,19 @@ class Storing(Protocol):
 
 
 @contextlib.contextmanager
-def _source(archive: Path | None) -> Iterator[tuple[Source, Settings, Storing]]:
+def _source(archive: Path | None, stack: str) -> Iterator[tuple[Source, Settings, Storing]]:
     """The log, the settings in force beside it, and what stores summaries and says why it could not."""
     if archive is None:
-        with attached() as settings:
+        with attached("backtest", stack) as settings:
             yield KafkaSource(settings.kafka), settings, partial(store, settings)
         return
     settings = load_settings()
 
     def storing(summaries: Sequence[Mapping[str, Any]], sweep_id: str = "", detail: Outcome | None = None) -> str:
         named = bool(settings.clickhouse.model_fields_set)
-        if current_folder(state_root(settings)) is None and not named:
+        if not (stack or named or find_stacks(state_root(settings))):
             return "no row in ClickHouse: no stack was ever started here, and no clickhouse.host is set"
-        with attached(kafka=False) as found:
+        with attached("backtest", stack, kafka=False) as found:
             return store(found, summaries, sweep_id, detail)
 
     yield ArchiveSource(archive), settings, storing

@@ -128,9 +128,9 @@ class StateFolder:
             return None
 
     def stack(self) -> Stack | None:
-        """The running stack; None when none runs, also when its supervisor died without taking leave."""
+        """The running stack; None when none runs, also when its supervisor died without taking leave and its pid is another's."""
         stack = self._read_stack()
-        if stack is None or self.holder_pid() is None:
+        if stack is None or self.holder_pid() is None or not same_process(stack.pid, stack.started_s):
             return None
         return stack
 

@@ -14,9 +14,9 @@ from crossbook.runtime.settings import KafkaSettings
 from deploy.demo import PREFIX
 from deploy.local.kafka import KafkaServer
 from tests.integration.audit import Audit
-from tests.integration.whole_stack import Log, answer, crossbook, processes_of
+from tests.integration.whole_stack import TEST_S, Log, answer, crossbook, processes_of
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 SECONDS = "22"
 KEYS = {
     "updates", "evaluations", "gross_positive", "net_positive", "edges", "edges_at_threshold", "intents", "trades", "fills",
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def summary(folder: Path) -> dict[str, Any]:
     """The JSON object that the demo printed."""
-    done = crossbook(folder, "demo", "--seconds", SECONDS, "--json", timeout_s=180)
+    done = crossbook(folder, "demo", "--seconds", SECONDS, "--json", timeout_s=TEST_S)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout[-500:] + done.stderr[-2000:]
     assert done.stdout.count("\n") == 1, "one JSON object and nothing else"
     said: dict[str, Any] = json.loads(done.stdout)

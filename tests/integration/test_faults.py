@@ -17,11 +17,9 @@ from deploy.demo import PREFIX
 from deploy.local.kafka import KafkaServer
 from schemas.records import DeadLetter, FeedStatus, IntentSeen
 from tests.integration.audit import Audit
-from tests.integration.whole_stack import Log, Stack, answer, processes_of, started, wait_until
+from tests.integration.whole_stack import COMMAND_S, TEST_S, Log, Stack, answer, processes_of, started, wait_until
 
-pytestmark = pytest.mark.stack
-#: What the demo may take from Ctrl-C to its end: settling, draining, verifying, stopping.
-END_S = 90
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 GARBAGE = (b"no record at all", b"", b"\x00\x00\x0f\xff\xff" + b"of an unknown schema", b"\x00\x00\x00\x00\x0c\xff")
 READERS = ("decide", "execute", "project")
 
@@ -74,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def summary(folder: Path) -> dict[str, Any]:
     """What the demo says after all that was done to it."""
-    with started(folder, "demo", "--seconds", "600", "--json") as process:
+    with started(folder, "demo", "--seconds", "3600", "--json") as process:
         stack = Stack(folder / ".crossbook" / "demo")
         wait_until("the feeds to start", lambda: stack.pid("producers") or process.poll() is not None)
         run = Run(stack)
@@ -86,7 +84,7 @@ def summary(folder: Path) -> dict[str, Any]:
         wait_until("an intent to reach the executor after all this", lambda: run.intents_seen() > before, pause_s=0.3)
         restarts = {name: row["restarts"] for name, row in stack.status().items()}
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=END_S)
+        said, errors = process.communicate(timeout=COMMAND_S)
     assert (process.returncode, errors) == (0, ""), said[-500:] + errors[-2000:]
     summary: dict[str, Any] = json.loads(said)
     return summary | {"restarts": restarts, "back_s": run.back_s}

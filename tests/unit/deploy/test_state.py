@@ -15,7 +15,7 @@ from deploy.local.state import ChildRecord, Stack, StateFolder, free_ports, unus
 
 STACK = Stack(
     pid=os.getpid(),
-    started_s=1.5,
+    started_s=process_start_s(os.getpid()),
     addresses={"kafka": "127.0.0.1:9092"},
     children=(ChildRecord(name="decide", pid=7, started_s=2.5),),
 )

@@ -2,8 +2,10 @@
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from processors.leadlag_windows import GROUP_PAIRS_MAX, Mids, Seen, Windows, WindowTerms
+from processors.leadlag_windows import GROUP_PAIRS_MAX, Mids, Seen, Sieve, Windows, WindowTerms
 from tests.contract.record_strategies import sample
 from tests.unit.processors.leadlag_worlds import MS, T0, S, planted_signals, top, watermark
 
@@ -92,6 +94,43 @@ def test_in_a_large_group_only_quoted_pairs_are_compared():
     seen.take("group", top(T0 + 50, 50, kalshi[2], 500_000))
     seen.take("group", quote)
     assert [(pair.a, pair.b) for pair in seen.pairs()] == [(kalshi[1], polymarket[1])]
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 9), kinds=st.lists(st.sampled_from("ttttqqqsw"), max_size=60), begin=st.integers(0, 30))
+def test_what_the_sieve_holds_back_changes_nothing(seed, kinds, begin):
+    signals = planted_signals(seed, a=A, b=B, group="group", lead_ms=500, seconds=25)
+    terms = TERMS._replace(window_ns=12 * S, stride_ns=6 * S, hy_lag_max_ns=S, hy_step_ns=500 * MS)
+    for number, kind in enumerate(kinds):
+        at = number * len(signals) // 60
+        _, beside = signals[at]
+        position = beside.position
+        extra = {
+            "t": top(beside.ts_ns, position, (A, B, "kalshi:THIRD")[(seed + number) % 3], 500_000),
+            "q": msgspec.structs.replace(sample("EdgeQuote"), position=position),
+            "s": sample("EdgeStatistics"),
+            "w": watermark(beside.ts_ns, position),
+        }[kind]
+        signals.insert(at, ("group" if kind in "tq" else None, extra))
+    sieve = Sieve()
+    kept = [one for one in signals[begin:] if sieve.needs(type(one[1]).__name__)]
+    assert fold(kept, terms) == fold(signals[begin:], terms)
+
+
+def test_of_the_quotes_only_the_first_after_a_top_is_needed():
+    sieve = Sieve()
+    kinds = [
+        "EdgeQuote",
+        "EdgeQuote",
+        "TopOfBook",
+        "TopOfBook",
+        "EdgeQuote",
+        "EdgeQuote",
+        "Watermark",
+        "EdgeStatistics",
+    ]
+    assert [sieve.needs(kind) for kind in kinds] == [True, False, True, True, True, False, True, False]
+    assert [sieve.needs(kind) for kind in ("", "Fill", "TopOfBook", "Watermark", "EdgeQuote")] == [True] * 5
 
 
 def test_a_gap_is_closed_at_the_level_it_began_at():

@@ -4,7 +4,7 @@ import itertools
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -73,13 +73,20 @@ class Answer(Message):
 
 
 class Answering(Consumer):
-    """A consumer of no broker that hands out what it was given."""
+    """A consumer of no broker that hands out what it was given; `absent` times its broker knows no topic."""
 
-    def __new__(cls, *answers: Message) -> Self:
+    def __new__(cls, *answers: Message, absent: int = 0) -> Self:
         return super().__new__(cls)
 
-    def __init__(self, *answers: Message) -> None:
+    def __init__(self, *answers: Message, absent: int = 0) -> None:
         self.answers = list(answers)
+        self.absent = absent
+
+    def get_watermark_offsets(self, *_args: Any, **_options: Any) -> tuple[int, int]:
+        if self.absent:
+            self.absent -= 1
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        return 0, 7
 
     def poll(self, timeout: float = -1) -> Message | None:
         return self.answers.pop(0)
@@ -391,9 +398,14 @@ class TestReading:
         assert time.monotonic() - before < 3
 
     @pytest.mark.parametrize("code", [KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION])
-    def test_a_topic_that_is_gone_is_named(self, code: int) -> None:
+    def test_a_topic_that_is_gone_is_named(self, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("crossbook.runtime.kafka.PROPAGATION_S", 0.1)
         with pytest.raises(LogError, match=r"t does not exist; create the topics"):
-            poll_batch(Answering(Answer(code)), 10, 0.1)
+            poll_batch(Answering(Answer(code), absent=10**9), 10, 0.1)
+
+    def test_a_broker_that_stood_still_and_knows_its_topics_again_stops_nobody(self) -> None:
+        good = Answer(None)
+        assert poll_batch(Answering(Answer(KafkaError.UNKNOWN_TOPIC_OR_PART), good, absent=2), 10, 0.1) == [good]
 
     @pytest.mark.parametrize(
         "code", [KafkaError._TRANSPORT, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TIMED_OUT]
