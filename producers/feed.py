@@ -52,6 +52,8 @@ REFUSED_MAX_S = 3_600.0
 #: A reading of books is given up after this.
 PROBE_S = 10.0
 MS = 1_000_000
+#: Venue stamps this far from our clock are told to people: one of the two clocks is wrong, or the feed is late.
+CLOCK_OFFSET_MAX_NS = 5_000 * MS
 P = TypeVar("P", bound=SocketProtocol)
 
 
@@ -116,6 +118,7 @@ class SocketFeed(Generic[P]):
         self._timer_s = timer_s
         self._budget = budget
         self._redial = Redial(settings.backoff_first_ms * MS, settings.backoff_max_ms * MS)
+        self._clock_differs = False
         self._opened_s: float | None = None  # None: this dial brought no connection
         self._send_now = asyncio.Event()
         self._end: asyncio.Future[str] | None = None
@@ -316,7 +319,15 @@ class SocketFeed(Generic[P]):
         while True:
             with self._guarded("a status"):
                 self._emit([self.protocol.status(self._stamp())])
+                self._look_at_clock()
             await asyncio.sleep(interval_s)
+
+    def _look_at_clock(self) -> None:
+        """Say once when the venue's clock and ours differ by more than anybody may rely on, and when that is over."""
+        offset_ns = self.protocol.clock_offset_ns or 0
+        if self._clock_differs != (abs(offset_ns) > CLOCK_OFFSET_MAX_NS):
+            self._clock_differs = not self._clock_differs
+            self._log.warning("feed.clock_offset", offset_ms=offset_ns // MS, differs=self._clock_differs)
 
     def _next_session(self) -> int:
         """Wall time at connect, and larger than every session before, also those of earlier processes."""

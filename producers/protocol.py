@@ -253,7 +253,7 @@ class VenueProtocol(SocketProtocol):
             reason=reason,
             instruments=instruments,
             ts_data_ns=self.ts_data_ns,
-            clock_offset_ns=self._clock_offset_ns(),
+            clock_offset_ns=self.clock_offset_ns,
         )
 
     def _snapshot(self, one: Followed, ts_ns: int, *, keyframe: bool) -> BookSnapshot:

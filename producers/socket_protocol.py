@@ -113,7 +113,9 @@ class SocketProtocol(ABC):
     def _note_offset(self, ts_venue_ns: int, ts_ns: int) -> None:
         self._offsets.append(ts_venue_ns - ts_ns)
 
-    def _clock_offset_ns(self) -> int | None:
+    @property
+    def clock_offset_ns(self) -> int | None:
+        """Median of venue stamp minus receive stamp of the last changes, ns; None when unknown."""
         return median_low(self._offsets) if self._offsets else None
 
     def _dead(self, kind: str, error: str, frame: bytes, ts_ns: int) -> DeadLetter:

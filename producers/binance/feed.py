@@ -58,6 +58,7 @@ def reference_feeds(
         trades=binance.trades,
         interval_ns=binance.quote_interval_ms * MS,
         silence_ns=binance.silence_ms * MS,
+        watch_quotes=True,
     )
     feed = SocketFeed(
         protocol=protocol,

@@ -5,6 +5,9 @@ of the interval, stamped when it is let go; the tape has them all. An update id 
 counted; ids that only step back, a socket that falls behind its own best, silence, an unanswered subscription, the venue's own
 notice and 23 hours of life ask for a new connection.
 
+Where quotes are watched, only quotes vouch for quotes: trades make no feed live, and a symbol whose quotes are silent for longer than
+is their habit is withdrawn and subscribed to anew, however lively its trades and the other symbols are.
+
 A price is exact or it is none: a symbol with a price finer than a micro (0.00001234) is refused for the session, with one dead
 letter, for scaled or rounded prices would be other prices under the same name. A size finer than a micro is null. What the log
 believed of a symbol is withdrawn (a quote of nulls) when a frame about it cannot be used.
@@ -22,7 +25,9 @@ from pydantic import ValidationError
 from crossbook.domain.errors import DomainError
 from crossbook.domain.money import parse_size
 from producers.binance import wire
+from producers.binance.symbol import Symbol
 from producers.errors import WireDriftError
+from producers.lateness import Lateness
 from producers.protocol import SECOND_NS, Output, Reconnect, SocketProtocol, decode_json, stamp_ns
 from schemas.records import FeedState, ReferencePrice, ReferenceStatus
 
@@ -38,8 +43,8 @@ FIRST_FRAME_NS = 10 * SECOND_NS
 #: The venue cuts at 24 h; before that we go ourselves, spread over half an hour by the session's own number.
 LIFE_NS = 23 * 3_600 * SECOND_NS
 LIFE_SPREAD_S = 1_800
-#: A socket this much later than its own best is drained too slowly: prices of it are old.
-BEHIND_NS = 2 * SECOND_NS
+#: How often the silence of all symbols is looked at.
+WATCH_NS = SECOND_NS // 5
 #: So many ids in a row below the last one: that last one was wrong, or the venue began anew.
 STALE_MAX = 64
 _FINE = re.compile(r"[0-9]{1,12}\.[0-9]{6}[0-9]*[1-9]0*")
@@ -49,32 +54,6 @@ _UNUSABLE = (ValidationError, DomainError, WireDriftError, RecursionError)
 
 class _TooFineError(WireDriftError):
     """A price that micros cannot hold."""
-
-
-class _Symbol:
-    """One symbol: its ids, and what waits to be let go."""
-
-    __slots__ = (
-        "name", "quote_at_ns", "quote_held", "quote_last", "reference_id", "refused", "seen", "shown", "stale",
-        "trade_at_ns", "trade_held", "trade_id", "update_id",
-    )  # fmt: skip
-
-    def __init__(self, name: str, source: str) -> None:
-        self.name = name
-        self.reference_id = f"{source}:{name}"
-        self.reset()
-
-    def reset(self) -> None:
-        """Start over, as on a new connection."""
-        self.update_id = self.trade_id = -1
-        self.stale = 0  # ids in a row that stepped back
-        self.seen = False
-        self.shown = False  # the log believes in a quote
-        self.refused = False
-        self.quote_at_ns = self.trade_at_ns = 0  # when the next one may go
-        self.quote_held: ReferencePrice | None = None
-        self.quote_last: ReferencePrice | None = None
-        self.trade_held: ReferencePrice | None = None
 
 
 class BinanceProtocol(SocketProtocol):
@@ -89,27 +68,31 @@ class BinanceProtocol(SocketProtocol):
         trades: TradeStream = "aggTrade",
         interval_ns: int = 0,
         silence_ns: int = 2 * SECOND_NS,
+        watch_quotes: bool = False,
     ) -> None:
         assert symbols, "a feed of no symbol is not started"
         super().__init__(feed)
-        self._symbols = {symbol: _Symbol(symbol, SOURCES[market]) for symbol in symbols}
+        self._symbols = {symbol: Symbol(symbol, SOURCES[market]) for symbol in symbols}
         self._trades = trades
         self._interval_ns = interval_ns
         self._silence_ns = silence_ns
+        self._watch_quotes = watch_quotes
+        self._lateness = Lateness()
         self._command_id = 0
         self.newest_quote: wire.BookTicker | None = None  # as it came; for checks of recordings
-        self._held: dict[str, _Symbol] = {}
+        self._held: dict[str, Symbol] = {}
         self._start_over(0)
 
     def _start_over(self, ts_ns: int) -> None:
         for one in self._symbols.values():
-            one.reset()
+            one.reset(ts_ns)
+        self._lateness.begin()
+        self._watch_at_ns = ts_ns
         self._held.clear()
         self._due_ns = 0
         self._connected_ns = ts_ns
         self._deadline_ns = 0  # 0: no answer is awaited
         self._first_frames_checked = False
-        self._lag_least_ns: int | None = None
         self._leaving = False
 
     # -- the connection
@@ -130,11 +113,14 @@ class BinanceProtocol(SocketProtocol):
         self._offsets.clear()
         self._start_over(ts_ns)
         # One message for all streams: the venue cuts a connection that sends more than five a second.
-        self._command_id += 1
-        frame = {"method": "SUBSCRIBE", "params": self.streams(), "id": self._command_id}
-        self._outgoing.append(json.dumps(frame, separators=(",", ":")))
+        self._command("SUBSCRIBE", self.streams())
         self._deadline_ns = ts_ns + ANSWER_NS
         return [self.status(ts_ns)]
+
+    def _command(self, method: str, streams: list[str]) -> None:
+        self._command_id += 1
+        frame = {"method": method, "params": streams, "id": self._command_id}
+        self._outgoing.append(json.dumps(frame, separators=(",", ":")))
 
     def disconnect(self, reason: str, ts_ns: int) -> list[Output]:
         """The socket is gone: every price is stale, and what was held is dropped."""
@@ -187,7 +173,7 @@ class BinanceProtocol(SocketProtocol):
             state=state,
             reason=reason,
             ts_data_ns=self.ts_data_ns,
-            clock_offset_ns=self._clock_offset_ns(),
+            clock_offset_ns=self.clock_offset_ns,
         )
 
     # -- time
@@ -204,6 +190,8 @@ class BinanceProtocol(SocketProtocol):
         quiet_ns = ts_ns - (self.ts_data_ns or self._connected_ns)
         if quiet_ns >= (self._silence_ns if self.ts_data_ns is not None else max(self._silence_ns, ANSWER_NS)):
             self._leave("silent", outputs)
+        if self._watch_quotes and ts_ns >= self._watch_at_ns:
+            self._watch(ts_ns, outputs)
         age_ns = ts_ns - self._connected_ns
         if age_ns >= LIFE_NS + self.session // SECOND_NS % LIFE_SPREAD_S * SECOND_NS:
             self._leave("the connection nears the venue's limit of 24 h", outputs)
@@ -214,6 +202,18 @@ class BinanceProtocol(SocketProtocol):
                     text = f"{one.name} gave no frame since the subscription; is the symbol right?"
                     outputs.append(self._dead("no_frame", text, b"", ts_ns))
         return outputs
+
+    def _watch(self, ts_ns: int, outputs: list[Output]) -> None:
+        """Withdraw quotes that are silent for longer than is their habit, and subscribe to them anew, ever more seldom."""
+        self._watch_at_ns = ts_ns + WATCH_NS
+        for one in self._symbols.values():
+            if one.shown and one.silence.doubtful(ts_ns):
+                self.counters["mute"] += 1
+                self._withdraw(one, ts_ns, outputs)
+                if one.silence.may_end(ts_ns):
+                    stream = [f"{one.name.lower()}@{QUOTES}"]
+                    self._command("UNSUBSCRIBE", stream)
+                    self._command("SUBSCRIBE", stream)
 
     def _leave(self, reason: str, outputs: list[Output]) -> None:
         if not self._leaving:
@@ -268,7 +268,7 @@ class BinanceProtocol(SocketProtocol):
         else:
             raise WireDriftError(f"stream type {kind[:40]!r} was not asked for")
 
-    def _find(self, name: str, stream_symbol: str) -> _Symbol:
+    def _find(self, name: str, stream_symbol: str) -> Symbol:
         one = self._symbols.get(name)
         if one is None or (stream_symbol and stream_symbol != name.lower()):
             self.counters["unknown_symbol"] += 1
@@ -301,8 +301,8 @@ class BinanceProtocol(SocketProtocol):
 
     # -- prices
 
-    def _quote(self, one: _Symbol, quote: wire.BookTicker, ts_ns: int, outputs: list[Output]) -> None:
-        if self._refused(one, ts_ns, outputs):
+    def _quote(self, one: Symbol, quote: wire.BookTicker, ts_ns: int, outputs: list[Output]) -> None:
+        if self._refused(one, ts_ns, outputs, is_quote=True):
             return
         bid, bid_size = self._side(quote.b, quote.B)
         ask, ask_size = self._side(quote.a, quote.A)
@@ -313,7 +313,8 @@ class BinanceProtocol(SocketProtocol):
         if quote.u <= one.update_id:
             self._stepped_back(one, "quote", outputs)
             return
-        self._came(one, event_ns, ts_ns, outputs)
+        self._came(one, event_ns, ts_ns, outputs, is_quote=True)
+        one.silence.heard(ts_ns)
         one.update_id = quote.u
         self.newest_quote = quote
         record = ReferencePrice(
@@ -337,9 +338,9 @@ class BinanceProtocol(SocketProtocol):
         self._hold(one, one.quote_at_ns)
 
     def _trade(
-        self, one: _Symbol, trade: wire.Trade | wire.AggTrade, number: int, ts_ns: int, outputs: list[Output]
+        self, one: Symbol, trade: wire.Trade | wire.AggTrade, number: int, ts_ns: int, outputs: list[Output]
     ) -> None:
-        if self._refused(one, ts_ns, outputs):
+        if self._refused(one, ts_ns, outputs, is_quote=False):
             return
         price = _price(trade.p)
         size = self._size(trade.q)
@@ -351,7 +352,7 @@ class BinanceProtocol(SocketProtocol):
             return
         if one.trade_id >= 0 and number > one.trade_id + 1:
             self.counters["trade_gaps"] += 1
-        self._came(one, event_ns, ts_ns, outputs)
+        self._came(one, event_ns, ts_ns, outputs, is_quote=False)
         one.trade_id = number
         record = ReferencePrice(
             ts_received_ns=ts_ns,
@@ -373,36 +374,35 @@ class BinanceProtocol(SocketProtocol):
         one.trade_held = record
         self._hold(one, one.trade_at_ns)
 
-    def _came(self, one: _Symbol, event_ns: int | None, ts_ns: int, outputs: list[Output]) -> None:
+    def _came(self, one: Symbol, event_ns: int | None, ts_ns: int, outputs: list[Output], *, is_quote: bool) -> None:
         """Note a good data frame; the first of a session makes the feed live, and that is said before its prices."""
         one.seen = True
         one.stale = 0
-        first = self.ts_data_ns is None
-        self.ts_data_ns = ts_ns
+        vouches = is_quote or not self._watch_quotes
+        first = vouches and self.ts_data_ns is None
+        if vouches:
+            self.ts_data_ns = ts_ns
         if event_ns is not None:
             self._note_offset(event_ns, ts_ns)
-            lag_ns = ts_ns - event_ns
-            if self._lag_least_ns is None or lag_ns < self._lag_least_ns:
-                self._lag_least_ns = lag_ns
-            elif lag_ns - self._lag_least_ns > BEHIND_NS:
+            if self._lateness.take(ts_ns - event_ns, ts_ns) and self._lateness.behind_ns:
                 self.counters["behind"] += 1
-                self._leave(f"frames come {(lag_ns - self._lag_least_ns) // 1_000_000} ms later than before", outputs)
+                self._leave(f"frames come {self._lateness.behind_ns // 1_000_000} ms later than before", outputs)
         if first:
             self.reason = ""
             outputs.append(self.status(ts_ns))
 
-    def _stepped_back(self, one: _Symbol, kind: str, outputs: list[Output]) -> None:
+    def _stepped_back(self, one: Symbol, kind: str, outputs: list[Output]) -> None:
         self.counters[f"stale.{kind}"] += 1
         one.stale += 1
         if one.stale >= STALE_MAX:
             one.stale = 0
             self._leave(f"ids of {one.name} stepped back", outputs)
 
-    def _refused(self, one: _Symbol, ts_ns: int, outputs: list[Output]) -> bool:
+    def _refused(self, one: Symbol, ts_ns: int, outputs: list[Output], *, is_quote: bool) -> bool:
         """Whether the symbol is refused; its frames still show that the connection is alive."""
         if one.refused:
             self.counters["refused"] += 1
-            self._came(one, None, ts_ns, outputs)
+            self._came(one, None, ts_ns, outputs, is_quote=is_quote)
         return one.refused
 
     def _side(self, price: str, size: str) -> tuple[int | None, int | None]:
@@ -422,7 +422,7 @@ class BinanceProtocol(SocketProtocol):
 
     # -- letting go
 
-    def _hold(self, one: _Symbol, due_ns: int) -> None:
+    def _hold(self, one: Symbol, due_ns: int) -> None:
         self._due_ns = min(self._due_ns, due_ns) if self._held else due_ns
         self._held[one.name] = one
 
@@ -443,14 +443,14 @@ class BinanceProtocol(SocketProtocol):
                 else:
                     self._hold(one, one.trade_at_ns)
 
-    def _show(self, one: _Symbol, record: ReferencePrice, outputs: list[Output]) -> None:
+    def _show(self, one: Symbol, record: ReferencePrice, outputs: list[Output]) -> None:
         one.quote_held = None
         one.quote_last = record
         one.quote_at_ns = record.ts_received_ns + self._interval_ns
         one.shown = True
         outputs.append(record)
 
-    def _withdraw(self, one: _Symbol, ts_ns: int, outputs: list[Output]) -> None:
+    def _withdraw(self, one: Symbol, ts_ns: int, outputs: list[Output]) -> None:
         """Fail a symbol closed: nothing of it may be believed until a good frame comes."""
         one.quote_held = one.trade_held = None
         if not one.shown:

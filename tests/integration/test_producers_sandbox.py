@@ -381,6 +381,24 @@ def test_every_fault_is_said_and_mended(world: World) -> None:
     assert world.stage.poll() is None
 
 
+def test_one_mute_instrument_is_not_traded_on_while_all_others_flow(world: World) -> None:
+    """The venue goes on telling of the others; the mute one is unusable until its own stream lives again."""
+    world.start()
+    world.until("all books usable", world.all_usable)
+    mute, _ = world.pair_ids(2)
+    others = [one for one in world.ids if one != mute]
+    began = time.monotonic()
+    world.until("each has shown its rhythm", lambda: time.monotonic() - began > 6)
+    seen = len(world.records)
+    world.fault(venue="polymarket", fault="silence", seconds=12, instrument=mute.partition(":")[2])
+    world.until("it is not usable", lambda: not world.state.usable(mute), 5.0)
+    named = [s for s in world.statuses(seen, "polymarket") if s.state == "resync"]
+    assert {one for status in named for one in status.instruments} == {mute}
+    assert all(world.state.usable(one) for one in others)
+    world.until("usable again", world.all_usable, 40.0)
+    assert world.recovered(mute)
+
+
 def test_reference_prices_survive_every_fault(world: World) -> None:
     """Quotes and trades on the log's clock; cut, silence, shutdown, lost and doubled frames, garbage: said in time, then fresh again."""
     world.symbols = world.known["binance"]["symbols"]

@@ -13,14 +13,17 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from crossbook.domain.grid import PriceGrid
 from crossbook.runtime.errors import FencedError, StageError
+from crossbook.runtime.kafka import RECORD_BYTES_MAX
 from crossbook.runtime.settings import FeedSettings
 from producers.backoff import DialBudget
 from producers.feed import Feed
+from producers.market_writer import LogHead, MarketWriter
 from producers.polymarket.protocol import PolymarketProtocol
 from producers.stamp import ReceiveStamp
 from schemas.records import BookSnapshot, DeadLetter, FeedStatus, InstrumentListed, RawFrame, Record
-from tests.unit.producers.conftest import make_listing
+from tests.unit.producers.conftest import MemorySender, make_listing
 from tests.unit.producers.polymarket.test_protocol import CONDITION, ID, NO, YES, book
 
 Serving = Callable[[ServerConnection], Awaitable[None]]
@@ -192,6 +195,43 @@ def test_no_call_from_outside_lets_a_defect_of_a_feed_out(call: str) -> None:
     }
     assert calls[call]() is None
     assert "ZeroDivisionError" in sink.of(DeadLetter)[0].error
+
+
+def test_a_first_frame_larger_than_a_record_is_cut_on_tape_and_still_parsed() -> None:
+    """Seventy books of nine hundred levels in one array, as after a reconnect."""
+    prices = [f"0.{price:03d}" for price in range(1, 450)]
+    asks = [f"0.{price:03d}" for price in range(551, 1_000)]
+    count = 70
+    conditions = [f"0x{index:064x}" for index in range(count)]
+    tokens = [f"1{index:060d}" for index in range(count)]
+
+    async def serving(socket: ServerConnection) -> None:
+        await socket.recv()
+        sides = {"bids": [(p, f"{100 + n}.25") for n, p in enumerate(prices)], "asks": [(p, "7.75") for p in asks]}
+        books = [book(token, at=now_ms(), market=c, **sides) for c, token in zip(conditions, tokens, strict=True)]
+        await socket.send(json.dumps(books))
+        await socket.wait_closed()
+
+    async def body(port: int) -> None:
+        sender = MemorySender()
+        writer = MarketWriter(sender, 1, 1_000)
+        writer.open(LogHead(log_id="", opened=frozenset({0})), 1)
+        sink = MemorySink()
+        sink.tape = writer.tape  # type: ignore[method-assign]
+        feed = make_feed(port, sink)
+        feed.unfollow(ID)
+        for condition, token in zip(conditions, tokens, strict=True):
+            grid = PriceGrid.linear(1_000).ranges
+            feed.follow(make_listing("polymarket", condition, yes_token=token, no_token="9" + token, grid=grid))
+        await running([feed], lambda: len(sink.of(BookSnapshot)) == count)
+        assert all(len(snapshot.bid_prices) == len(prices) for snapshot in sink.of(BookSnapshot))
+        (frame,) = [f for f in sender.records("tape") if f.direction == "received"]
+        assert frame.payload_bytes > RECORD_BYTES_MAX > len(frame.payload)
+        assert writer.counters["tape.cut"] == 1
+        for snapshot in sink.of(BookSnapshot):
+            assert writer.write(snapshot, "g"), "a whole book of any grid fits a record"
+
+    asyncio.run(served(serving, body))
 
 
 def test_an_error_of_the_log_ends_the_stage() -> None:

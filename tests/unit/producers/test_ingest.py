@@ -1,6 +1,7 @@
 """The composition, without sockets: where records go, what `control` does, and what a full buffer leaves behind."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -11,7 +12,7 @@ from producers.ingest import DEAD_LETTERS_PER_S, Ingest
 from producers.market_writer import LogHead, MarketWriter
 from producers.relay import Word
 from producers.stamp import ReceiveStamp
-from schemas.records import BookDelta, DeadLetter, DecideConfigured, FeedStatus, PairListed, PairRevoked
+from schemas.records import BookDelta, BookSnapshot, DeadLetter, DecideConfigured, FeedStatus, PairListed, PairRevoked
 from tests.unit.producers.conftest import MemorySender, make_listing
 from tests.unit.producers.test_relay import ANNOUNCED
 from tests.unit.producers.test_universe import approved
@@ -62,6 +63,46 @@ def test_book_events_go_to_their_group_and_status_to_every_partition() -> None:
     one.accept(delta("kalshi:KXB"))
     one.accept(status())
     assert [(p, k) for _, p, k, _ in sender.sent] == [(-1, B.event_id), (-1, B.event_id), (0, None), (1, None)]
+
+
+def test_a_book_too_large_to_write_is_distrusted() -> None:
+    """The log does not hold it, so nobody may go on believing the book that it was to replace."""
+    sender = MemorySender()
+    one = ingest(sender)
+    one.accept(B)
+    distrusted: list[str] = []
+    one._feed_of[B.instrument_id] = SimpleNamespace(
+        distrust=lambda name, reason: distrusted.append(f"{name}: {reason}")
+    )
+    many = tuple(range(1, 500_000))
+    one.accept(
+        BookSnapshot(
+            ts_received_ns=2, instrument_id=B.instrument_id, feed="kalshi", session=1, sequence=1, delivery="streaming",
+            cadence_ms=0, keyframe=False, bid_prices=many, bid_sizes=many, ask_prices=(), ask_sizes=(),
+        )
+    )  # fmt: skip
+    assert distrusted == ["kalshi:KXB: a BookSnapshot was larger than a record of the log"]
+    assert not one.writer.blocked
+    (letter,) = sender.records("deadletter")
+    assert letter.source == "kalshi"
+
+
+def test_one_catalogue_s_surprise_is_its_own() -> None:
+    class Surprising(EmptyCatalog):
+        async def discover(self, volume_min_micros, limit, ts_ns, refused):
+            raise KeyError("a page that nobody foresaw")
+
+    class Listing(EmptyCatalog):
+        async def discover(self, volume_min_micros, limit, ts_ns, refused):
+            return [B]
+
+    sender = MemorySender()
+    one = ingest(sender)
+    one._catalogs |= {"polymarket": Surprising(), "kalshi": Listing()}
+    one._follow = lambda listed: None  # type: ignore[method-assign]  # no feed runs here
+    asyncio.run(one.refresh())
+    assert B.instrument_id in one.universe.instruments
+    assert ["KeyError" in letter.error for letter in sender.records("deadletter")] == [True]
 
 
 def test_announcements_reach_every_partition_once() -> None:
