@@ -21,23 +21,31 @@ async def one_by_one(
     listed: Sequence[InstrumentListed],
     *,
     most: int,
+    at_once: int,
     spacing_s: float,
 ) -> dict[str, bytes]:
-    """Read at most so many books singly, in order, that far apart. Raises httpx.HTTPError when none could be read."""
+    """Read at most so many books singly, so many at once and a reader's that far apart.
+
+    Raises:
+        httpx.HTTPError: none could be read.
+    """
     found: dict[str, bytes] = {}
-    failed: httpx.HTTPError | None = None
-    for number, one in enumerate(listed[:most]):
-        if number:
+    failures: list[httpx.HTTPError] = []
+    left = iter(listed[:most])
+
+    async def read() -> None:
+        for one in left:
+            try:
+                found[one.instrument_id] = await fetch(one)
+            except httpx.HTTPError as error:
+                failures.append(error)
+                if not isinstance(error, httpx.HTTPStatusError):
+                    return  # nobody answers; a status is of this book alone
             await asyncio.sleep(spacing_s)
-        try:
-            found[one.instrument_id] = await fetch(one)
-        except httpx.HTTPStatusError as error:
-            failed = error  # of this book alone
-        except httpx.HTTPError as error:
-            failed = error
-            break
-    if failed is not None and not found:
-        raise failed
+
+    await asyncio.gather(*(read() for _ in range(at_once)))
+    if failures and not found:
+        raise failures[0]
     return found
 
 

@@ -431,13 +431,16 @@ class Feed(SocketFeed[VenueProtocol]):
             self._log.warning("feed.probe_failed", books=len(followed), error=str(error)[:200])
         except Exception as error:  # noqa: BLE001 - the law of this module: a feed ends nobody else
             self._failed("a reading of books", error, b"")
-        ts_ns = self._stamp()
-        with self._guarded("a reading of books"):
-            outputs = self.protocol.probed(bodies, ts_ns)
-            if outputs:  # equal books are no news; what led to a word is kept
-                for body in bodies.values():
+        for instrument_id, body in bodies.items():
+            ts_ns = self._stamp()
+            with self._guarded("a reading of books", body):
+                outputs = self.protocol.probed(instrument_id, body, ts_ns)
+                if outputs:  # equal books are no news; what led to a word is kept
                     self._tape("received", body, ts_ns, suffix=".rest")
-            self._emit(outputs)
+                self._emit(outputs)
+            await asyncio.sleep(0)  # a hundred large books must not keep the socket's reader waiting
+        with self._guarded("the end of a reading of books"):
+            self._emit(self.protocol.probes_over(self._stamp()))
 
     def _fetch(self, command: FetchBook) -> None:
         if command.instrument_id in self._fetching or command.instrument_id not in self.protocol.followed:

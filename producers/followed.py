@@ -25,6 +25,7 @@ class Followed:
     __slots__ = (
         "ask_again_ns",
         "awaited_until_ns",
+        "equal_seen",
         "grid",
         "level_stamps",
         "listed",
@@ -61,6 +62,7 @@ class Followed:
         self.ask_again_ns = 0  # 0: nothing is to be asked
         self.retry_ns = RETRY_FIRST_NS
         self.awaited_until_ns = 0  # 0: no renewed subscription is to be answered
+        self.equal_seen = (0, 0)  # the last frame's stamp and the hash of the REST book that was found equal after it
         self.on_trial = False  # its subscription was renewed, and no change has come since
         self.mirror.clear()
         self.level_stamps.clear()

@@ -25,7 +25,11 @@ PATIENCE_MOST_NS = 300 * SECOND_NS
 
 
 class Lateness:
-    """One feed. `behind_ns` is how far it is behind its best, 0 while it is on time. The best outlives a connection."""
+    """One feed. `behind_ns` is how far it is behind its best, 0 while it is on time.
+
+    The best outlives a connection, and so does being behind: what delays changes delays the first books of the next connection too,
+    so only a change that is timely ends it.
+    """
 
     __slots__ = ("_best", "_bucket", "_buckets", "_late_ns", "_patience_ns", "_since_ns", "_timely_ns", "behind_ns")
 
@@ -34,14 +38,14 @@ class Lateness:
         self._bucket = 0
         self._best = CLOCK_ERROR_MAX_NS
         self._patience_ns = PATIENCE_FIRST_NS
+        self.behind_ns = 0
         self.begin()
 
     def begin(self) -> None:
-        """A new connection: on time until a change says otherwise."""
-        self.behind_ns = 0
-        self._late_ns = 0  # stamp of the last late change
+        """A new connection: no change came on it yet."""
+        self._late_ns = 0  # when the last late change came; 0: none did on this connection
         self._timely_ns = 0
-        self._since_ns = 0  # since when it is behind
+        self._since_ns = 0  # since when changes of this connection are late; 0: they are not
 
     def take(self, delay_ns: int, ts_ns: int) -> bool:
         """Take how long after its venue stamp a change came; whether the feed fell behind or is on time again."""
@@ -55,13 +59,14 @@ class Lateness:
             self._timely_ns = ts_ns
             if not self.behind_ns or ts_ns - self._late_ns < SLIP_NS:
                 return False
-            self.behind_ns = 0
+            self.behind_ns = self._since_ns = 0
             self._patience_ns = PATIENCE_FIRST_NS
             return True
         slip = self._late_ns <= self._timely_ns and ts_ns - self._timely_ns < SLIP_NS
         self._late_ns = ts_ns
         if self.behind_ns:
             self.behind_ns = over_ns
+            self._since_ns = self._since_ns or ts_ns
             return False
         if slip:
             return False
@@ -69,9 +74,14 @@ class Lateness:
         self._since_ns = ts_ns
         return True
 
+    @property
+    def late_here(self) -> bool:
+        """Whether changes of this very connection are late."""
+        return bool(self._since_ns)
+
     def gives_up(self, ts_ns: int) -> bool:
         """Whether the feed was behind for so long that a new connection is to be tried; counts as done when it is."""
-        if not self.behind_ns or ts_ns - self._since_ns < self._patience_ns:
+        if not self._since_ns or ts_ns - self._since_ns < self._patience_ns:
             return False
         self._patience_ns = min(PATIENCE_MOST_NS, 2 * self._patience_ns)
         self._since_ns = ts_ns

@@ -9,7 +9,7 @@ that REST proves wrong is subscribed to anew; one that stays mute after that end
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import assert_never
 
 from crossbook.domain.grid import PriceGrid
@@ -87,6 +87,7 @@ class VenueProtocol(SocketProtocol):
         self._asked_ns = 0  # when the first subscription of this connection was queued; 0: none was
         self._quiet_asked_ns = 0  # when books were last probed because the whole connection was quiet
         self._probing: tuple[str, ...] = ()
+        self._probed = 0  # books that the reading under way has brought
         self._probing_ns = 0
         self._probe_at_ns = 0
         self._probe_wait_ns = PROBE_SPACING_NS
@@ -109,17 +110,27 @@ class VenueProtocol(SocketProtocol):
         """Decide what time alone decides: silence, answers that did not come, books to be asked for again."""
         return [*self._watch(ts_ns), *self._ask_again(ts_ns)]
 
-    def probed(self, bodies: Mapping[str, bytes], ts_ns: int) -> list[Output]:
-        """Take the books that the ProbeBooks under way brought; one that is missing says nothing."""
+    def probed(self, instrument_id: str, body: bytes, ts_ns: int) -> list[Output]:
+        """Take one book that the ProbeBooks under way brought."""
+        outputs: list[Output] = []
+        one = self.followed.get(instrument_id)
+        if one is not None and one.silence.asked_ns and instrument_id in self._probing:
+            self._probed += 1
+            self._judge(one, body, ts_ns, outputs)
+        return outputs
+
+    def probes_over(self, ts_ns: int) -> list[Output]:
+        """The ProbeBooks under way brings no more: a book that is missing says nothing."""
         asked, self._probing = self._probing, ()
-        self._probe_wait_ns = PROBE_SPACING_NS if bodies else min(PROBE_SPACING_MAX_NS, 2 * self._probe_wait_ns)
+        answered, self._probed = self._probed, 0
+        self._probe_wait_ns = PROBE_SPACING_NS if answered else min(PROBE_SPACING_MAX_NS, 2 * self._probe_wait_ns)
         self._probe_at_ns = ts_ns + self._probe_wait_ns
         outputs: list[Output] = []
         for instrument_id in asked:
             one = self.followed.get(instrument_id)
             if one is not None and one.silence.asked_ns:
-                self._judge(one, bodies.get(instrument_id), ts_ns, outputs)
-        if asked and not bodies and ts_ns - (self.ts_data_ns or ts_ns) >= self._silence_ns:
+                self._judge(one, None, ts_ns, outputs)
+        if asked and not answered and ts_ns - (self.ts_data_ns or ts_ns) >= self._silence_ns:
             outputs.append(Reconnect(reason="silent, and REST does not answer"))
         return outputs
 
@@ -341,6 +352,7 @@ class VenueProtocol(SocketProtocol):
         self._watch_at_ns = ts_ns
         self._asked_ns = self._quiet_asked_ns = self._probing_ns = self._probe_at_ns = 0
         self._probing = ()
+        self._probed = 0
         self._probe_wait_ns = PROBE_SPACING_NS
 
     def _subscription_asked(self, ts_ns: int) -> None:
@@ -411,9 +423,13 @@ class VenueProtocol(SocketProtocol):
         return [ProbeBooks(instrument_ids=self._probing)]
 
     def _judge(self, one: Followed, body: bytes | None, ts_ns: int, outputs: list[Output]) -> None:
-        """Hold one book against what REST says of it."""
+        """Hold one book against what REST says of it; bytes that were equal to a mirror that has not moved are equal again."""
+        seen = (one.silence.heard_ns, hash(body))
+        differs = None if body is None else seen != one.equal_seen and self.rest_differs(one.id, body)
+        if differs is False:
+            one.equal_seen = seen
         verdict = one.silence.judge(
-            differs=None if body is None else self.rest_differs(one.id, body),
+            differs=differs,
             ts_ns=ts_ns,
             check_ns=self._check_ns,
             settle_ns=min(SETTLE_NS, self._silence_ns // 8),

@@ -50,7 +50,7 @@ class ConfirmSettlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeBooks:
-    """Command: read these books by REST, in as few requests as the venue allows, and hand what came to `probed`."""
+    """Command: read these books by REST, in as few requests as the venue allows; hand each to `probed`, then call `probes_over`."""
 
     instrument_ids: tuple[str, ...]
 

@@ -384,7 +384,8 @@ class BinanceProtocol(SocketProtocol):
             self.ts_data_ns = ts_ns
         if event_ns is not None:
             self._note_offset(event_ns, ts_ns)
-            if self._lateness.take(ts_ns - event_ns, ts_ns) and self._lateness.behind_ns:
+            self._lateness.take(ts_ns - event_ns, ts_ns)
+            if self._lateness.late_here and not self._leaving:
                 self.counters["behind"] += 1
                 self._leave(f"frames come {self._lateness.behind_ns // 1_000_000} ms later than before", outputs)
         if first:

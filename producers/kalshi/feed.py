@@ -85,7 +85,7 @@ class KalshiVenue:
                     return {}
                 return dict(split(rows, _name_of, {one.symbol: one for one in asked}))
             self._books_url = None
-        return await one_by_one(self.fetch_book, listed, most=SINGLES_MAX, spacing_s=SINGLES_SPACING_S)
+        return await one_by_one(self.fetch_book, listed, most=SINGLES_MAX, at_once=1, spacing_s=SINGLES_SPACING_S)
 
 
 def _name_of(body: bytes) -> str:

@@ -17,7 +17,8 @@ from schemas.records import InstrumentListed
 
 #: `POST /books` takes 500; where there is none, `/book` may be read 150 times a second.
 SINGLES_MAX = 100
-SINGLES_SPACING_S = 0.02
+SINGLES_AT_ONCE = 8
+SINGLES_SPACING_S = 0.05
 
 
 class _Row(msgspec.Struct):
@@ -70,7 +71,9 @@ class PolymarketVenue:
                     return {}
                 return dict(split(rows, _name_of, by_token))
             self._books_url = None
-        return await one_by_one(self.fetch_book, listed, most=SINGLES_MAX, spacing_s=SINGLES_SPACING_S)
+        return await one_by_one(
+            self.fetch_book, listed, most=SINGLES_MAX, at_once=SINGLES_AT_ONCE, spacing_s=SINGLES_SPACING_S
+        )
 
 
 def _name_of(body: bytes) -> str:

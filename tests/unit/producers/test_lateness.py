@@ -54,8 +54,18 @@ def test_the_best_is_that_of_the_last_ten_minutes_and_outlives_a_connection() ->
     one, _ = run([(0, 0.0)])
     one.begin()
     assert one.take(int(2.5 * SECOND), AT + (window_s - 60) * SECOND)
+    assert one.behind_ns
     one.begin()
-    assert not one.take(int(2.5 * SECOND), AT + (window_s + 60) * SECOND)
+    assert one.take(int(2.5 * SECOND), AT + (window_s + 60) * SECOND)
+    assert not one.behind_ns
+
+
+def test_a_feed_that_was_late_is_late_on_its_next_connection_until_a_timely_change_comes() -> None:
+    one, _ = run([(0, 0.0), (2, 3.0)])
+    one.begin()
+    assert one.behind_ns
+    assert one.take(0, AT + 3 * SECOND)
+    assert not one.behind_ns
 
 
 @given(
@@ -82,7 +92,7 @@ def test_a_feed_that_stays_behind_gives_up_after_growing_waits() -> None:
     assert not one.gives_up(now + PATIENCE_FIRST_NS - 1)
     assert one.gives_up(now + PATIENCE_FIRST_NS)
     one.begin()
-    assert not one.gives_up(now + 20 * PATIENCE_FIRST_NS), "a new connection is on time until a change says otherwise"
+    assert not one.gives_up(now + 20 * PATIENCE_FIRST_NS), "no change came on the new connection: it may be on time"
     later = now + 12 * SECOND
     one.take(3 * SECOND, later)
     assert not one.gives_up(later + 2 * PATIENCE_FIRST_NS - 1)

@@ -254,7 +254,7 @@ class World:
         for output in outputs:
             match output:
                 case ProbeBooks():
-                    self._read(output.instrument_ids, lambda bodies: self.protocol.probed(bodies, self.now))
+                    self._read(output.instrument_ids, self._probed)
                 case FetchBook():
                     one = output.instrument_id
                     self._read((one,), lambda bodies, one=one: self._adopt(one, bodies))
@@ -283,6 +283,10 @@ class World:
                     self.muted.discard(index)
                 if index not in self.deaf:
                     self._tell(self.wire.book(index))
+
+    def _probed(self, bodies: dict[str, bytes]) -> list[Any]:
+        said = [output for one, body in bodies.items() for output in self.protocol.probed(one, body, self.now)]
+        return said + self.protocol.probes_over(self.now)
 
     def _adopt(self, instrument_id: str, bodies: dict[str, bytes]) -> list[Any]:
         self.adopted += bool(bodies)
