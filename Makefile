@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check bench lock clean
+.PHONY: install demo test explore check bench lock clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -23,6 +23,11 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadfile $(ARGS)
+
+explore: install
+	@# The trade machine's state space, further than the suite goes: EXPLORE_LIVES random lives, every history of EXPLORE_DEPTH events.
+	EXPLORE_LIVES=$${EXPLORE_LIVES:-5000} EXPLORE_DEPTH=$${EXPLORE_DEPTH:-10} $(BIN)/python -m pytest -n 2 \
+		tests/unit/executors/test_exploration.py tests/unit/executors/test_every_history.py $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

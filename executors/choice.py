@@ -133,7 +133,11 @@ def unwind_choice(trade: Trade, made: int, slack: int, max_loss: int) -> list[Wa
 
 
 def _sale(trade: Trade, lead: bool, unmatched: int, slack: int) -> tuple[Way, int | None] | None:
-    """Sell what is too much: the order and its displayed worth (None: no price is displayed)."""
+    """Sell what is too much: the order and its displayed worth (None: no price is displayed).
+
+    The limit of a sale is rounded down to the grid, never up: the venue pays what is bid, and a limit above the bid would leave the
+    leg naked for the sake of less than a tick.
+    """
     leg = trade.leg(lead)
     quantity = floor_step(unmatched, leg.quantity_step_micros)
     if quantity <= 0 or quantity > trade.sellable(lead):
@@ -155,4 +159,6 @@ def _purchase(trade: Trade, lead: bool, unmatched: int, slack: int) -> tuple[Way
         return None
     grid = outcome_grid(leg)
     price = grid.floor(max(min(shown + slack, grid.highest_micros), grid.lowest_micros))
+    if price < shown <= grid.highest_micros:
+        price = grid.ceil(shown)  # a limit below what is displayed could only miss
     return Way(lead, "buy", price, quantity), completed_value(trade, leg, shown, quantity)

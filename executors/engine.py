@@ -219,6 +219,9 @@ class Engine:
         return not self._written
 
     def _journal(self, record: JournalInput) -> None:
+        if isinstance(record, ControlApplied) and record.state == "running":
+            for lane in self.lanes.values():  # what a resume lets out is decided on the books of now
+                lane.refresh_held_back()
         numbered = msgspec.structs.replace(record, sequence=self.state.next_sequence)
         outputs = step(self.state, numbered)
         self._written.append(numbered)

@@ -6,6 +6,7 @@ outputs, which `executors.verify` and every start of the stage check.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, Final
 
 import msgspec
@@ -19,13 +20,14 @@ from executors.plan import choose_leader, make_plan
 from executors.risk import Refusal, Standing, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
 from executors.steps import Context, Event, Move, Resume, Send, Step
 from executors.terms import NS_PER_MS, Terms, parse_terms, with_limit
-from executors.trade import WORKING, Order, Trade, Unbooked, unbooked_purchase
+from executors.trade import WORKING, Order, Trade, Unbooked, amended, unbooked_purchase
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
     Fill,
     IntentSeen,
     LatencyObserved,
+    ListingSeen,
     OrderReport,
     OrderRequested,
     PairApproved,
@@ -33,6 +35,7 @@ from schemas.records import (
     PlanSlot,
     TimerFired,
     TopSeen,
+    TradeIntent,
     TradeState,
     TradeUpdate,
     Venue,
@@ -67,6 +70,7 @@ class ExecutorState:
         self.working: dict[int, dict[str, None]] = {}
         self.timed: dict[int, dict[str, None]] = {}
         self.tops_before: dict[str, dict[str, TopSeen]] = {}
+        self.listings_before: dict[str, tuple[ListingSeen, ...]] = {}
         self.intents_seen: dict[int, int] = {}
         self.positions: dict[int, int] = {}
         self.controls_applied = 0
@@ -121,10 +125,11 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
     state.intents_seen[record.partition] = intent.number
     state.positions[record.partition] = record.position
     tops = state.tops_before.pop(intent.intent_id, {})
+    listings = state.listings_before.pop(intent.intent_id, ())
     state.standing.pairs[intent.pair_id] = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
     number = state.next_sequence
     try:
-        return _open(state, record, tops)
+        return _open(state, record, reduce(amended, listings, intent), tops)
     except Exception as error:  # noqa: BLE001 - an intent that cannot be planned is declined, whatever is wrong with it
         state.next_sequence = number
         if intent.intent_id not in state.trades:
@@ -132,8 +137,8 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
         return [_declined(state, record, machine.reason_of(error))]
 
 
-def _open(state: ExecutorState, record: IntentSeen, tops: dict[str, TopSeen]) -> list[Output]:
-    intent, standing, terms = record.intent, state.standing, state.terms
+def _open(state: ExecutorState, record: IntentSeen, intent: TradeIntent, tops: dict[str, TopSeen]) -> list[Output]:
+    standing, terms = state.standing, state.terms
     assert intent.intent_id not in state.trades, "an intent is seen once"
     decide_ns = terms.paper.decide_latency_ms * NS_PER_MS
     verdict = gate_trade(standing, intent, tops, terms.execute, now_ns=record.ts_ns, decide_ns=decide_ns)
@@ -193,6 +198,16 @@ def _top_seen(state: ExecutorState, record: TopSeen) -> list[Output]:
     trade = state.trades.get(record.trade_id)
     if trade is None:
         state.tops_before.setdefault(record.trade_id, {})[record.instrument_id] = record
+        return []
+    return _tell(state, trade, record, record.ts_ns)
+
+
+def _listing_seen(state: ExecutorState, record: ListingSeen) -> list[Output]:
+    state.positions[record.partition] = record.position
+    trade = state.trades.get(record.trade_id)
+    if trade is None:
+        before = state.listings_before.get(record.trade_id, ())
+        state.listings_before[record.trade_id] = (*before, record)
         return []
     return _tell(state, trade, record, record.ts_ns)
 
@@ -263,6 +278,7 @@ _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
     ControlApplied: _control_applied,
     TimerFired: _timer_fired,
     TopSeen: _top_seen,
+    ListingSeen: _listing_seen,
     OrderReport: _order_report,
     LatencyObserved: _latency,
 }

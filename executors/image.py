@@ -25,6 +25,7 @@ from executors.terms import PaperTerms, Terms
 from executors.trade import Trade
 from schemas.records import (
     ExecutorConfigured,
+    ListingSeen,
     OrderReport,
     OrderRequested,
     Outcome,
@@ -118,6 +119,7 @@ class StateImage(msgspec.Struct, frozen=True):
     working: dict[int, tuple[str, ...]]
     timed: dict[int, tuple[str, ...]]
     tops_before: dict[str, tuple[TopSeen, ...]]
+    listings_before: dict[str, tuple[ListingSeen, ...]]
     intents_seen: dict[int, int]
     positions: dict[int, int]
     controls_applied: int
@@ -236,6 +238,7 @@ def restore_state(image: StateImage) -> ExecutorState:
     state.working = {number: dict.fromkeys(ids) for number, ids in image.working.items()}
     state.timed = {number: dict.fromkeys(ids) for number, ids in image.timed.items()}
     state.tops_before = {key: {top.instrument_id: top for top in tops} for key, tops in image.tops_before.items()}
+    state.listings_before = dict(image.listings_before)
     state.intents_seen = dict(image.intents_seen)
     state.positions = dict(image.positions)
     _restore_standing(state.standing, image.standing)

@@ -15,6 +15,7 @@ from schemas.records import (
     FillReversed,
     IntentSeen,
     LatencyObserved,
+    ListingSeen,
     OrderReport,
     OrderRequested,
     Record,
@@ -26,7 +27,14 @@ from schemas.records import (
 )
 
 JournalInput: TypeAlias = (
-    ExecutorConfigured | IntentSeen | ControlApplied | TimerFired | TopSeen | OrderReport | LatencyObserved
+    ExecutorConfigured
+    | IntentSeen
+    | ControlApplied
+    | TimerFired
+    | TopSeen
+    | ListingSeen
+    | OrderReport
+    | LatencyObserved
 )
 JournalOutput: TypeAlias = TradePlan | OrderRequested | TradeUpdate | VenueHeld
 FillRecord: TypeAlias = Fill | FillConfirmed | FillReversed
@@ -38,6 +46,7 @@ INPUTS: Final = (
     ControlApplied,
     TimerFired,
     TopSeen,
+    ListingSeen,
     OrderReport,
     LatencyObserved,
 )

@@ -31,8 +31,10 @@ from executors.trade import Trade
 from schemas.records import (
     ControlApplied,
     InstrumentSettled,
+    IntentLeg,
     IntentSeen,
     LeadLag,
+    ListingSeen,
     OrderReport,
     OrderRequested,
     Record,
@@ -205,8 +207,9 @@ class Lane:
         return best
 
     def _fire(self, due_ns: int, trade: Trade, index: int) -> None:
-        self._refresh_tops(trade, due_ns)
         timer = trade.timers[index]
+        # Whether an order counts as dead decides for a trade that has ended, too.
+        self._refresh_tops(trade, due_ns, deciding=timer.kind == "finality")
         if self._state.trades[trade.trade_id].timer(timer.kind, timer.order_id) != timer:
             return  # the top just seen took it away
         self._record(
@@ -224,13 +227,14 @@ class Lane:
     def _take_report(self, report: OrderReport) -> None:
         trade = self._state.trades.get(report.trade_id)
         if trade is not None:
-            self._refresh_tops(trade, report.ts_ns)
+            self._refresh_tops(trade, report.ts_ns, deciding=report.last_quantity_micros > 0 or report.reversed)
         self._record(msgspec.structs.replace(report, position=self.position))
 
     def _intent(self, seen: _Seen) -> None:
         intent = seen.intent
         now = self.market.now_ns
         for leg in (intent.leg_a, intent.leg_b):
+            self._see_listing(intent.intent_id, leg, now)
             self._record(self._top(intent.intent_id, leg.instrument_id, now))
         legs = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
         advice = seen.advice or self._advice.about(*legs, now)
@@ -265,14 +269,63 @@ class Lane:
             ask_size_micros=None if ask is None else ask[1],
         )
 
-    def _refresh_tops(self, trade: Trade, ts_ns: int) -> None:
-        """Journal both tops before something that a working trade decides on, where they changed."""
-        if trade.trade_id not in self._state.working.get(self.partition, ()):
+    def refresh_held_back(self) -> None:
+        """Journal what changed of the books of trades that a resume is about to let go on."""
+        for trade_id in list(self._state.working.get(self.partition, ())):
+            trade = self._state.trades[trade_id]
+            if trade.held_back:
+                self._refresh_tops(trade, self.market.now_ns, deciding=True)
+
+    def _refresh_tops(self, trade: Trade, ts_ns: int, *, deciding: bool) -> None:
+        """Journal listings and tops of both legs before a working trade is told something, or any that decides, where they changed."""
+        if not deciding and trade.trade_id not in self._state.working.get(self.partition, ()):
             return
         for lead in (True, False):
+            self._see_listing(trade.trade_id, trade.leg(lead), ts_ns)
             top = self._top(trade.trade_id, trade.leg(lead).instrument_id, ts_ns)
             if not _same_top(trade.top(lead), top):
                 self._record(top)
+
+    def _see_listing(self, trade_id: str, leg: IntentLeg, ts_ns: int) -> None:
+        """Journal what the venue asks of an order now, if it is not what the leg says."""
+        listed = self.market.instruments.get(leg.instrument_id)
+        if listed is None or leg.instrument_id in self.market.refused:
+            return  # nothing is known that orders could go by; its book counts as unusable
+        minimum = next((m for m in listed.minimums if (m.order_type, m.side) == ("marketable", "buy")), None)
+        quantity = leg.quantity_minimum_micros if minimum is None else minimum.quantity_micros
+        notional = leg.notional_minimum_micros if minimum is None else minimum.notional_micros
+        if (
+            listed.grid,
+            listed.quantity_step_micros,
+            listed.taker_delay_ms,
+            listed.fee_schedule,
+            quantity,
+            notional,
+        ) == (
+            leg.grid,
+            leg.quantity_step_micros,
+            leg.taker_delay_ms,
+            leg.fee_schedule,
+            leg.quantity_minimum_micros,
+            leg.notional_minimum_micros,
+        ):
+            return
+        self._record(
+            ListingSeen(
+                sequence=-1,
+                ts_ns=ts_ns,
+                partition=self.partition,
+                position=self.position,
+                trade_id=trade_id,
+                instrument_id=leg.instrument_id,
+                quantity_step_micros=listed.quantity_step_micros,
+                quantity_minimum_micros=quantity,
+                notional_minimum_micros=notional,
+                taker_delay_ms=listed.taker_delay_ms,
+                grid=listed.grid,
+                fee_schedule=listed.fee_schedule,
+            )
+        )
 
     def _watch_tops(self, change: Change) -> None:
         """Journal a top when it turns a hedging trade's price adverse, or back: after a change of its book, its feed or its listing.

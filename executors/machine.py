@@ -25,8 +25,8 @@ from executors.run import Run
 from executors.steps import Context, Event, Move, Resume, Step
 from executors.tables import TRADE_TABLE, Handler, InputKind
 from executors.terms import NS_PER_MS, NS_PER_S
-from executors.trade import Trade, planned_price, price_to_buy, unattended
-from schemas.records import OrderReport, PlanSlot, TimerFired, TopSeen, TradeIntent, TradePlan
+from executors.trade import Trade, amended, planned_price, price_to_buy, unattended
+from schemas.records import ListingSeen, OrderReport, PlanSlot, TimerFired, TopSeen, TradeIntent, TradePlan
 
 #: How long an unwind waits for a purchase to become final before a person is called. A block takes about 2 s.
 FINALITY_WAIT_NS: Final = 60 * NS_PER_S
@@ -103,6 +103,9 @@ def _take(run: Run, event: Event) -> InputKind | None:
             return run.take_timer(event)
         case TopSeen():
             return run.take_top(event)
+        case ListingSeen():
+            run.set(intent=amended(run.trade.intent, event))
+            return None
         case Resume():
             run.set(held_back=False)
             return "resume"
@@ -304,11 +307,11 @@ def _confirm(run: Run) -> None:
 
 
 def _reopen(run: Run) -> None:
-    """A fill was reversed, or one came late: what is unmatched now is hedged again."""
+    """A fill was reversed, or one came late: what is unmatched now is hedged again, once no order can fill any more."""
     trade = run.trade
-    if trade.live_order is not None:
-        return
     if abs(trade.residual) < trade.dust:
+        if trade.live_order is not None:
+            return
         if max(trade.held(True), trade.held(False)) < trade.dust:
             run.move("flat", "fill_reversed")
         else:

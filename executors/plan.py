@@ -144,7 +144,7 @@ def make_plan(
             1,
             lead=True,
             side="buy",
-            worst=leader.price_limit_micros,
+            worst=grids[True].floor(leader.price_limit_micros),
             tif=leader_time_in_force(intent, leader, hedge),
         ),
         slots=tuple(slots),

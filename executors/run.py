@@ -147,16 +147,19 @@ class Run:
         known = next((e for e in order.executions if e.fill_id == report.fill_id), None) if report.fill_id else None
         if report.reversed:
             return self._reverse(order, known, report)
-        if known is not None and (known.quantity_micros or known.reversed or not report.last_quantity_micros):
+        told = known is not None and known.quantity_micros > 0
+        if known is not None and (told or not report.last_quantity_micros):
             return self._confirm(order, known, report)
-        if known is None and report.fill_id and not report.last_quantity_micros and report.finality == "final":
+        if report.fill_id and not report.last_quantity_micros and report.finality == "final":
             # Mined before it was matched, as far as we were told: the fill is final when it comes.
             self.put_order(_with_execution(order, _execution(report, final=True)))
             return None
         if report.last_quantity_micros > 0:
-            execution = _execution(report, final=report.finality == "final" or known is not None)
+            gone = known is not None and known.reversed
+            final = report.finality == "final" or known is not None
+            execution = _execution(report, final=final, reversed_=gone)
             order = _with_execution(order, execution)
-            self.effect = Effect("booked", order, execution)
+            self.effect = None if gone else Effect("booked", order, execution)
         following = ORDER_TABLE[order.status][report.order_status]
         if following not in (STALE, REFUSED):
             order = msgspec.structs.replace(order, status=following)
@@ -164,9 +167,10 @@ class Run:
         return _kind_of(order.status)
 
     def _reverse(self, order: Order, known: Execution | None, report: OrderReport) -> InputKind | None:
-        if known is None and report.fill_id:
+        if report.fill_id and (known is None or not known.quantity_micros):
             # Failed before it was matched, as far as we were told: the fill counts for nothing when it comes.
-            self.put_order(_with_execution(order, _execution(report, final=True, reversed_=True)))
+            untold = msgspec.structs.replace(_execution(report, final=True, reversed_=True), quantity_micros=0)
+            self.put_order(_with_execution(order, untold))
             return None
         if known is None or known.reversed:
             return None

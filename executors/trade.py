@@ -13,6 +13,7 @@ from crossbook.domain.money import MICROS, cost_micros
 from executors.terms import ExecuteTerms
 from schemas.records import (
     IntentLeg,
+    ListingSeen,
     OrderReport,
     OrderStatus,
     Outcome,
@@ -82,7 +83,7 @@ class Timer(msgspec.Struct, frozen=True, kw_only=True):
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """One hedge in two legs.
 
-    `terms`: those in force when it was planned, which it keeps; `give_up`: why no further hedge is to be tried; `held_back`: an
+    `intent`: as decide wrote it, with the rules of its legs (grid, steps, minimums, fees) as they are listed now; `terms`: those in force when it was planned, which it keeps; `give_up`: why no further hedge is to be tried; `held_back`: an
     order waits until the operator resumes.
     """
 
@@ -226,7 +227,8 @@ def unbooked_purchase(trade: Trade, report: OrderReport) -> Unbooked | None:
     known = next((one for one in order.executions if one.fill_id == report.fill_id), None)
     if report.reversed:
         return None if known is None or known.reversed else Unbooked(order.lead, -money_of(known))
-    if known is not None or report.last_quantity_micros <= 0:
+    told = known is not None and (known.quantity_micros > 0 or known.reversed)  # else only what became of it was told
+    if told or report.last_quantity_micros <= 0:
         return None
     paid = cost_micros(report.last_price_micros, report.last_quantity_micros) + report.last_fee_micros
     return Unbooked(order.lead, paid)
@@ -263,6 +265,27 @@ def floor_step(quantity: int, step: int) -> int:
 def common_step(intent: TradeIntent) -> int:
     """Smallest quantity that is whole in the steps of both legs."""
     return math.lcm(intent.leg_a.quantity_step_micros, intent.leg_b.quantity_step_micros)
+
+
+def amended(intent: TradeIntent, listing: ListingSeen) -> TradeIntent:
+    """The intent with what the venue asks of an order now; prices and quantities that were planned stay as they were."""
+    changes = {
+        name: getattr(listing, name)
+        for name in (
+            "quantity_step_micros",
+            "quantity_minimum_micros",
+            "notional_minimum_micros",
+            "taker_delay_ms",
+            "grid",
+            "fee_schedule",
+        )
+    }
+    legs = {
+        name: msgspec.structs.replace(leg, **changes)
+        for name, leg in (("leg_a", intent.leg_a), ("leg_b", intent.leg_b))
+        if leg.instrument_id == listing.instrument_id
+    }
+    return msgspec.structs.replace(intent, **legs)
 
 
 def planned_price(intent: TradeIntent, leg: IntentLeg) -> int:

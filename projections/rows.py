@@ -33,6 +33,7 @@ from schemas.records import (
     LatencyObserved,
     LeadLag,
     LimitsChanged,
+    ListingSeen,
     LogOpened,
     OrderReport,
     OrderRequested,
@@ -67,6 +68,7 @@ IGNORED: dict[type[Record], str] = {
     Checkpoint: "fold state means something to its stage only",
     InstrumentMoved: "the InstrumentListed on the new partition says where it is",
     TimerFired: "an input of the executor's fold; its effect is in requests, reports and updates",
+    ListingSeen: "an input of the executor's fold; instruments has what is listed",
     TopSeen: "an input of the executor's fold; tops has the books",
 }
 

@@ -114,6 +114,7 @@ TOPICS: dict[str, Topic] = {
                 "ControlApplied",
                 "TimerFired",
                 "TopSeen",
+                "ListingSeen",
                 "TradePlan",
                 "OrderRequested",
                 "OrderReport",

@@ -17,7 +17,7 @@ from schemas.records.base import (
     TradingState,
     Venue,
 )
-from schemas.records.parts import PlanSlot
+from schemas.records.parts import FeeSchedule, PlanSlot, PriceRange
 from schemas.records.signals import TradeIntent
 
 
@@ -85,6 +85,23 @@ class TopSeen(Record, frozen=True, kw_only=True, gc=False):
     bid_size_micros: int | None = None
     ask_price_micros: int | None = None
     ask_size_micros: int | None = None
+
+
+class ListingSeen(Record, frozen=True, kw_only=True, gc=False):
+    """Input: what an instrument's venue asks of an order now, where it differs from what the trade was told before."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    trade_id: str
+    instrument_id: str
+    quantity_step_micros: int
+    quantity_minimum_micros: int
+    notional_minimum_micros: int
+    taker_delay_ms: int
+    grid: tuple[PriceRange, ...]
+    fee_schedule: FeeSchedule
 
 
 class TradePlan(Record, frozen=True, kw_only=True, gc=False):
