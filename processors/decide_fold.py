@@ -17,7 +17,7 @@ from crossbook.domain.identities import LEGS_CHANGED
 from crossbook.domain.market_state import MarketState
 from processors.decide_outputs import Outputs
 from processors.decide_state import DecideState, Output, PackageState, PairState
-from processors.edges import NOTHING, Evaluation, Refused, Terms, cap_quantity, evaluate, make_terms
+from processors.edges import NOTHING, Evaluation, Refused, Terms, cap_quantity, evaluate, leaves_in_whole, make_terms
 from processors.errors import CodeDigestError
 from schemas.records import (
     DecideConfigured,
@@ -210,7 +210,7 @@ def _evaluate_package(
             _quote(state, outputs, pair, package, NOTHING, "no_depth")
         return
     if best_a[0] + best_b[0] >= terms.payout_micros and package.status == "none":
-        _count(state, configured, package, None)
+        _count(state, configured, package, None, counts=False)
         return
     levels_a, levels_b = book_a.levels_to_buy(terms.outcome_a), book_b.levels_to_buy(terms.outcome_b)
     evaluation = evaluate(terms, levels_a, levels_b, market.clock.now_ns)
@@ -218,16 +218,26 @@ def _evaluate_package(
         _refuse(state, outputs, pair, package, evaluation.reason)
         return
     package.refusal = ""
-    _count(state, configured, package, evaluation)
+    levels = (levels_a, levels_b)
+    counts = evaluation.net_micros > 0 and leaves_in_whole(terms, *levels, market.clock.now_ns, evaluation)
+    _count(state, configured, package, evaluation, counts=counts)
     _quote_if_news(state, outputs, configured, pair, package, terms, evaluation)
     if evaluation.net_micros > 0 and _intent_allowed(market, configured, pair, pair_state):
         _intend(state, outputs, configured, pair, pair_state, package, terms, evaluation, levels_a, levels_b)
 
 
 def _count(
-    state: DecideState, configured: DecideConfigured, package: PackageState, evaluation: Evaluation | None
+    state: DecideState,
+    configured: DecideConfigured,
+    package: PackageState,
+    evaluation: Evaluation | None,
+    *,
+    counts: bool,
 ) -> None:
-    """Count an evaluation; None stands for one without gross, whose waterfall nobody asked for."""
+    """Count an evaluation; None stands for one without gross, whose waterfall nobody asked for.
+
+    `counts`: levels taken whole leave something, see `leaves_in_whole`.
+    """
     state.statistics_unwritten[package.pair_id, package.package] = None
     package.evaluations += 1
     if evaluation is None:
@@ -238,12 +248,11 @@ def _count(
         best = evaluation.net_per_contract_nearest_micros
         if package.net_best_micros is None or best > package.net_best_micros:
             package.net_best_micros = best
-    positive = evaluation.net_micros > 0
-    if positive:
+    if counts:
         package.net_positive += 1
         package.episodes += not package.in_episode
-    package.in_episode = positive
-    above = positive and evaluation.net_per_contract_micros >= configured.min_edge_micros
+    package.in_episode = counts
+    above = counts and evaluation.net_per_contract_micros >= configured.min_edge_micros
     if above:
         package.at_threshold += 1
         package.episodes_at_threshold += not package.in_episode_at_threshold

@@ -279,6 +279,26 @@ def evaluate(
         return Refused(f"fee: {error}")
 
 
+def leaves_in_whole(
+    terms: Terms, levels_a: Sequence[Level], levels_b: Sequence[Level], now_ns: int, evaluation: Evaluation
+) -> bool:
+    """Whether levels taken whole leave something, as an evaluation above zero says of its quantity.
+
+    What only a part of a level leaves is won by the rounding of a fee: it is traded, but it is no edge of the market.
+    """
+    pricer = _Pricer(terms, levels_a, levels_b, now_ns)
+    try:
+        for start, end, _, _, index_a, index_b in _Walk(terms, pricer, 0, NO_CAP, NO_CAP).stretches():
+            quantity = end - end % terms.step_micros
+            if quantity == evaluation.quantity_micros:
+                return True
+            if quantity > start and pricer.left(quantity, pricer.legs(index_a, index_b, quantity)) > terms.gas_micros:
+                return True
+    except FeeError:
+        return False
+    return False
+
+
 def price_at(
     terms: Terms, levels_a: Sequence[Level], levels_b: Sequence[Level], now_ns: int, quantity_micros: int
 ) -> Evaluation | Refused:
@@ -340,7 +360,7 @@ class _Walk:
 
     def best(self) -> Evaluation | None:
         """The waterfall of the best quantity; None when none adds anything. Raises FeeError for a fill that no rule knows."""
-        stretches = self._stretches()
+        stretches = self.stretches()
         rising: list[_Stretch] = []
         falling: _Stretch | None = None
         for stretch in stretches:
@@ -357,7 +377,8 @@ class _Walk:
             falling = next(stretches, None) if tries else None
         return self._found
 
-    def _stretches(self) -> Iterator[_Stretch]:
+    def stretches(self) -> Iterator[_Stretch]:
+        """The stretches of both depths, best first."""
         terms, leg_a, leg_b = self._terms, self._pricer.leg_a, self._pricer.leg_b
         levels_a, levels_b, quantity_max = leg_a.levels, leg_b.levels, self._quantity_max
         payout = (terms.payout_micros - self._marginal) * MICROS

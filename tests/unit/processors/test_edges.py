@@ -12,6 +12,7 @@ from processors.edges import (
     Refused,
     cap_quantity,
     evaluate,
+    leaves_in_whole,
     make_terms,
     price_at,
     worst_payout,
@@ -168,6 +169,30 @@ def test_no_quantity_leaves_more_than_the_one_walked_to(package, least):
         assert found.quantity_micros == (max(equals) if least else min(equals))
     else:
         assert left[found.quantity_micros] <= 0, "what shows why nothing is taken"
+
+
+@given(packages())
+@settings(max_examples=150)
+def test_an_edge_counts_where_levels_taken_whole_leave_something(package):
+    terms, levels_a, levels_b = package
+    found = evaluate(terms, levels_a, levels_b, T0)
+    if isinstance(found, Refused) or found.net_micros <= 0:
+        return
+    ends = {sum(size for _, size in side[: n + 1]) for side in (levels_a, levels_b) for n in range(len(side))}
+    depth = min(sum(size for _, size in levels_a), sum(size for _, size in levels_b))
+    whole = {end - end % terms.step_micros for end in ends if end <= depth} - {0}
+    left = any(naive(terms, levels_a, levels_b, quantity) > 0 for quantity in whole)
+    assert leaves_in_whole(terms, levels_a, levels_b, T0, found) == left
+
+
+def test_what_only_rounding_wins_in_a_part_of_a_level_is_no_edge():
+    """Ten contracts at .84 and .15 leave nothing after a fee rounded up to the cent; 9.43 of them leave half a cent."""
+    terms = terms_of(a={"fee_schedule": FREE}, b={"fee_schedule": kalshi(70_000, BROKER)})
+    levels_a, levels_b = [(150_000, 10 * CONTRACT)], [(840_000, 10 * CONTRACT)]
+    found = evaluate(terms, levels_a, levels_b, T0)
+    assert found.net_micros > 0
+    assert found.quantity_micros < 10 * CONTRACT
+    assert not leaves_in_whole(terms, levels_a, levels_b, T0, found)
 
 
 @given(packages(), st.integers(1, 120))
