@@ -117,6 +117,7 @@ def print_report(report: ImportReport, *, json_: bool) -> None:
                 "records": report.records,
                 "resumed_at": report.resumed_at,
                 "complete": report.complete,
+                "used": dict(report.used),
                 "dropped": dict(report.dropped),
                 "counted": dict(report.counted),
                 "ignored": report.ignored,
@@ -124,6 +125,7 @@ def print_report(report: ImportReport, *, json_: bool) -> None:
         )
         return
     out.print(f"{report.rows:,} rows, {report.books:,} books, {report.records:,} records; log {report.log_id}")
+    _print_counts("used", report.used)
     _print_counts("dropped", report.dropped)
     _print_counts("noticed", report.counted)
     if report.ignored:

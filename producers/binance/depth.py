@@ -21,7 +21,7 @@ Top = tuple[str, str, str, str]
 
 
 class DepthCheck:
-    """One symbol. `counters` says what was found; tops are compared as numbers, exactly."""
+    """One symbol. `counters` says what was found; tops are compared as numbers, exactly. `waited`: frames no snapshot was found for."""
 
     def __init__(self, counters: Counter[str], *, futures: bool) -> None:
         self.counters = counters
@@ -29,6 +29,7 @@ class DepthCheck:
         self._last_id: int | None = None  # None: no snapshot yet, or a hole after it
         self._covered_id = -1  # id of the snapshot until the first frame is kept
         self._broken = False
+        self.waited = 0
         self._waiting: deque[DepthUpdate] = deque(maxlen=WAITING_MAX)
         self._bids, self._asks = _Side(), _Side()
         self._quotes: deque[tuple[int, Top]] = deque(maxlen=QUOTES_MAX)
@@ -42,6 +43,7 @@ class DepthCheck:
         self._asks.set(snapshot.asks, sign=-1)
         self._last_id = self._covered_id = snapshot.last_update_id
         self._broken = False
+        self.waited = 0
         waiting, self._waiting = self._waiting, deque(maxlen=WAITING_MAX)
         for update in waiting:
             self.update(update)
@@ -52,6 +54,7 @@ class DepthCheck:
             if self._broken:
                 self.counters["depth.after_a_hole"] += 1
             else:
+                self.waited += 1
                 self._waiting.append(update)
             return
         if update.u < self._last_id or (update.u == self._last_id and not self._futures):

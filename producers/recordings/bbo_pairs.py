@@ -2,7 +2,8 @@
 
 Decides the records of that log from the files, the fee file and the settings alone, so that any two imports are equal byte for
 byte whatever their speed, and an import that was killed goes on where the log ends. Each row is one refreshed, polled book of
-one level; both feeds say that they are live every 500 ms of the recording's own time, also where it has no rows. It must never
+one level; a row that names another pair than the recording's, comes twice, or contradicts an earlier one of the same moment is dropped and
+counted. Both feeds say that they are live every 500 ms of the recording's own time, also where it has no rows. It must never
 read a clock for a record, and never take a place in a log that holds something else.
 """
 
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from crossbook.domain.errors import SymbolError
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.venues import KALSHI, POLYMARKET, instrument_id
 from crossbook.runtime.settings import Settings
@@ -17,6 +19,7 @@ from producers.errors import RecordingError
 from producers.kalshi.catalog import minimums as kalshi_minimums
 from producers.polymarket.catalog import minimums as polymarket_minimums
 from producers.recordings import frame
+from producers.recordings.clocks import HOUR_MS, STRAY_ROWS_MAX, possible
 from producers.recordings.fees import FeeFile, MarketFees, day_ns, load_fee_file
 from producers.recordings.frame import (
     ANNOUNCE_TIMEOUT_S,
@@ -27,7 +30,16 @@ from producers.recordings.frame import (
     everywhere,
     keyed,
 )
-from producers.recordings.rows import ReadFile, Row, Survey, digest_file, read_rows, survey
+from producers.recordings.repeats import REPEATED
+from producers.recordings.rows import (
+    ReadFile,
+    Row,
+    Survey,
+    digest_file,
+    read_rows,
+    survey,
+    without_strays,
+)
 from schemas.records import (
     BookSnapshot,
     DecideConfigured,
@@ -41,12 +53,41 @@ from schemas.records import (
 
 #: A hole in the recording longer than this is said as one (feeds down, then live again), not filled with statuses.
 HOLE_NS = 600 * 1_000_000_000
+#: A row alone is astray when it is so many of the longest usual intervals from every other one, and an hour at least.
+STRAY_CADENCES = 8
+OTHER_PAIR = "names another pair than the recording's"
+CONTRADICTING = "rows that contradict an earlier one of the same moment"
 STEP_MICROS = 10_000
 POLYMARKET_SHARES_MICROS = 5_000_000
 MICROS_PER_1E4 = 100
 MICROS_PER_1E2 = 10_000
 APPROVED_BY = "fee file of the recording"
 FEEDS: tuple[Venue, ...] = (POLYMARKET, KALSHI)
+
+
+class _Once:
+    """Rows of one moment: each market is polled once in it."""
+
+    def __init__(self) -> None:
+        self._fetch_ms: int | None = None
+        self._seen: dict[tuple[str | None, str], tuple[int | None, ...]] = {}
+
+    def refusal(self, row: Row) -> str:
+        """Why a row was seen before, or contradicts one that was; empty when it is new."""
+        if row.fetch_ms != self._fetch_ms:
+            self._fetch_ms = row.fetch_ms
+            self._seen.clear()
+        content = row.bid_1e4, row.ask_1e4, row.bid_size_1e2, row.ask_size_1e2, row.venue_ms
+        before = self._seen.setdefault((row.venue, row.name), content)
+        if before is content:
+            return ""
+        return REPEATED if before == content else CONTRADICTING
+
+
+def _counted(rows: Iterator[Row], report: ImportReport) -> Iterator[Row]:
+    for row in rows:
+        report.rows += 1
+        yield row
 
 
 class Recording:
@@ -68,7 +109,11 @@ class Recording:
             raise RecordingError(
                 f"fee file {fees_file} has no pairing: each row pairs two markets, say why they resolve alike (pairing.evidence)"
             )
-        self.survey: Survey = survey(self._files, read)
+        declared = self.fees.pairing.pairs
+        self.survey: Survey = survey(
+            self._files, read, None if declared is None else [(one.kalshi, one.polymarket) for one in declared]
+        )
+        self._pairs = frozenset(self.survey.pairs)
         self._listed: dict[tuple[str, str], InstrumentListed] = {}
         self._grids: dict[tuple[str, str], PriceGrid] = {}
         self._check_covered()
@@ -97,7 +142,11 @@ class Recording:
     def _check_covered(self) -> None:
         missing: list[str] = []
         for ticker, token in self.survey.pairs:
-            group = instrument_id(KALSHI, ticker)
+            try:
+                group = instrument_id(KALSHI, ticker)
+                instrument_id(POLYMARKET, token)
+            except SymbolError as error:
+                raise RecordingError(f"pair {ticker!r} with {token!r}: {error}") from error
             legs: tuple[tuple[Venue, str], ...] = ((KALSHI, ticker), (POLYMARKET, token))
             for venue, name in legs:
                 fees = self.fees.market(venue, name)
@@ -187,15 +236,26 @@ class Recording:
         status_ns = at_ns
         data_ns: dict[Venue, int | None] = dict.fromkeys(FEEDS)
         sequences: Counter[str] = Counter()
-        for row in read_rows(self._files, self.survey.in_order, self._read):
-            report.rows += 1
-            why = self._refusal(row)
+        once = _Once()
+        polled_ms: dict[str, int] = {}
+        # So many rows alone, hours from every other one, may be dropped for it.
+        limit = min(self.survey.rows // 100, STRAY_ROWS_MAX)
+        gap_ms = max(HOUR_MS, STRAY_CADENCES * max(self.survey.cadence_ms.values()))
+        rows = _counted(read_rows(self._files, self.survey.in_order, self._read), report)
+        for row in without_strays(rows, limit, gap_ms, report.drop):
+            why = (
+                row.refusal
+                or ("" if row.pair in self._pairs else OTHER_PAIR)
+                or once.refusal(row)
+                or self._refusal(row)
+            )
             if why:
                 report.dropped[why] += 1
                 continue
             assert row.fetch_ms is not None, "refused above"
             row_ns = row.fetch_ms * 1_000_000
             if row_ns - at_ns > HOLE_NS:
+                report.counted["holes in the recording"] += 1
                 yield from self._status(status_ns, "down", "a hole in the recording", data_ns)
                 status_ns = row_ns
             while status_ns <= row_ns:
@@ -206,6 +266,10 @@ class Recording:
             data_ns[listed.venue] = row_ns
             sequences[listed.instrument_id] += 1
             report.books += 1
+            report.used["polls"] += 1
+            silence_ms = row.fetch_ms - polled_ms.get(listed.instrument_id, row.fetch_ms)
+            report.notice("silences of a market, ten polls or more", int(silence_ms > self._silence_ms(row)))
+            polled_ms[listed.instrument_id] = row.fetch_ms
             book = self._book(row, listed, sequences[listed.instrument_id])
             yield keyed(book, listed.group, self._partitions, row_ns)
         end_ns = at_ns + TAIL_NS
@@ -216,11 +280,11 @@ class Recording:
 
     def _refusal(self, row: Row) -> str:
         """Why a row cannot be a book; empty when it can."""
-        if not row.usable:
-            return "no market or time"
         grid = self._grids[row.venue or "", row.name]
         for price, size in ((row.bid_1e4, row.bid_size_1e2), (row.ask_1e4, row.ask_size_1e2)):
             if price is None:
+                if size:
+                    return "size without a price"
                 continue
             if not grid.contains(price * MICROS_PER_1E4):
                 return "price off the grid"
@@ -230,6 +294,10 @@ class Recording:
             return "crossed book"
         return ""
 
+    def _silence_ms(self, row: Row) -> int:
+        """A market that was not polled for so long was silent: ten of its usual intervals, and never less than ten seconds."""
+        return max(10 * self.survey.cadence_ms[row.venue or "", row.name], 10_000)
+
     def _book(self, row: Row, listed: InstrumentListed, sequence: int) -> BookSnapshot:
         assert row.fetch_ms is not None, "refused before"
         bids = [] if row.bid_1e4 is None else [(row.bid_1e4 * MICROS_PER_1E4, (row.bid_size_1e2 or 0) * MICROS_PER_1E2)]
@@ -237,7 +305,7 @@ class Recording:
         stamp = row.venue_ms
         return BookSnapshot(
             ts_received_ns=row.fetch_ms * 1_000_000,
-            ts_venue_ns=stamp * 1_000_000 if stamp is not None and 0 < stamp < 10**13 else None,
+            ts_venue_ns=stamp * 1_000_000 if stamp is not None and possible(stamp, "ms") else None,
             instrument_id=listed.instrument_id,
             feed=listed.venue,
             session=self.survey.ts_first_ns,

@@ -4,14 +4,15 @@ Each line is `<local Unix ns> <frame>`; each file is one connection and becomes 
 protocol, so what it conflates, drops or refuses is so here too. Depth frames and the REST snapshot between them make no record:
 they are folded to check that nothing is missing and that the book's top equals the quote of the same update id, and counted.
 
-Receive stamps are kept as recorded, also where that clock was wrong; the feed's status tells its offset. Nothing is traded, so no
+Receive stamps are kept as recorded, also where that clock was wrong; the feed's status tells its offset. A line that comes twice counts
+once, and one whose stamp is hours from the lines around it is dropped: raised or not, it would move the time of all. Nothing is traded, so no
 fee file is asked for; one that is given states the frictions. It must never hold a file in memory, nor read a clock.
 """
 
+import hashlib
 import heapq
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -27,6 +28,8 @@ from producers.binance.protocol import BinanceProtocol
 from producers.errors import RecordingError, WireDriftError
 from producers.protocol import Output, Reconnect, decode_json
 from producers.recordings import frame
+from producers.recordings.clocks import HOUR_MS, UnitCheck, possible, without_strays
+from producers.recordings.columns import reading
 from producers.recordings.fees import FeeFile, FrictionFees, load_fee_file
 from producers.recordings.frame import STATUS_NS, ImportReport, Placed, everywhere
 from producers.recordings.rows import digest_file
@@ -44,6 +47,11 @@ _STREAM = re.compile(rb'"stream":"([a-z0-9]{1,40})@([A-Za-z]+)')
 _UNUSABLE = (ValidationError, DomainError, WireDriftError)
 
 
+HOUR_NS = HOUR_MS * 1_000_000
+REPEATED_LINE = "repeated lines, equal to an earlier one"
+STRAY_LINE = "stamp hours from the lines around it"
+
+
 class Line(NamedTuple):
     """One line of a file: when it was received, and the frame."""
 
@@ -59,7 +67,7 @@ class Connection(NamedTuple):
     market: Market
     symbols: tuple[str, ...]
     ts_first_ns: int
-    ts_last_ns: int
+    late: frozenset[int]  # stamps of lines that stand behind a later one: where a repeat may be
     digest: str
 
     @property
@@ -153,6 +161,7 @@ class _Replay:
         at_ns = status_ns = min(one.ts_first_ns for one in self._connections)
         for line in read_lines(self._connections, self._report):
             if line.ts_ns - at_ns > HOLE_NS:
+                self._report.counted["holes in the recording"] += 1
                 status_ns = line.ts_ns
             while status_ns <= line.ts_ns:
                 yield from self._let_go(status_ns)
@@ -163,6 +172,9 @@ class _Replay:
             yield from self._line(line)
         end_ns = max([at_ns, *(due for protocol in self._protocols if (due := protocol.next_due_ns) is not None)])
         yield from self._let_go(end_ns)
+        for checks in self._checks:
+            for check in checks.values():
+                self._report.notice("depth.without_a_snapshot", check.waited)
         for protocol in self._protocols:
             yield protocol.ended(max(end_ns, self._last_ns))
             self._report.counted.update({f"{protocol.feed}.{name}": n for name, n in protocol.counters.items()})
@@ -179,20 +191,27 @@ class _Replay:
                 self._depth(line, self._checks[line.connection], one.symbols)
             except _UNUSABLE:
                 self._report.dropped["depth frame that cannot be read"] += 1
+            else:
+                self._report.used["depth frames"] += 1
             return
         before = protocol.newest_quote
         outputs = protocol.receive(line.payload, line.ts_ns)
         quote = protocol.newest_quote
         if quote is not None and quote is not before:
             self._checks[line.connection][quote.s].quote(quote)
-        yield from self._take(line.connection, outputs)
+        dead = next((output.error for output in outputs if isinstance(output, DeadLetter)), None)
+        if dead is None:
+            self._report.used["frames"] += 1
+        else:
+            self._report.dropped[dead[:80]] += 1
+        yield from self._take(line.connection, [output for output in outputs if not isinstance(output, DeadLetter)])
 
     def _take(self, connection: int, outputs: list[Output]) -> Iterator[Record]:
         """Pass on records for the log; do what the live shell would do with the rest."""
         for output in outputs:
             match output:
-                case DeadLetter():
-                    self._report.dropped[output.error[:80]] += 1
+                case DeadLetter():  # of the connection, not of a line
+                    self._report.counted[output.error[:80]] += 1
                 case ReferencePrice():
                     self._report.books += 1
                     yield self._stamped(output)
@@ -234,8 +253,7 @@ class _Replay:
         content = decode_json(line.payload)
         if "lastUpdateId" in content:
             if len(symbols) != 1:
-                self._report.dropped["snapshot that names no symbol"] += 1
-                return
+                raise WireDriftError("a snapshot names no symbol, and the file holds more than one")
             checks[symbols[0]].snapshot(wire.DepthSnapshot.model_validate(_pairs(content, "bids", "asks")))
             return
         data = wire.Combined.model_validate(content).data
@@ -247,14 +265,20 @@ def survey(path: Path) -> Connection:
     """Read a file once for its market, symbols and span.
 
     Raises:
-        RecordingError: it cannot be read, or holds no quote or trade.
+        RecordingError: it cannot be read, its stamps are in another unit, or it holds no quote or trade.
     """
     symbols: dict[str, None] = {}
     market: Market = "spot"
-    first = last = 0
-    for ts_ns, payload in _lines(path, Counter()):
+    first = top = before = 0
+    late: set[int] = set()
+    unit = UnitCheck(path, "the stamp of a line", "ns")
+    for ts_ns, payload in without_strays(_lines(path, unit), HOUR_NS, lambda _: None):
+        if ts_ns is None:
+            continue
         first = first or ts_ns
-        last = max(last, ts_ns)
+        if ts_ns < top or (ts_ns == top and ts_ns != before):
+            late.add(ts_ns)
+        before, top = ts_ns, max(top, ts_ns)
         found = _STREAM.search(payload[:120])
         if found is None:
             continue
@@ -262,11 +286,10 @@ def survey(path: Path) -> Connection:
         # Spot's best bid and ask name neither event nor time.
         if found[2] == b"bookTicker" and b'"e":"bookTicker"' in payload:
             market = "usdm"
+    unit.judge(strict=False)
     if not symbols:
-        raise RecordingError(
-            f"{path.name} holds no line of `<Unix ns> <combined-stream frame>`; is it a wire recording?"
-        )
-    return Connection(path, market, tuple(symbols), first, last, digest_file(path))
+        raise RecordingError(f"{path} holds no line of `<Unix ns> <combined-stream frame>`; is it a wire recording?")
+    return Connection(path, market, tuple(symbols), first, frozenset(late), digest_file(path))
 
 
 def read_lines(connections: Sequence[Connection], report: ImportReport) -> Iterator[Line]:
@@ -274,8 +297,7 @@ def read_lines(connections: Sequence[Connection], report: ImportReport) -> Itera
 
     def of(connection: int) -> Iterator[Line]:
         last = 0
-        for ts_ns, payload in _lines(connections[connection].path, report.dropped):
-            report.rows += 1
+        for ts_ns, payload in _once(connections[connection], report):
             if ts_ns < last:
                 report.counted["stamps raised"] += 1
             last = max(last, ts_ns)
@@ -284,17 +306,44 @@ def read_lines(connections: Sequence[Connection], report: ImportReport) -> Itera
     yield from heapq.merge(*(of(i) for i in range(len(connections))), key=lambda line: line.ts_ns)
 
 
-def _lines(path: Path, dropped: Counter[str]) -> Iterator[tuple[int, bytes]]:
-    try:
-        with pa.input_stream(str(path), compression="detect") as stream, io.BufferedReader(stream) as lines:
-            while line := lines.readline(LINE_MAX):
-                stamp, _, payload = line.rstrip(b"\r\n").partition(b" ")
-                if len(stamp) == STAMP_DIGITS and stamp.isdigit() and payload:
-                    yield int(stamp), payload
-                elif line.strip():
-                    dropped["line without a stamp in ns"] += 1
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be read: {error}") from error
+def _once(connection: Connection, report: ImportReport) -> Iterator[tuple[int, bytes]]:
+    """Lines with a stamp, each once. Only a line behind a later one, or at the moment of the one before, can be a repeat."""
+
+    def counted() -> Iterator[tuple[int | None, bytes]]:
+        moment, there = 0, set[bytes]()
+        seen: dict[int, set[bytes]] = {}
+        for ts_ns, payload in _lines(connection.path):
+            report.rows += 1
+            if ts_ns is None:
+                report.dropped["line without a stamp in ns"] += 1
+                continue
+            if ts_ns != moment:
+                moment, there = ts_ns, seen.setdefault(ts_ns, set()) if ts_ns in connection.late else set()
+            mark = hashlib.blake2b(payload, digest_size=8).digest()
+            if mark in there:
+                report.dropped[REPEATED_LINE] += 1
+                continue
+            there.add(mark)
+            yield ts_ns, payload
+
+    for ts_ns, payload in without_strays(counted(), HOUR_NS, lambda lines: report.drop(STRAY_LINE, lines)):
+        assert ts_ns is not None, "counted gives none without"
+        yield ts_ns, payload
+
+
+def _lines(path: Path, unit: UnitCheck | None = None) -> Iterator[tuple[int | None, bytes]]:
+    """Lines that are not empty: the stamp, None for one that is none, and the frame."""
+    with reading(path, "file of lines"), pa.input_stream(str(path), compression="detect") as stream:
+        lines = io.BufferedReader(stream)
+        while line := lines.readline(LINE_MAX):
+            text, _, payload = line.rstrip(b"\r\n").partition(b" ")
+            stamp = int(text) if text.isdigit() and len(text) <= STAMP_DIGITS else None
+            if unit is not None:
+                unit.see_one(stamp)
+            if payload and possible(stamp, "ns"):
+                yield stamp, payload
+            elif line.strip():
+                yield None, line
 
 
 def _expand(path: Path) -> list[Path]:

@@ -6,7 +6,9 @@ stamp. It must never hold more than a batch of a file in memory, and never chang
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -18,12 +20,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from producers.errors import RecordingError
+from producers.recordings.clocks import (
+    APART_MS,
+    EARLY_MS,
+    LATE_MS,
+    LEAD_ROWS,
+    PER_SECOND,
+    Unit,
+    UnitCheck,
+    possible_ones,
+    span_text,
+)
 
 BATCH_ROWS = 65_536
 #: Stands for a null; no time, price, size or number of a venue is this far below zero.
 NULL = int(np.iinfo(np.int64).min)
-#: Stamps of a recording, Unix ms, lie below the year 2286: their ns fit 63 bits.
-MS_MAX = 9_223_372_036_854
 
 Column: TypeAlias = NDArray[np.int64]
 #: Columns of a batch by name; texts are numbers of `Names`.
@@ -31,10 +42,11 @@ Columns: TypeAlias = dict[str, Column]
 
 
 class Layout(NamedTuple):
-    """Columns that a file must have; further ones are ignored."""
+    """Columns that a file must have; further ones are ignored. `units` says in which unit its stamps are."""
 
     integers: tuple[str, ...]
     texts: tuple[str, ...] = ()
+    units: tuple[tuple[str, Unit], ...] = ()
 
 
 class Names:
@@ -107,50 +119,180 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a CSV file with a head.
 
     Raises:
-        RecordingError: it cannot be read, or lacks one of the columns.
+        RecordingError: it cannot be read, lacks one of the columns, or has a line that was cut.
+    """
+    with reading(path, "CSV file"), path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise RecordingError(f"{path} has no column {', '.join(missing)}")
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise RecordingError(f"{path} line {reader.line_num} has not as many cells as its head; was it cut?")
+            rows.append(row)
+        return rows
+
+
+@contextmanager
+def reading(path: Path, what: str = "Parquet file") -> Iterator[None]:
+    """Whatever a damaged file makes its reader say becomes one line.
+
+    Raises:
+        RecordingError: it cannot be read, or is not what it should be.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise RecordingError(f"{path} has no column {', '.join(missing)}")
-            return [{name: text or "" for name, text in row.items() if name is not None} for row in reader]
+        yield
+    except pa.ArrowMemoryError as error:
+        raise RecordingError(f"{path} is damaged: {_first_line(error)}") from error
+    except pa.ArrowException as error:
+        raise RecordingError(f"{path} is no {what}, or damaged: {_first_line(error)}") from error
+    except (UnicodeDecodeError, csv.Error, zlib.error, EOFError) as error:
+        raise RecordingError(f"{path} is no {what}, or damaged: {_first_line(error)}") from error
     except OSError as error:
-        raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RecordingError(f"{path} is no CSV file: {error}") from error
+        raise RecordingError(f"{path} cannot be read: {error.strerror or _first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+class _OpenBlock:
+    """A block while its rows are read. The middle of its first stamps tells which of its stamps are hours off."""
+
+    def __init__(self, start: int, key: tuple[int, ...]) -> None:
+        self.start = start
+        self.key = key
+        self._lead: Column = np.zeros(0, dtype=np.int64)
+        self._center = NULL
+        self._first = self._last = NULL
+
+    def take(self, stamps: Column, reach_ms: int | None) -> None:
+        """Stamps of further rows, those that are there."""
+        if self._center == NULL:
+            self._lead = np.concatenate((self._lead, stamps))
+            if len(self._lead) < LEAD_ROWS:
+                return
+            stamps = self._settle()
+        self._span(stamps, reach_ms)
+
+    def _settle(self) -> Column:
+        lead = np.sort(self._lead[:LEAD_ROWS])
+        self._center = int(lead[len(lead) // 2])
+        stamps, self._lead = self._lead, np.zeros(0, dtype=np.int64)
+        return stamps
+
+    def _span(self, stamps: Column, reach_ms: int | None) -> None:
+        if reach_ms is not None:
+            stamps = stamps[np.abs(stamps - self._center) <= reach_ms]
+        if len(stamps):
+            first, last = int(stamps.min()), int(stamps.max())
+            self._first = first if self._first == NULL else min(self._first, first)
+            self._last = max(self._last, last)
+
+    def close(self, file: Path, end: int, reach_ms: int | None) -> Block:
+        """The block; NULL for both stamps where none is known."""
+        if self._center == NULL and len(self._lead):
+            self._span(self._settle(), reach_ms)
+        return Block(file, self.start, end, self.key, self._first, self._last)
 
 
 def survey_blocks(
-    file: Path, layout: Layout, keys: Sequence[str], stamp: str, instead: str, names: Names
+    file: Path, layout: Layout, keys: Sequence[str], stamp: str, instead: str, names: Names, *, reach_ms: int | None
 ) -> list[Block]:
     """Blocks of a file, as they stand in it; a row without `stamp` counts by its column `instead`.
 
+    A stamp further than `reach_ms` from the first ones of its block does not count; a block without any takes those of the one before.
+
     Raises:
-        RecordingError: no Parquet, or columns are missing or of the wrong type.
+        RecordingError: no Parquet, columns are missing or of the wrong type, or stamps are in another unit.
     """
     blocks: list[Block] = []
+    block: _OpenBlock | None = None
+    checks = {column: UnitCheck(file, column, unit) for column, unit in layout.units}
     at = 0
-    for batch in _batches(file, layout, names, 0, None, tuple(dict.fromkeys((*keys, stamp, instead)))):
+    for batch in _batches(file, layout, names, 0, None, tuple(dict.fromkeys((*keys, stamp, instead, *checks)))):
         rows = len(batch[stamp])
-        stamps = np.where(batch[stamp] == NULL, batch[instead], batch[stamp])
+        for column, check in checks.items():
+            check.see(batch[column][batch[column] != NULL])
+        stamps = effective(batch, layout, stamp, instead)
         table = np.stack([batch[name] for name in keys]) if keys else np.zeros((1, rows), dtype=np.int64)
         cuts = [0, *(np.flatnonzero((table[:, 1:] != table[:, :-1]).any(axis=0)) + 1).tolist(), rows]
         for start, end in pairwise(cuts):
             key = tuple(table[:, start].tolist())
-            first_ms, last_ms = int(stamps[start:end].min()), int(stamps[start:end].max())
-            if blocks and blocks[-1].key == key:
-                before = blocks.pop()
-                blocks.append(
-                    Block(
-                        file, before.start, at + end, key, min(first_ms, before.first_ms), max(last_ms, before.last_ms)
-                    )
-                )
-            else:
-                blocks.append(Block(file, at + start, at + end, key, first_ms, last_ms))
+            if block is None or block.key != key:
+                if block is not None:
+                    blocks.append(block.close(file, at + start, reach_ms))
+                block = _OpenBlock(at + start, key)
+            part = stamps[start:end]
+            block.take(part[part != NULL], reach_ms)
         at += rows
-    return blocks
+    if block is not None:
+        blocks.append(block.close(file, at, reach_ms))
+    for check in checks.values():
+        check.judge()
+    return _stamped(blocks)
+
+
+def _stamped(blocks: list[Block]) -> list[Block]:
+    """Blocks without a stamp take those of the one before, else of the one behind; without any there is no moment at all."""
+    known = [block for block in blocks if block.first_ms != NULL]
+    if not known:
+        return []
+    found: list[Block] = []
+    before = known[0]
+    for block in blocks:
+        before = before if block.first_ms == NULL else block
+        found.append(block._replace(first_ms=before.first_ms, last_ms=before.last_ms))
+    return found
+
+
+def effective(columns: Columns, layout: Layout, stamp: str, instead: str) -> Column:
+    """The stamp of each row: its own clock; the other one where it is missing, cannot be, or is ten minutes earlier; NULL without any."""
+    own, other = (known_stamps(columns, layout, name) for name in (stamp, instead))
+    if stamp == instead:
+        return own
+    found = np.where(own == NULL, other, own)
+    most = APART_MS * PER_SECOND[dict(layout.units)[stamp]] // 1_000
+    apart = (own != NULL) & (other != NULL) & (np.abs(own - other) > most)
+    return np.where(apart, np.minimum(own, other), found) if apart.any() else found
+
+
+def known_stamps(columns: Columns, layout: Layout, name: str) -> Column:
+    """A column of stamps in which what cannot be a moment is NULL."""
+    stamps = columns[name]
+    right = possible_ones(stamps, dict(layout.units)[name])
+    return stamps if right.all() else np.where(right, stamps, NULL)
+
+
+def in_windows(
+    blocks: Sequence[Block], window: Callable[[tuple[int, ...]], tuple[int, int] | None], where: str
+) -> list[Block]:
+    """Blocks whose stamps lie near the windows of their markets; `window` gives that of a key, ms, None for a market that is not known.
+
+    Raises:
+        RecordingError: no market is known, or no block lies in its window.
+    """
+    found: list[Block] = []
+    inside, apart_ms = 0, NULL
+    for block in blocks:
+        known = window(block.key)
+        if known is None:
+            found.append(block)
+            continue
+        first_ms, last_ms = known[0] - EARLY_MS, known[1] + LATE_MS
+        inside += block.last_ms >= first_ms and block.first_ms < last_ms
+        apart_ms = block.first_ms - known[0]
+        first, last = (min(max(stamp, first_ms), last_ms) for stamp in (block.first_ms, block.last_ms))
+        found.append(block._replace(first_ms=first, last_ms=last))
+    if apart_ms == NULL:
+        raise RecordingError(f"{where}: no row is of a market that markets.csv knows")
+    if not inside:
+        raise RecordingError(
+            f"{where}: rows lie {span_text(apart_ms)} from the windows that markets.csv gives; are they of other days, or of another "
+            "time zone?"
+        )
+    return found
 
 
 def in_time(blocks: Sequence[Block]) -> tuple[list[Span], int]:
@@ -180,6 +322,11 @@ def cut(columns: Columns, start: int, end: int) -> Columns:
     return {name: column[start:end] for name, column in columns.items()}
 
 
+def kept(columns: Columns, mask: NDArray[np.bool_]) -> Columns:
+    """The rows of a batch that a mask keeps."""
+    return columns if mask.all() else {name: column[mask] for name, column in columns.items()}
+
+
 def joined(first: Columns | None, second: Columns) -> Columns:
     """Rows of two batches."""
     if first is None:
@@ -190,13 +337,7 @@ def joined(first: Columns | None, second: Columns) -> Columns:
 def _batches(
     file: Path, layout: Layout, names: Names, start: int, end: int | None, columns: Sequence[str]
 ) -> Iterator[Columns]:
-    try:
-        parquet = pq.ParquetFile(file, read_dictionary=list(layout.texts))
-    except OSError as error:
-        raise RecordingError(f"{file} cannot be read: {error}") from error
-    except pa.ArrowInvalid as error:
-        raise RecordingError(f"{file} is no Parquet file: {error}") from error
-    with parquet:
+    with reading(file), pq.ParquetFile(file, read_dictionary=list(layout.texts)) as parquet:
         _check(file, parquet.schema_arrow, layout)
         stop = parquet.metadata.num_rows if end is None else end
         groups, at, base = [], 0, None
@@ -217,6 +358,8 @@ def _batches(
 
 def _column(array: pa.Array, is_text: bool, names: Names) -> Column:
     if not is_text:
+        if pa.types.is_uint64(array.type):
+            array = pc.min_element_wise(array, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
         return np.asarray(pc.fill_null(array.cast(pa.int64()), NULL).to_numpy(zero_copy_only=False), dtype=np.int64)
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()

@@ -19,6 +19,10 @@ from crossbook.domain.money import parse_micros, parse_price
 from producers.errors import RecordingError
 from schemas.records import FeeModel, FeeSchedule, PriceRange, Venue
 
+#: Days of a fee file lie between these; their ns fit 63 bits.
+YEAR_FIRST, YEAR_END = 1970, 2200
+#: No cost of a contract is this many micros, no delay this many ms.
+AMOUNT_MAX = 10**12
 DAY_NS = 86_400 * 1_000_000_000
 
 
@@ -68,7 +72,7 @@ class MarketFees(Strict):
     source: str = Field(min_length=1, description="where it was read, with its date")
     tick: str = Field("0.001", description="price grid in dollars")
     grid: list[GridRange] | None = Field(None, min_length=1, description="price grid by ranges, in place of tick")
-    taker_delay_ms: int = Field(0, ge=0)
+    taker_delay_ms: int = Field(0, ge=0, le=86_400_000)
     payout_expected: dt.date | None = Field(None, description="for the lock-up; optional")
 
     _amounts = field_validator("taker_rate", "maker_rate", "tick")(_amount)
@@ -78,6 +82,9 @@ class MarketFees(Strict):
         own = "kalshi_quadratic" if self.venue == "kalshi" else "polymarket_curve"
         if self.model not in {own, "free"}:
             raise ValueError(f"model {self.model} is not one of {self.venue}: use {own} or free")
+        for day in (self.effective, self.until, self.payout_expected):
+            if day is not None and not YEAR_FIRST <= day.year < YEAR_END:
+                raise ValueError(f"{day} is not between {YEAR_FIRST} and {YEAR_END}")
         if self.until is not None and self.until <= self.effective:
             raise ValueError("until must be after effective")
         if "*" in self.id[:-1] or self.id == "*":
@@ -129,20 +136,42 @@ class MarketFees(Strict):
 class FrictionFees(Strict):
     """Costs beside price and fee; none unless stated."""
 
-    gas_micros: int = Field(0, ge=0)
-    fx_ppm: int = Field(0, ge=0)
-    on_ramp_ppm: int = Field(0, ge=0)
-    lockup_ppm_per_year: int = Field(0, ge=0)
+    gas_micros: int = Field(0, ge=0, le=AMOUNT_MAX)
+    fx_ppm: int = Field(0, ge=0, le=AMOUNT_MAX)
+    on_ramp_ppm: int = Field(0, ge=0, le=AMOUNT_MAX)
+    lockup_ppm_per_year: int = Field(0, ge=0, le=AMOUNT_MAX)
     source: str = "fee file"
 
 
+class DeclaredPair(Strict):
+    """Two markets that are a pair, whatever a row says."""
+
+    kalshi: str = Field(min_length=1, description="ticker")
+    polymarket: str = Field(min_length=1, description="token id of its YES, as the rows name it")
+
+
 class Pairing(Strict):
-    """Why the two markets of a row are judged to resolve alike."""
+    """Why the two markets of a row are judged to resolve alike, and which they are where the rows alone do not settle it."""
 
     evidence: str = Field(min_length=1)
     haircut: str = "0"
+    pairs: list[DeclaredPair] | None = Field(None, min_length=1)
 
-    _amounts = field_validator("haircut")(_amount)
+    @field_validator("haircut")
+    @classmethod
+    def _haircut_is_a_price(cls, value: str) -> str:
+        try:
+            parse_price(value)
+        except DomainError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _a_market_has_one_partner(self) -> "Pairing":
+        names = [name for one in self.pairs or () for name in (f"kalshi {one.kalshi}", f"polymarket {one.polymarket}")]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} stands in more than one pair")
+        return self
 
     @property
     def haircut_micros(self) -> int:
@@ -195,14 +224,14 @@ def load_fee_file(path: Path | None) -> FeeFile:
         return FeeFile.model_validate(content)
     except OSError as error:
         raise RecordingError(f"fee file {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecordingError(f"fee file {path} is no YAML: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RecordingError(
             f"fee file {path}, {where}: {first['msg']} (was {str(first.get('input'))[:80]!r}); rates are quoted text"
         ) from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise RecordingError(f"fee file {path} is no YAML: {' '.join(str(error).split())[:300]}") from error
 
 
 def day_ns(day: dt.date) -> int:

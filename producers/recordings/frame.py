@@ -54,20 +54,32 @@ class Placed(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class ImportReport:
-    """What an import did: rows read, rows dropped by reason, records of the log, and how many of them were there before.
+    """What an import did: rows read, used and dropped by reason, records of the log, and how many of them were there before.
 
-    `books` are book records written, `counted` is what was noticed and mended or kept, `ignored` names files that were not read.
+    Every row was used or dropped: `rows` is the sum of `used` and `dropped`. `books` are book records written, `counted` is what was
+    noticed and mended or kept, `ignored` names files that were not read.
     """
 
     log_id: str
     rows: int = 0
     books: int = 0
+    used: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     counted: Counter[str] = field(default_factory=Counter)
     ignored: list[str] = field(default_factory=list)
     records: int = 0
     resumed_at: int = 0
     complete: bool = False
+
+    def drop(self, reason: str, rows: int) -> None:
+        """Count rows that were left out, if there are any."""
+        if rows:
+            self.dropped[reason] += rows
+
+    def notice(self, what: str, times: int) -> None:
+        """Count what was mended or kept, if there is any."""
+        if times:
+            self.counted[what] += times
 
 
 class Recording(Protocol):
@@ -227,6 +239,7 @@ def run_import(
         "import.done",
         rows=report.rows,
         books=report.books,
+        used=dict(report.used),
         dropped=dict(report.dropped),
         counted=dict(report.counted),
         ignored=report.ignored,

@@ -13,13 +13,15 @@ from crossbook.domain.venues import KALSHI
 from crossbook.runtime.settings import Settings
 from producers.errors import RecordingError
 from producers.recordings import frame
-from producers.recordings.columns import NULL, Names, find_files, in_time, survey_blocks
+from producers.recordings.clocks import HOUR_MS
+from producers.recordings.columns import NULL, Names, find_files, in_time, in_windows, survey_blocks
 from producers.recordings.fees import FeeFile, MarketFees, load_fee_file
 from producers.recordings.frame import MS_NS, ImportReport, Placed
-from producers.recordings.kalshi_markets import Known, MarketFacts, read_markets
-from producers.recordings.kalshi_replay import LAYOUT, Replay, Source, Style
+from producers.recordings.kalshi_markets import Known, read_markets
+from producers.recordings.kalshi_replay import Replay, Source
+from producers.recordings.kalshi_rows import LAYOUT, Style
 from producers.recordings.rows import digest_file
-from producers.recordings.spot import SPOT_LAYOUT
+from producers.recordings.spot import US_NS, survey_spot
 from schemas.records import DecideConfigured
 
 BTC15M: Final = Style("kalshi_btc15m_l2_spot", "recv_ms", by_session=True, spot=True)
@@ -40,18 +42,20 @@ class KalshiL2:
         )
         self._fees: FeeFile = load_fee_file(fees_file)
         found = find_files(files, wanted, frozenset({"spot"}))
-        facts: dict[str, MarketFacts] = {}
-        for path in found["markets"]:
-            facts |= read_markets(path)
+        facts = read_markets(found["markets"])
         names = Names()
         keys = ("market", "sid") if style.by_session else ("market",)
+        other = "ts_ms" if style.clock == "recv_ms" else "recv_ms"
         blocks = [
             block
             for path in found["events"]
-            for block in survey_blocks(path, LAYOUT, keys, style.clock, "recv_ms", names)
+            for block in survey_blocks(path, LAYOUT, keys, style.clock, other, names, reach_ms=HOUR_MS)
         ]
+        where = ", ".join(str(path) for path in found["events"])
         if not blocks:
-            raise RecordingError(f"{', '.join(str(path) for path in found['events'])}: there is no row")
+            raise RecordingError(f"{where}: there is no row with a time")
+        windows = {name: (one.ts_open_ns // MS_NS, one.ts_close_ns // MS_NS) for name, one in facts.items()}
+        blocks = in_windows(blocks, lambda key: windows.get(names.texts[key[0]]) if key[0] != NULL else None, where)
         spans, self._moved = in_time(blocks)
         days: dict[str, tuple[int, int]] = {}
         for block in blocks:
@@ -59,16 +63,13 @@ class KalshiL2:
             first, last = days.get(name, (block.first_ms, block.last_ms))
             days[name] = min(first, block.first_ms), max(last, block.last_ms)
         known = self._covered({name: span for name, span in days.items() if name in facts})
-        spot = [
-            block
-            for path in found.get("spot", [])
-            for block in survey_blocks(path, SPOT_LAYOUT, (), "recv_us", "recv_us", names)
-        ]
-        first_ms = min(block.first_ms for block in blocks)
-        self._ts_first_ns = min([first_ms * MS_NS, *(block.first_ms * 1_000 for block in spot)])
+        first_ms, last_ms = min(block.first_ms for block in blocks), max(block.last_ms for block in blocks)
+        spot = survey_spot(found.get("spot", []), names)
+        self._ts_first_ns = min([first_ms * MS_NS, *(block.first_ms * US_NS for block in spot)])
         self._source = Source(
-            style, partitions, names, {name: Known(facts[name], *terms) for name, terms in known.items()}, spans, spot
-        )
+            style, partitions, names, {name: Known(facts[name], *terms) for name, terms in known.items()}, spans, spot,
+            (first_ms, last_ms), self._ts_first_ns,
+        )  # fmt: skip
         assert fees_file is not None, "load_fee_file refused it"
         read = [path for paths in found.values() for path in paths]
         self._digests = [digest_file(path) for path in (*read, fees_file)]

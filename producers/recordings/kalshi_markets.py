@@ -6,16 +6,18 @@ let a payout be known before its market has closed.
 
 import datetime as dt
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from crossbook.domain.errors import DomainError
 from crossbook.domain.grid import PriceGrid
-from crossbook.domain.money import MICROS, parse_micros
+from crossbook.domain.money import MICROS, parse_price
 from crossbook.domain.venues import KALSHI, instrument_id
 from producers.errors import RecordingError
 from producers.kalshi.catalog import minimums
 from producers.partition import partition_of
+from producers.recordings.clocks import possible
 from producers.recordings.columns import NULL, read_table
 from producers.recordings.fees import MarketFees
 from producers.recordings.ladders import Ladders, prices_on
@@ -51,20 +53,23 @@ class MarketFacts(NamedTuple):
         return self.ts_close_ns + SETTLED_AFTER_NS
 
 
-def read_markets(path: Path) -> dict[str, MarketFacts]:
+def read_markets(paths: Sequence[Path]) -> dict[str, MarketFacts]:
     """Markets by ticker, from either of two layouts: `market, close_time, strike, result`, or that of the venue's own answer.
 
     Raises:
-        RecordingError: the file lacks a column, or a row cannot be read; it is named.
+        RecordingError: a file lacks a column, a row cannot be read, or two rows contradict each other; it is named.
     """
-    rows = read_table(path, ("close_time", "result"))
     found: dict[str, MarketFacts] = {}
-    for number, row in enumerate(rows, start=2):
-        try:
-            one = _full(row) if "ticker" in row else _short(row)
-        except (KeyError, ValueError, DomainError) as error:
-            raise RecordingError(f"{path} line {number} cannot be read: {error!r}") from error
-        found[one.ticker] = one
+    for path in paths:
+        for number, row in enumerate(read_table(path, ("close_time", "result")), start=2):
+            try:
+                one = _full(row) if "ticker" in row else _short(row)
+                instrument_id(KALSHI, one.ticker)
+                instrument_id(KALSHI, one.event)
+            except (KeyError, ValueError, OverflowError, DomainError) as error:
+                raise RecordingError(f"{path} line {number} cannot be read: {error!r}") from error
+            if found.setdefault(one.ticker, one) != one:
+                raise RecordingError(f"{path} line {number} says of {one.ticker} what contradicts an earlier line")
     return found
 
 
@@ -92,7 +97,7 @@ def _full(row: dict[str, str]) -> MarketFacts:
     venue_ns = time_ns(row["settlement_ts"]) if row["settlement_ts"] else None
     payout = _PAID.get(row["result"])
     if payout is None and row["settlement_value_dollars"] and row["result"] == "scalar":
-        payout = parse_micros(row["settlement_value_dollars"])
+        payout = parse_price(row["settlement_value_dollars"])
     rules = f"{row['rules_primary']}\n{row['rules_secondary']}"
     return MarketFacts(
         ticker=row["ticker"],
@@ -117,7 +122,10 @@ def time_ns(text: str) -> int:
         raise ValueError(f"time {text!r} has no zone")
     # Whole numbers: a float of seconds would lose the ns.
     since = when - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    ns = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    if not possible(ns, "ns"):
+        raise ValueError(f"time {text!r} is not between 2010 and 2100")
+    return ns
 
 
 class Known(NamedTuple):
@@ -131,7 +139,7 @@ class Known(NamedTuple):
 class Market:
     """One market while it is replayed. `state`: no_snapshot, ready, crossed, or why its book is not trusted."""
 
-    __slots__ = ("close_ns", "evt", "facts", "fees", "grid", "group", "id", "ladders", "listed", "partition", "prices", "schedule", "seq", "sequence", "state")  # fmt: skip
+    __slots__ = ("close_ns", "doubt", "evt", "facts", "fees", "grid", "group", "id", "ladders", "listed", "over", "partition", "prices", "schedule", "seq", "sequence", "state")  # fmt: skip
 
     def __init__(self, known: Known, partitions: int) -> None:
         facts = known.facts
@@ -149,6 +157,8 @@ class Market:
         self.sequence = 0
         self.state = "no_snapshot"
         self.evt = self.seq = NULL
+        self.doubt = False  # a row contradicted an earlier one; the next change finds the book in doubt
+        self.over = False  # a row at or after the close was seen: whatever comes now is later
 
 
 def listing(market: Market, ts_ns: int, status: InstrumentStatus) -> InstrumentListed:

@@ -8,33 +8,25 @@ show a payout before it was known, and never hold more than a batch of the file.
 
 Two clocks were recorded. With spot prices on the recorder's clock, `recv_ms` orders everything; without, `ts_ms`, the venue's own,
 because the recorder was up to seconds late; a snapshot has no `ts_ms` and takes that of the row after it. Steps back are clamped
-and counted.
+and counted; where the two are ten minutes apart the earlier counts, and a row hours off its market's window is dropped. A row that
+comes twice counts once. How many rows are read together must never show.
 """
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossbook.domain.venues import KALSHI
-from producers.recordings.columns import (
-    BATCH_ROWS,
-    NULL,
-    Block,
-    Column,
-    Columns,
-    Layout,
-    Names,
-    Span,
-    cut,
-    joined,
-    read_spans,
-)
+from producers.recordings.clocks import bounds, possible
+from producers.recordings.columns import NULL, Block, Columns, Names, Span, cut, joined, read_spans
 from producers.recordings.frame import MS_NS, ImportReport, Placed
 from producers.recordings.kalshi_markets import Known, Market, listing
-from producers.recordings.ladders import DOLLAR_1E4, MICROS_PER_1E2, MICROS_PER_1E4, NO, YES
+from producers.recordings.kalshi_rows import DELTA, EMPTY, LAYOUT, SNAPSHOT, TRADE, Rows, Style, settled
+from producers.recordings.ladders import DOLLAR_1E4, MICROS_PER_1E2, MICROS_PER_1E4, NO, SIZE_MAX, YES
+from producers.recordings.repeats import REPEATED
 from producers.recordings.spot import SpotFeed
 from producers.recordings.timeline import HOLE_NS, Timeline, resync
 from schemas.records import (
@@ -46,25 +38,7 @@ from schemas.records import (
 )
 
 Flags: TypeAlias = NDArray[np.bool_]
-LAYOUT: Final = Layout(
-    ("evt", "recv_ms", "ts_ms", "sid", "seq", "kind", "side", "price_1e4", "size_1e2", "taker"), ("market",)
-)
-SNAPSHOT, DELTA, TRADE, EMPTY = range(4)
-#: A run of snapshots longer than this is cut, so that memory stays bounded whatever a file holds.
-CARRY_MAX: Final = 8 * BATCH_ROWS
-
-
-class Style(NamedTuple):
-    """What the two recordings differ in.
-
-    `by_session`: a value of `sid` is one recording session, in which `seq` of a market has no gaps. Otherwise `seq` is shared with
-    markets that were not kept, so that only steps back say something, and `sid` tells books from trades.
-    """
-
-    name: str
-    clock: Literal["recv_ms", "ts_ms"]
-    by_session: bool
-    spot: bool
+FIRST_MS, LAST_MS = bounds("ms")
 
 
 class Source(NamedTuple):
@@ -76,6 +50,8 @@ class Source(NamedTuple):
     markets: dict[str, Known]
     spans: list[Span]
     spot: list[Block]
+    span_ms: tuple[int, int]
+    ts_first_ns: int
 
 
 class Replay:
@@ -88,20 +64,23 @@ class Replay:
         self._timeline = Timeline(source.partitions)
         self._voice = self._timeline.voice(KALSHI, KALSHI)
         self._markets: dict[int, Market] = {}
+        self._rows = Rows(source.style, report)
         self._key = (NULL, NULL)
-        self._now = 0
+        self._now = source.ts_first_ns
 
     def log(self) -> Iterator[Placed]:
         """Everything after the head."""
         source = self._source
         if source.spot:
-            SpotFeed(self._timeline, source.partitions, source.spot, self._report).start()
+            SpotFeed(self._timeline, source.partitions, source.spot, self._report, source.span_ms).start()
         carry: Columns | None = None
         for columns in read_spans(source.spans, LAYOUT, source.names):
             batch = joined(carry, columns)
-            end = _settled(batch["kind"])
-            carry = cut(batch, end, len(batch["kind"]))
-            yield from self._batch(cut(batch, 0, end))
+            start = 0
+            for end in settled(batch, self._style.clock):
+                yield from self._batch(cut(batch, start, end))
+                start = end
+            carry = cut(batch, start, len(batch["kind"]))
         if carry is not None:
             yield from self._batch(carry)
         yield from self._timeline.end(self._now)
@@ -128,10 +107,15 @@ class Replay:
         if market is None:
             report.dropped["market not in markets.csv"] += rows
             return
-        stamps = self._times(columns)
+        columns = self._rows.once(key, market, columns)
+        columns, stamps = self._rows.timely(market, columns)
+        rows = len(stamps)
+        if not rows:
+            return
         times = np.maximum.accumulate(np.maximum(stamps, self._now))
-        end = int(np.searchsorted(times, market.close_ns))
+        end = 0 if market.over else int(np.searchsorted(times, market.close_ns))
         if end < rows:
+            market.over = True
             report.dropped["after the close"] += rows - end
         if not end:
             return
@@ -142,6 +126,10 @@ class Replay:
         columns["time"] = times = times[:end]
         if key != self._key:
             yield from self._begin(key, market, int(times[0]))
+        else:
+            report.counted["silences of 10 s inside a market"] += int(
+                (np.diff(times, prepend=self._now) > HOLE_NS).sum()
+            )
         before = market.seq
         broken = self._broken(market, columns)
         yield from self._segments(market, columns, broken, before)
@@ -154,17 +142,6 @@ class Replay:
             if known is not None:
                 market = self._markets[number] = Market(known, self._source.partitions)
         return market
-
-    def _times(self, columns: Columns) -> Column:
-        """Stamps of rows, ns; a row without one is not later than the next that has one, nor than when it was received."""
-        stamps, received = columns[self._style.clock], columns["recv_ms"]
-        known = stamps != NULL
-        if not known.all():
-            rows = len(stamps)
-            following = np.minimum.accumulate(np.where(known, np.arange(rows), rows)[::-1])[::-1]
-            later = np.where(following < rows, stamps[np.minimum(following, rows - 1)], received)
-            stamps = np.where(known, stamps, np.minimum(received, later))
-        return np.asarray(stamps * MS_NS, dtype=np.int64)
 
     def _begin(self, key: tuple[int, int], market: Market, ts_ns: int) -> Iterator[Placed]:
         """Another market, or another session: say a hole where there is one, and list the market at its first row."""
@@ -229,10 +206,14 @@ class Replay:
             order = np.diff(numbers, prepend=numbers[0] if market.seq == NULL else market.seq)
             broken[is_book] |= (order != 1) if self._style.by_session else (order <= 0)
             market.seq = int(numbers[-1])
-        side = columns["side"]
-        broken |= (kind == DELTA) & (side != YES) & (side != NO)
         if market.evt == NULL:
             broken[0] = False  # nothing was there before it
+        if "doubt" in columns:
+            broken |= columns["doubt"] != 0
+        if market.doubt:
+            broken[0], market.doubt = True, False
+        side = columns["side"]
+        broken |= (kind == DELTA) & (side != YES) & (side != NO)
         market.evt = int(evt[-1])
         return broken
 
@@ -259,9 +240,12 @@ class Replay:
         elif ts_ns >= self._timeline.due_ns:
             yield from self._timeline.until(ts_ns)
         self._now = ts_ns
-        levels = list(
+        rows = list(
             zip(columns["side"].tolist(), columns["price_1e4"].tolist(), columns["size_1e2"].tolist(), strict=True)
         )
+        levels = list(dict.fromkeys(rows))
+        if len(levels) < len(rows):
+            self._report.dropped[REPEATED] += len(rows) - len(levels)
         why = market.ladders.replace(levels)
         if not why and any(price not in market.prices[side] for side, price, _ in levels):
             why = "a snapshot with a price off the grid"
@@ -269,6 +253,7 @@ class Replay:
             self._report.dropped[why] += len(levels)
             yield from self._distrust(market, why, ts_ns)
             return
+        self._report.used["levels of snapshots"] += len(levels)
         yield from self._whole(market, ts_ns)
 
     def _whole(self, market: Market, ts_ns: int) -> Iterator[Placed]:
@@ -305,6 +290,7 @@ class Replay:
         change: Callable[[int, int, int], int] = market.ladders.change
         partition, group, name, session = market.partition, market.group, market.id, voice.session
         books, ts_ns = self._report.books, self._now
+        others = 0
         rows = zip(*(columns[column].tolist() for column in names), broken, strict=True)
         for time_ns, venue_ms, kind, side, price, size, taker, is_broken in rows:
             if time_ns >= timeline.due_ns:
@@ -312,6 +298,7 @@ class Replay:
                 yield from timeline.until(time_ns)
             ts_ns = time_ns
             if kind != DELTA or is_broken or market.state != "ready":
+                others += 1
                 self._report.books, self._now = books, ts_ns
                 row = _Row(ts_ns, venue_ms, kind, side, price, size, taker, is_broken)
                 yield from self._unusual(market, row)
@@ -319,11 +306,10 @@ class Replay:
                 continue
             micros = prices[side].get(price)
             left = -1 if micros is None else change(side, price, size)
-            if left < 0 or best[0] + best[1] >= DOLLAR_1E4:
+            if not 0 <= left <= SIZE_MAX or best[0] + best[1] >= DOLLAR_1E4:
+                others += 1
                 self._report.books, self._now = books, ts_ns
-                yield from self._odd_change(
-                    market, "price off the grid" if micros is None else "size below zero", left, ts_ns
-                )
+                yield from self._odd_change(market, "price off the grid" if micros is None else "", left, ts_ns)
                 books = self._report.books
                 continue
             assert micros is not None, "left is below zero without one"
@@ -333,7 +319,7 @@ class Replay:
             sizes = (left * MICROS_PER_1E2,)
             delta = BookDelta(
                 ts_received_ns=ts_ns,
-                ts_venue_ns=venue_ms * MS_NS if venue_ms > 0 else None,
+                ts_venue_ns=venue_ms * MS_NS if FIRST_MS <= venue_ms < LAST_MS else None,
                 instrument_id=name,
                 feed=KALSHI,
                 session=session,
@@ -346,45 +332,56 @@ class Replay:
             )
             yield Placed(partition, group, delta, ts_ns)
         self._report.books, self._now = books, ts_ns
+        self._report.used["changes of levels"] += len(broken) - others
         voice.data_ns = ts_ns
 
     def _odd_change(self, market: Market, reason: str, left: int, ts_ns: int) -> Iterator[Placed]:
         """A change that makes no book: refused, or it crosses the ladders."""
-        if left >= 0:
+        if 0 <= left <= SIZE_MAX:
+            self._report.used["changes of levels"] += 1
             yield from self._whole(market, ts_ns)
             return
+        reason = reason or ("size below zero" if left < 0 else "size out of range")
         self._report.dropped[reason] += 1
         yield from self._distrust(market, reason, ts_ns)
 
     def _unusual(self, market: Market, row: "_Row") -> Iterator[Placed]:
-        report = self._report
+        report, ts_ns = self._report, row.ts_ns
+        why = ""
+        if row.kind not in {DELTA, TRADE, EMPTY}:
+            why = "kind of row unknown"
+        elif row.kind == DELTA and row.side not in {YES, NO}:
+            why = "side unknown"
+        if why:
+            report.dropped[why] += 1
+            if market.state not in {"no_snapshot", why}:
+                yield from self._distrust(market, why, ts_ns)
+            return
         if row.is_broken and row.kind != EMPTY and market.state not in {"no_snapshot", "gap"}:
             report.counted["gaps in the numbers of a market"] += 1
-            yield from self._distrust(market, "gap", row.ts_ns)
+            yield from self._distrust(market, "gap", ts_ns)
         if row.kind == TRADE:
             yield from self._trade(market, row)
         elif row.kind == EMPTY:
             market.ladders.replace([])
-            yield from self._whole(market, row.ts_ns)
-        elif row.kind != DELTA:
-            report.dropped["kind of row unknown"] += 1
+            report.used["empty snapshots"] += 1
+            yield from self._whole(market, ts_ns)
         elif market.state == "crossed":
-            if row.price not in market.prices[row.side] or market.ladders.change(row.side, row.price, row.size) < 0:
-                yield from self._odd_change(market, "size below zero or price off the grid", -1, row.ts_ns)
-            else:
-                yield from self._whole(market, row.ts_ns)
+            micros = market.prices[row.side].get(row.price)
+            left = -1 if micros is None else market.ladders.change(row.side, row.price, row.size)
+            yield from self._odd_change(market, "price off the grid" if micros is None else "", left, ts_ns)
         else:
             before = market.state == "no_snapshot"
             report.dropped["change before a snapshot" if before else "change of a book that is not trusted"] += 1
 
     def _trade(self, market: Market, row: "_Row") -> Iterator[Placed]:
-        if not 0 < row.price < DOLLAR_1E4 or row.size <= 0 or row.taker not in {YES, NO}:
+        if not 0 < row.price < DOLLAR_1E4 or not 0 < row.size <= SIZE_MAX or row.taker not in {YES, NO}:
             self._report.dropped["trade without price, size or side"] += 1
             return
-        self._report.counted["trades"] += 1
+        self._report.used["trades"] += 1
         trade = PublicTrade(
             ts_received_ns=row.ts_ns,
-            ts_venue_ns=row.venue_ms * MS_NS if row.venue_ms > 0 else None,
+            ts_venue_ns=row.venue_ms * MS_NS if possible(row.venue_ms, "ms") else None,
             instrument_id=market.id,
             feed=KALSHI,
             session=self._voice.session,
@@ -398,6 +395,7 @@ class Replay:
     def _distrust(self, market: Market, reason: str, ts_ns: int) -> Iterator[Placed]:
         """The book is invalid until its next snapshot."""
         market.state = reason
+        self._voice.data_ns = ts_ns
         self._report.counted["books declared invalid"] += 1
         yield Placed(market.partition, None, resync(self._voice, market.id, reason, ts_ns), ts_ns)
 
@@ -416,11 +414,3 @@ class _Row(NamedTuple):
     size: int
     taker: int
     is_broken: bool
-
-
-def _settled(kind: Column) -> int:
-    """Rows of a batch up to a snapshot at its end, which may go on in the next."""
-    if len(kind) > CARRY_MAX:
-        return len(kind)
-    others = np.flatnonzero((kind != SNAPSHOT) & (kind != EMPTY))
-    return int(others[-1]) + 1 if len(others) else 0

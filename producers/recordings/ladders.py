@@ -11,6 +11,8 @@ from crossbook.domain.grid import PriceGrid
 DOLLAR_1E4: Final = 10_000
 MICROS_PER_1E4: Final = 100
 MICROS_PER_1E2: Final = 10_000
+#: Contracts × 100 that a level or a trade can hold: a million million; its micros fit 63 bits with room.
+SIZE_MAX: Final = 10**14
 YES: Final = 0
 NO: Final = 1
 
@@ -37,6 +39,8 @@ class Ladders:
                 return "a snapshot with an unknown side"
             if size <= 0:
                 return "a snapshot with a size that is not positive"
+            if size > SIZE_MAX:
+                return "a snapshot with a size out of range"
             if price in sides[side]:
                 return "a snapshot with a price twice"
             sides[side][price] = size

@@ -1,13 +1,15 @@
 """Rows of a `bbo_pairs` recording: best bid and ask of one contract on both venues, polled in turn.
 
-Decides which files have the layout and in which order rows are read: by `fetch_ms`, ties in file order. It must never hold a
-file in memory, unless the file is out of order and has to be sorted. Prices are dollars × 10,000, sizes × 100, times ms.
+Decides which files have the layout, which markets are a pair, and in which order rows are read: by `fetch_ms`, ties in file order.
+A pair is what the rows agree on, or what the fee file declares: twice as many rows must name it as name one of its two markets with
+another partner; then those others are wrong and dropped one by one. It must never hold a file in memory, unless the file is
+out of order and has to be sorted. Prices are dollars × 10,000, sizes × 100, times ms.
 """
 
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,16 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producers.errors import RecordingError
+from producers.recordings.clocks import APART_MS, UnitCheck, bounds, possible
+from producers.recordings.columns import is_text, reading
 
 INTEGERS = ("cycle_ms", "fetch_ms", "bid_1e4", "ask_1e4", "bid_size_1e2", "ask_size_1e2", "venue_ms")
 TEXTS = ("venue", "kalshi_ticker", "polymarket_token")
 BATCH_ROWS = 4_096
-#: Ten digits of seconds and three of ms, up to the year 2286: ns still fit 63 bits.
-FETCH_MS_MAX = 9_223_372_036_854
+STRAY = "hours from every other row"
 
 
 class Row(NamedTuple):
-    """One poll of one venue; anything may be None or nonsense, the importer judges."""
+    """One poll of one venue; anything may be None or nonsense, the importer judges. `problem`: what its reader could not make of it."""
 
     fetch_ms: int | None
     venue: str | None
@@ -35,17 +38,39 @@ class Row(NamedTuple):
     bid_size_1e2: int | None
     ask_size_1e2: int | None
     venue_ms: int | None
+    cycle_ms: int | None = None
+    problem: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """Why it does not say which market it is of, or when it was read; empty when it does."""
+        if self.problem:
+            return self.problem
+        if (
+            not possible(self.fetch_ms, "ms")
+            or self.venue not in {"kalshi", "polymarket"}
+            or not self.kalshi_ticker
+            or not self.polymarket_token
+        ):
+            return "no market or time"
+        assert self.fetch_ms is not None, "it is possible"
+        if (
+            self.cycle_ms is not None
+            and possible(self.cycle_ms, "ms")
+            and abs(self.fetch_ms - self.cycle_ms) > APART_MS
+        ):
+            return "clocks of a row ten minutes apart"
+        return ""
 
     @property
     def usable(self) -> bool:
         """Whether it says which market it is of, and when it was read."""
-        return (
-            self.fetch_ms is not None
-            and 0 < self.fetch_ms < FETCH_MS_MAX
-            and self.venue in {"kalshi", "polymarket"}
-            and bool(self.kalshi_ticker)
-            and bool(self.polymarket_token)
-        )
+        return not self.refusal
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Kalshi ticker and Polymarket token."""
+        return self.kalshi_ticker or "", self.polymarket_token or ""
 
     @property
     def name(self) -> str:
@@ -58,7 +83,7 @@ class Survey(NamedTuple):
 
     ts_first_ns: int
     ts_last_ns: int
-    pairs: tuple[tuple[str, str], ...]  # (Kalshi ticker, Polymarket token), in the order of appearance
+    pairs: tuple[tuple[str, str], ...]  # (Kalshi ticker, Polymarket token) that hold, in the order of appearance
     cadence_ms: dict[tuple[str, str], int]  # (venue, name) → median interval of its polls
     in_order: tuple[bool, ...]
     rows: int
@@ -68,40 +93,94 @@ class Survey(NamedTuple):
 ReadFile: TypeAlias = Callable[[Path], Iterator[Row]]
 
 
-def survey(files: Sequence[Path], read: ReadFile | None = None) -> Survey:
+def survey(
+    files: Sequence[Path], read: ReadFile | None = None, declared: Sequence[tuple[str, str]] | None = None
+) -> Survey:
     """Check the layout of every file and learn what it holds; `read` knows the layout, Parquet columns without one.
 
     Raises:
-        RecordingError: no file, no Parquet, columns missing or of the wrong type, no usable row.
+        RecordingError: no file, no Parquet, columns missing or of the wrong type or unit, no usable row, or pairs that contradict
+            each other.
     """
     if not files:
         raise RecordingError("name at least one recording")
     read = parquet_rows if read is None else read
-    pairs: dict[tuple[str, str], None] = {}
+    pairs: Counter[tuple[str, str]] = Counter()
     intervals: dict[tuple[str, str], Counter[int]] = {}
     before: dict[tuple[str, str], int] = {}
     in_order: list[bool] = []
-    first, last, count = FETCH_MS_MAX, 0, 0
+    first, last, count = bounds("ms")[1], 0, 0
     for file in files:
         at, ordered = 0, True
+        units = [UnitCheck(file, name, "ms") for name in ("fetch_ms", "venue_ms", "cycle_ms")]
         for row in read(file):
             count += 1
+            for unit, stamp in zip(units, (row.fetch_ms, row.venue_ms, row.cycle_ms), strict=True):
+                unit.see_one(stamp)
             if not row.usable:
                 continue
             assert row.fetch_ms is not None, "usable rows have a time"
             ordered = ordered and row.fetch_ms >= at
             at = row.fetch_ms
             first, last = min(first, at), max(last, at)
-            pairs[row.kalshi_ticker or "", row.polymarket_token or ""] = None
+            pairs[row.pair] += 1
             key = (row.venue or "", row.name)
             if key in before and at > before[key]:
                 intervals.setdefault(key, Counter())[at - before[key]] += 1
             before[key] = at
         in_order.append(ordered)
+        for unit in units:
+            unit.judge(strict=unit is units[0])
     if not pairs:
         raise RecordingError(f"{', '.join(str(file) for file in files)}: no row names a market and a time")
     cadence = {key: _median(intervals.get(key, Counter())) for key in before}
-    return Survey(first * 1_000_000, last * 1_000_000, tuple(pairs), cadence, tuple(in_order), count)
+    held = agreed(pairs) if declared is None else tuple(declared)
+    return Survey(first * 1_000_000, last * 1_000_000, held, cadence, tuple(in_order), count)
+
+
+def agreed(pairs: Counter[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The pairs that the rows agree on, in the order of appearance: each market has one partner, the one most rows name.
+
+    Raises:
+        RecordingError: fewer than twice as many rows name a pair as name one of its markets with another partner.
+    """
+    tickers: dict[str, tuple[str, str]] = {}
+    tokens: dict[str, tuple[str, str]] = {}
+    for pair, _ in pairs.most_common():
+        if pair[0] not in tickers and pair[1] not in tokens:
+            tickers[pair[0]] = tokens[pair[1]] = pair
+    for pair, rows in pairs.items():
+        for held in {tickers.get(pair[0], pair), tokens.get(pair[1], pair)} - {pair}:
+            if pairs[held] < 2 * rows:
+                raise RecordingError(
+                    f"rows pair {' with '.join(held)} ({pairs[held]:,} rows) and {' with '.join(pair)} ({rows:,} rows); which of them "
+                    "holds is for the fee file to say (pairing.pairs)"
+                )
+    return tuple(pair for pair in pairs if tickers.get(pair[0]) == pair)
+
+
+def without_strays(rows: Iterable[Row], limit: int, gap_ms: int, drop: Callable[[str, int], None]) -> Iterator[Row]:
+    """Rows in the order of time, but for a few that stand alone, hours from every other one; they are counted."""
+    held: list[Row] = []  # of a stretch that is still short enough to be astray
+    at: int | None = None
+    short = True
+    for row in rows:
+        if row.usable:
+            assert row.fetch_ms is not None, "usable rows have a time"
+            if at is not None and row.fetch_ms - at > gap_ms:
+                if short and held:
+                    drop(STRAY, len(held))
+                held, short = [], True
+            at = row.fetch_ms
+        if not short:
+            yield row
+            continue
+        held.append(row)
+        if len(held) > limit:
+            yield from held
+            held, short = [], False
+    if short and held:
+        drop(STRAY, len(held))
 
 
 def read_rows(files: Sequence[Path], in_order: Sequence[bool], read: ReadFile | None = None) -> Iterator[Row]:
@@ -141,15 +220,9 @@ def _sorted_rows(rows: Iterator[Row]) -> list[Row]:
 
 def parquet_rows(file: Path) -> Iterator[Row]:
     """Rows of a Parquet file with the columns of bbo-pairs. Raises RecordingError for any other file."""
-    try:
-        parquet = pq.ParquetFile(file)
-    except OSError as error:
-        raise RecordingError(f"{file} cannot be read: {error}") from error
-    except pa.ArrowInvalid as error:
-        raise RecordingError(f"{file} is no Parquet file: {error}") from error
-    with parquet:
+    with reading(file), pq.ParquetFile(file) as parquet:
         _check_columns(file, parquet.schema_arrow)
-        columns = list(Row._fields)
+        columns = [name for name in Row._fields if name != "problem"]
         for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=columns):
             lists: list[list[Any]] = [batch.column(name).to_pylist() for name in columns]
             for values in zip(*lists, strict=True):
@@ -159,7 +232,7 @@ def parquet_rows(file: Path) -> Iterator[Row]:
 def _check_columns(file: Path, schema: pa.Schema) -> None:
     missing = [name for name in (*INTEGERS, *TEXTS) if name not in schema.names]
     wrong = [n for n in INTEGERS if n in schema.names and not pa.types.is_integer(schema.field(n).type)]
-    wrong += [n for n in TEXTS if n in schema.names and not _is_text(schema.field(n).type)]
+    wrong += [n for n in TEXTS if n in schema.names and not is_text(schema.field(n).type)]
     if missing or wrong:
         said = [f"missing: {', '.join(missing)}"] if missing else []
         said += [f"of the wrong type: {', '.join(f'{n} ({schema.field(n).type})' for n in wrong)}"] if wrong else []
@@ -167,12 +240,6 @@ def _check_columns(file: Path, schema: pa.Schema) -> None:
             f"{file} has not the columns of bbo-pairs; {'; '.join(said)}. "
             f"Integers: {', '.join(INTEGERS)}. Text: {', '.join(TEXTS)}."
         )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _median(intervals: Counter[int]) -> int:

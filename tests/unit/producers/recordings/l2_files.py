@@ -1,5 +1,6 @@
 """Small L2 recordings with chosen defects, in the layouts of the real ones, and how tests run an importer."""
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,8 +63,7 @@ def write_events(folder: Path, rows: Sequence[dict[str, Any]], markets: Sequence
 
 def iso(ms: int) -> str:
     """A time as the recordings write it."""
-    minutes, rest = divmod((ms - DAY_MS) // 1_000, 60)
-    return f"2026-05-12T{minutes // 60:02}:{minutes % 60:02}:{rest:02}Z"
+    return dt.datetime.fromtimestamp(ms // 1_000, dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 def write_fees(folder: Path, **more: Any) -> Path:
@@ -83,6 +83,11 @@ def run(recording: Recording) -> tuple[list[Placed], ImportReport]:
     report = ImportReport(log_id=recording.log_id(Settings()))
     placed = list(recording.log(report.log_id, configured(ANNOUNCED, -1, recording.ts_first_ns), report))
     return placed, report
+
+
+def adds_up(report: ImportReport) -> bool:
+    """Whether every row that was read was used or dropped, by a reason."""
+    return report.rows == report.used.total() + report.dropped.total() and all(report.dropped.values())
 
 
 def of_kind(placed: Sequence[Placed], kind: type[R]) -> list[R]:

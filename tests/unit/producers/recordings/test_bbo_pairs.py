@@ -42,7 +42,7 @@ FEES: dict[str, Any] = {
 
 def row(offset_ms: int, venue: str, bid: int | None = 540, ask: int | None = 590, **more: Any) -> dict[str, Any]:
     return {
-        "cycle_ms": FIRST_MS, "fetch_ms": FIRST_MS + offset_ms, "venue": venue, "kalshi_ticker": TICKER,
+        "cycle_ms": FIRST_MS + offset_ms - 300, "fetch_ms": FIRST_MS + offset_ms, "venue": venue, "kalshi_ticker": TICKER,
         "polymarket_token": TOKEN, "bid_1e4": bid, "ask_1e4": ask, "bid_size_1e2": None if bid is None else 1_000,
         "ask_size_1e2": None if ask is None else 2_000, "venue_ms": FIRST_MS if venue == "polymarket" else None,
     } | more  # fmt: skip
@@ -258,6 +258,102 @@ def test_mistakes_in_the_fee_file_are_named(tmp_path: Path, field: str, value: A
     first = FEES["markets"][0] | {field: value}
     with pytest.raises(RecordingError, match=says):
         Recording([write(tmp_path, ROWS)], fees(tmp_path, FEES | {"markets": [first, FEES["markets"][1]]}), 1)
+
+
+# -- pairs: what the rows agree on, or what the fee file declares
+
+RIVAL = {"kalshi_ticker": "KXCUP-26-Y", "polymarket_token": "67890"}
+TWO_TEAMS: dict[str, Any] = FEES | {
+    "markets": [
+        *FEES["markets"],
+        *(market | {"id": RIVAL[column]} for market, column in zip(FEES["markets"], RIVAL, strict=True)),
+    ]
+}
+
+
+def teams(count: int = 40) -> list[dict[str, Any]]:
+    """Polls of two teams at both venues."""
+    return [
+        row(1_000 * (n // 4) + 200 * (n % 4), ("kalshi", "polymarket")[n % 2], **(RIVAL if n % 4 > 1 else {}))
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("at", [0, 1, 17, 39])
+@pytest.mark.parametrize("bad", [{"polymarket_token": RIVAL["polymarket_token"]}, {"kalshi_ticker": RIVAL["kalshi_ticker"]},
+                                 {"polymarket_token": "never seen"}])  # fmt: skip
+def test_one_row_that_names_another_pair_is_dropped_and_lists_nothing(
+    tmp_path: Path, at: int, bad: dict[str, str]
+) -> None:
+    rows = teams()
+    rows.insert(at, {**rows[at], **row(0, "kalshi"), "fetch_ms": rows[at]["fetch_ms"] + 7, "cycle_ms": None, **bad})
+    sender, report = imported(Recording([write(tmp_path, rows)], fees(tmp_path, TWO_TEAMS), 1))
+    assert report.dropped == {"names another pair than the recording's": 1}
+    pairs = [(r.pair_id, r.instrument_a, r.instrument_b) for r in sender.records() if isinstance(r, PairListed)]
+    assert sorted(pairs) == [
+        (TICKER, f"polymarket:{TOKEN}", f"kalshi:{TICKER}"),
+        ("KXCUP-26-Y", "polymarket:67890", "kalshi:KXCUP-26-Y"),
+    ]
+
+
+def test_rows_that_do_not_agree_are_refused_and_the_fee_file_settles_them(tmp_path: Path) -> None:
+    rows = [*teams(8), *(one | {"polymarket_token": RIVAL["polymarket_token"]} for one in teams(8)[:2])]
+    file = write(tmp_path, rows)
+    more = write(tmp_path, [*rows, rows[-1]], "more.parquet")
+    said = r"rows pair KXCUP-26-X with 12345 \(4 rows\) and .* \(3 rows\);.* \(pairing\.pairs\)"
+    with pytest.raises(RecordingError, match=said):
+        Recording([more], fees(tmp_path, TWO_TEAMS), 1)
+    declared = [{"kalshi": TICKER, "polymarket": TOKEN}, {"kalshi": "KXCUP-26-Y", "polymarket": "67890"}]
+    pairing = {"evidence": "same contract", "pairs": declared}
+    _, report = imported(Recording([file], fees(tmp_path, TWO_TEAMS | {"pairing": pairing}), 1))
+    assert report.dropped == {"names another pair than the recording's": 2}
+    twice = {"pairing": {"evidence": "e", "pairs": [declared[0], declared[0] | {"kalshi": "KXCUP-26-Y"}]}}
+    with pytest.raises(RecordingError, match="polymarket 12345 stands in more than one pair"):
+        Recording([file], fees(tmp_path, TWO_TEAMS | twice), 1)
+
+
+def test_a_few_rows_hours_from_all_others_are_dropped(tmp_path: Path) -> None:
+    rows = [row(1_000 * n, ("kalshi", "polymarket")[n % 2], cycle_ms=None) for n in range(300)]
+    clean, _ = imported(Recording([write(tmp_path, rows)], fees(tmp_path), 1))
+    astray = [row(hours * 3_600_000, "kalshi", cycle_ms=None) for hours in (-9, 5, 30)]
+    sender, report = imported(
+        Recording([write(tmp_path, [astray[0], *rows[:99], astray[1], *rows[99:], astray[2]])], fees(tmp_path), 1)
+    )
+    assert report.dropped == {"hours from every other row": 3}
+    books = [one for one in sender.records() if isinstance(one, BookSnapshot)]
+    assert [(b.ts_received_ns, b.bid_prices) for b in books] == [
+        (b.ts_received_ns, b.bid_prices) for b in clean.records() if isinstance(b, BookSnapshot)
+    ]
+
+
+def test_holes_and_silences_are_told(tmp_path: Path) -> None:
+    rows = [row(1_000 * n + (30_000 if n > 20 else 0) + (700_000 if n > 40 else 0), "kalshi") for n in range(60)]
+    _, report = imported(Recording([write(tmp_path, rows)], fees(tmp_path), 1))
+    assert report.counted == {"silences of a market, ten polls or more": 2, "holes in the recording": 1}
+
+
+@pytest.mark.recordings
+def test_one_false_row_in_a_real_match_changes_no_decision(recordings: Path, tmp_path: Path) -> None:
+    file = recordings / "data" / "xv_worldcup_bbo" / "mexico_england_pre.parquet"
+    if not file.is_file():
+        pytest.skip(f"{file.name} is not beside the checkout")
+    fee_file = REPOSITORY / "docs" / "examples" / "fees_worldcup.yaml"
+    table = pq.read_table(file)
+    rows = table.to_pylist()
+    tokens = list(dict.fromkeys(one["polymarket_token"] for one in rows))
+    false = rows[400] | {"polymarket_token": next(token for token in tokens if token != rows[400]["polymarket_token"])}
+    pq.write_table(
+        pa.Table.from_pylist([*rows[:401], false, *rows[401:]], schema=table.schema), tmp_path / "bad.parquet"
+    )
+    found = []
+    for path in (file, tmp_path / "bad.parquet"):
+        recording = Recording([path], fee_file, 1)
+        report = ImportReport(log_id="")
+        decide = configured(ANNOUNCED, -1, recording.survey.ts_first_ns)
+        found.append(([placed.record for placed in recording.log("", decide, report)], report))
+    (clean, _), (bad, report) = found
+    assert report.dropped == {"names another pair than the recording's": 1}
+    assert bad == clean
 
 
 @pytest.mark.parametrize(

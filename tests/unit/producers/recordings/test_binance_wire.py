@@ -175,7 +175,7 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(tmp_path: Path) ->
     assert done.report.dropped["depth frame that cannot be read"] == 1
     assert sum(n for why, n in done.report.dropped.items() if why.startswith("drift")) == 2
     assert done.report.counted["stamps raised"] == 1
-    assert done.report.rows == len(rows)
+    assert done.report.rows == len(rows) + 2 == done.report.used.total() + done.report.dropped.total()
     assert done.state.references.prices["binance:BTCUSDT"].sequence_quote == 21
 
 

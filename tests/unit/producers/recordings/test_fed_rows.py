@@ -50,15 +50,43 @@ def test_a_line_is_two_polls_at_one_stamp(tmp_path, name):
     )
 
 
-@pytest.mark.parametrize("cell", ["", "nan", "n/a", "inf"])
-def test_a_cell_without_a_number_is_none(tmp_path, cell):
-    first, _ = fed_rows(write_csv(tmp_path / "one.csv", line(STAMP, polymarket=(cell, cell, cell, cell))))
+def test_an_empty_cell_is_an_empty_side(tmp_path):
+    first, _ = fed_rows(write_csv(tmp_path / "one.csv", line(STAMP, polymarket=("", "", "", ""))))
     assert (first.bid_1e4, first.ask_1e4, first.bid_size_1e2, first.ask_size_1e2) == (None, None, None, None)
+    assert first.usable
+
+
+@pytest.mark.parametrize("cell", ["nan", "n/a", "inf", "-Infinity", "1e400", "0.5.5"])
+def test_a_cell_that_is_no_number_drops_its_poll_alone(tmp_path, cell):
+    records, report = records_of(
+        write_csv(tmp_path / "one.csv", line(STAMP), line(STAMP + 1_800_000, polymarket=(cell, "0.49", "1", "1")))
+    )
+    assert report.dropped == {"cell that is no number": 1}
+    assert sum(isinstance(record, BookSnapshot) for record in records) == 3
+
+
+def test_a_line_that_was_cut_is_no_empty_book(tmp_path):
+    path = write_csv(tmp_path / "cut.csv", line(STAMP), line(STAMP + 1_800_000))
+    path.write_bytes(path.read_bytes()[:-20])
+    records, report = records_of(path)
+    assert report.dropped == {"line cut, or with too many cells": 2}
+    assert report.rows == report.books + 2 == sum(isinstance(record, BookSnapshot) for record in records) + 2
+
+
+def test_a_line_whose_two_clocks_are_hours_apart_is_dropped(tmp_path):
+    header = (*NEEDED, "timestamp_et")
+    lines = [
+        (*line(STAMP), "2025-11-16 01:01:20"),
+        (*line(STAMP + 10_800_000), "2025-11-16 01:31:20"),
+        (*line(STAMP + 60_000), ""),
+    ]
+    _, report = records_of(write_csv(tmp_path / "two.csv", *lines, header=header))
+    assert report.dropped == {"clocks of a row ten minutes apart": 2}
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"timestamp_ms,poly_mid\n1,2\n", "missing: poly_best_bid_yes"), (b"\xff\xfe\x00", "cannot be read as CSV")],
+    [(b"timestamp_ms,poly_mid\n1,2\n", "missing: poly_best_bid_yes"), (b"\xff\xfe\x00", "is no CSV file")],
 )
 def test_another_file_is_refused_by_name(tmp_path, content, said):
     path = tmp_path / "other.csv"

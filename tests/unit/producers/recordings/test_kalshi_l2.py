@@ -210,7 +210,8 @@ def test_prices_off_the_grid_are_refused(tmp_path):
     ("levels_", "why"),
     [
         ([(0, 4_000, 0)], "a snapshot with a size that is not positive"),
-        ([(0, 4_000, 1), (0, 4_000, 1)], "a snapshot with a price twice"),
+        ([(0, 4_000, 1), (0, 4_000, 2)], "a snapshot with a price twice"),
+        ([(0, 4_000, 2**62)], "a snapshot with a size out of range"),
         ([(3, 4_000, 1)], "a snapshot with an unknown side"),
         ([(1, 10_000, 1)], "a snapshot with a price off the grid"),
     ],
@@ -396,8 +397,11 @@ def test_what_cannot_be_imported_is_refused_by_name(tmp_path):
         RecordingError, match=r"no schedule for kalshi KXTEST15M-26MAY112015-15 \(1 markets\).*KXTEST15M-\*"
     ):
         opened(tmp_path, START, id="KXOTHER-*")
+    late, month = [{**row, "recv_ms": row["recv_ms"] + 30 * 86_400_000} for row in START], 30 * 86_400_000
     with pytest.raises(RecordingError, match="rows outside"):
-        opened(tmp_path, [{**row, "recv_ms": row["recv_ms"] + 30 * 86_400_000} for row in START], until="2026-05-28")
+        opened(tmp_path, late, markets=[(TICKER, CLOSE_MS + month, "yes")], until="2026-05-28")
+    with pytest.raises(RecordingError, match=r"720\.0 hours from the windows"):
+        opened(tmp_path, late)
     with pytest.raises(RecordingError, match="--fees FILE"):
         KalshiL2(BTC15M, [tmp_path / "recording"], None, 1)
     fees = write_fees(tmp_path)

@@ -17,7 +17,8 @@ from crossbook.runtime.settings import Settings
 from producers.errors import RecordingError
 from producers.recordings import columns
 from producers.recordings.frame import ImportReport
-from producers.recordings.polymarket_l2 import LAYOUT, PolymarketL2
+from producers.recordings.polymarket_l2 import PolymarketL2
+from producers.recordings.polymarket_replay import LAYOUT
 from producers.recordings.timeline import WITNESS
 from producers.relay import configured
 from schemas.records import BookDelta, BookSnapshot, FeedStatus, InstrumentListed, InstrumentSettled
@@ -104,7 +105,7 @@ def test_one_record_a_message_with_new_sizes(tmp_path):
     assert (first.ask_prices, first.ask_sizes) == ((450_000, 440_000), (0, 50_000))
     assert (second.previous_sequence, second.sequence) == (2, 3)
     assert state.books[ID].book.levels().bid_prices == (410_000, 400_000)
-    assert report.counted["messages that changed nothing"] == 1
+    assert report.used["messages that changed nothing"] == 1
     assert (report.rows, report.books, report.dropped) == (9, 3, Counter())
     assert valid_after_books(placed) == [True, True, True]
 
@@ -343,7 +344,7 @@ def test_the_book_equals_the_messages_that_the_venue_sent(recordings):
     first, last = (pick(ts for _, ts in sent) for pick in (min, max))
     files = [where / "l2_2026-04-15.parquet", where / "markets.csv"]
     recording = PolymarketL2(files, REPOSITORY / "docs" / "examples" / "fees_polymarket_btc5m.yaml", 1)
-    tokens = {f"polymarket:{known.condition}": known.tokens[0] for known in recording.markets.values()}
+    tokens = {f"polymarket:{known.facts.condition}": known.facts.tokens[0] for known in recording.markets.values()}
     state, equal, seen = MarketState(), 0, 0
     report = ImportReport(log_id="")
     for position, placed in enumerate(recording.log("", configured(ANNOUNCED, -1, recording.ts_first_ns), report)):
