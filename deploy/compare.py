@@ -17,7 +17,7 @@ from deploy.report.distribution import Distribution
 from deploy.report.errors import ReportError
 from deploy.report.page import Document, document_of, read_json
 from deploy.report.trades import TradeRow
-from deploy.report.words import clipped, dollars
+from deploy.report.words import LATE, clipped, contracts, dollars
 
 #: The word for the stack that runs or was kept.
 LIVE = "live"
@@ -76,6 +76,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     net_live_micros: int
     net_backtest_micros: int
     net_difference_micros: int
+    locked_live_micros: int
+    locked_backtest_micros: int
+    marked_live_micros: int
+    marked_backtest_micros: int
+    late_live: int
+    late_backtest: int
+    breaker_live_ns: int
+    breaker_backtest_ns: int
+    unwound_contracts_live_micros: int
+    unwound_contracts_backtest_micros: int
     execution_difference_micros: int
     largest_difference_micros: int
     latencies: tuple[Pace, ...]
@@ -113,6 +123,16 @@ def compare(live: Document, backtest: Document) -> Verdict:
         net_live_micros=net_live,
         net_backtest_micros=net_backtest,
         net_difference_micros=net_backtest - net_live,
+        locked_live_micros=live.analysis.totals.locked_micros,
+        locked_backtest_micros=backtest.analysis.totals.locked_micros,
+        marked_live_micros=live.analysis.totals.marked_micros,
+        marked_backtest_micros=backtest.analysis.totals.marked_micros,
+        late_live=_late(live.analysis),
+        late_backtest=_late(backtest.analysis),
+        breaker_live_ns=_breaker_ns(live.analysis),
+        breaker_backtest_ns=_breaker_ns(backtest.analysis),
+        unwound_contracts_live_micros=live.analysis.totals.unwound_contracts_micros,
+        unwound_contracts_backtest_micros=backtest.analysis.totals.unwound_contracts_micros,
         execution_difference_micros=sum(_executed(theirs[name]) - _executed(ours[name]) for name in both),
         largest_difference_micros=max((abs(theirs[n].net_micros - ours[n].net_micros) for n in both), default=0),
         latencies=_paces(live.analysis, backtest.analysis),
@@ -176,6 +196,14 @@ def _paces(live: Analysis, backtest: Analysis) -> tuple[Pace, ...]:
     )
 
 
+def _late(analysis: Analysis) -> int:
+    return sum(one.trades for one in analysis.declines if one.reason == LATE)
+
+
+def _breaker_ns(analysis: Analysis) -> int:
+    return sum(one.held_ns for one in analysis.venue_times if one.state == "breaker")
+
+
 def verdict_rows(found: Verdict) -> list[list[str]]:
     """The table: what, live, backtest, difference."""
     rows = [
@@ -184,11 +212,25 @@ def verdict_rows(found: Verdict) -> list[list[str]]:
         ["only in one run", f"{found.only_live:,}", f"{found.only_backtest:,}", ""],
         ["states differing", "", "", f"{found.states_differing:,}"],
         ["fills differing", "", "", f"{found.fills_differing:,}"],
+        ["seen too late", f"{found.late_live:,}", f"{found.late_backtest:,}", ""],
+        ["held by breakers", duration(found.breaker_live_ns), duration(found.breaker_backtest_ns), ""],
         [
-            "net PnL",
-            dollars(found.net_live_micros, sign=True),
-            dollars(found.net_backtest_micros, sign=True),
-            f"{found.net_difference_micros:,} micros",
+            "contracts sold again",
+            contracts(found.unwound_contracts_live_micros),
+            contracts(found.unwound_contracts_backtest_micros),
+            "",
+        ],
+        [
+            "locked in",
+            dollars(found.locked_live_micros, sign=True),
+            dollars(found.locked_backtest_micros, sign=True),
+            f"{found.locked_backtest_micros - found.locked_live_micros:,} micros",
+        ],
+        [
+            "at mark",
+            dollars(found.marked_live_micros, sign=True),
+            dollars(found.marked_backtest_micros, sign=True),
+            f"{found.marked_backtest_micros - found.marked_live_micros:,} micros",
         ],
         ["cash and fees of matched trades", "", "", f"{found.execution_difference_micros:,} micros"],
         ["largest PnL difference of a trade", "", "", f"{found.largest_difference_micros:,} micros"],

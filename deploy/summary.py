@@ -32,6 +32,9 @@ class Summary(NamedTuple):
     fills: int
     partial_fills: int
     residual_contracts_micros: int
+    contracts_micros: dict[str, int]
+    declines: dict[str, int]
+    venue_holds: list[dict[str, Any]]
     pnl_micros: dict[str, int]
     planted: dict[str, int]
     latency_ms: dict[str, dict[str, float]]
@@ -73,6 +76,9 @@ def read_summary(
         fills=trades.fills,
         partial_fills=trades.partial_orders,
         residual_contracts_micros=trades.residual_micros,
+        contracts_micros=queries.contract_counts(client, database)._asdict(),
+        declines={row.reason: row.trades for row in queries.declined(client, database)},
+        venue_holds=[row._asdict() for row in queries.venue_holds(client, database)],
         pnl_micros=queries.pnl_totals(client, database)._asdict(),
         planted=_planted(client, database, truth_file)._asdict(),
         latency_ms={

@@ -3,7 +3,7 @@
 Reads ClickHouse and Kafka like anybody else would; it is given no figure by the stages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
@@ -165,7 +165,7 @@ def _foot(page: Page) -> Group:
             f"trades   {counts.hedged} hedged, {counts.unwound} unwound, {counts.unfilled} unfilled, {counts.declined} declined, "
             f"{counts.stuck} stuck, {counts.open} open; {counts.fills} fills"
         ),
-        f"PnL      net ${dollars(pnl.net)} = gross ${dollars(pnl.gross)} - fees ${dollars(pnl.fees)}; realised ${dollars(pnl.realised)}",
+        f"PnL      locked in ${dollars(pnl.locked)} after fees ${dollars(pnl.fees)} (of it unwinding ${dollars(pnl.unwound)}); at mark ${dollars(pnl.marked)}",
         "latency  "
         + (", ".join(_latency(name, value) for name, value in sorted(page.latencies.items())) or "none yet"),
         "lag      "
@@ -190,7 +190,7 @@ def plain_line(page: Page) -> str:
     return (
         f"{page.elapsed_s:6.1f} s  updates {page.market.updates}  evaluations {page.totals.evaluations}  "
         f"at threshold {page.totals.edges_at_threshold}  hedged {counts.hedged}  unwound {counts.unwound}  declined {counts.declined}  "
-        f"stuck {counts.stuck}  fills {counts.fills}  net ${dollars(page.pnl.net)}"
+        f"stuck {counts.stuck}  fills {counts.fills}  locked in ${dollars(page.pnl.locked)}  at mark ${dollars(page.pnl.marked)}"
     )
 
 
@@ -209,14 +209,20 @@ def render_summary(summary: Summary, best: Sequence[queries.BestEdge], min_edge_
     table.add_row(
         "trades", f"{summary.intents:,} intents: " + ", ".join(f"{count} {name}" for name, count in trades.items())
     )
+    contracts = summary.contracts_micros
+    table.add_row("contracts", ", ".join(f"{dollars(quantity, 2)} {name}" for name, quantity in contracts.items()))
+    others = ", ".join(f"{count} {reason}" for reason, count in summary.declines.items() if reason != "late")
+    table.add_row("declined", f"{summary.declines.get('late', 0)} seen too late" + (f"; {others}" if others else ""))
+    if summary.venue_holds:
+        table.add_row("held venues", "; ".join(map(_hold, summary.venue_holds)))
     table.add_row(
         "fills",
         f"{summary.fills:,}, {summary.partial_fills:,} orders filled in part; largest residual {dollars(summary.residual_contracts_micros, 6)} contracts",
     )
     table.add_row(
         "PnL",
-        f"net ${dollars(pnl['net'])} = gross ${dollars(pnl['gross'])} - fees ${dollars(pnl['fees'])}; "
-        f"realised ${dollars(pnl['realised'])}, unrealised ${dollars(pnl['unrealised'])}",
+        f"locked in ${dollars(pnl['locked'])} after fees ${dollars(pnl['fees'])} (of it unwinding ${dollars(pnl['unwound'])}); "
+        f"at mark ${dollars(pnl['marked'])}",
     )
     if summary.planted["edges"]:
         planted = summary.planted
@@ -240,6 +246,13 @@ def render_summary(summary: Summary, best: Sequence[queries.BestEdge], min_edge_
     if summary.first_hedged_fill_s is not None:
         table.add_row("first hedge", f"{summary.first_hedged_fill_s:.1f} s after the start")
     return Group(table, _best_table(best, min_edge_micros)) if best else table
+
+
+def _hold(hold: Mapping[str, Any]) -> str:
+    """A venue that took no new trade, and why."""
+    if hold["state"] == "breaker":
+        return f"{hold['venue']} {hold['held_ns'] / 1e9:.1f} s by its breaker"
+    return f"{hold['venue']} by {hold['open']} stuck, until resumed"
 
 
 def _best_table(best: Sequence[queries.BestEdge], min_edge_micros: int) -> Group:

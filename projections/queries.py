@@ -95,13 +95,26 @@ class TradeCounts(NamedTuple):
 
 
 class PnlTotals(NamedTuple):
-    """PnL of everything, micros of a dollar: net = gross - fees = realised + unrealised."""
+    """PnL of everything, micros of a dollar: net = gross - fees = locked + marked.
+
+    `locked` is what no price can change any more (matched contracts at their worst payout, sales, payouts), `unwound` the part of it
+    that selling contracts again made or lost; `marked` is what unmatched contracts are worth at mark, less what they cost.
+    """
 
     gross: int
     fees: int
     net: int
-    realised: int
-    unrealised: int
+    locked: int
+    marked: int
+    unwound: int
+
+
+class ContractCounts(NamedTuple):
+    """Contracts by what became of them, micros: held on both legs, sold again, held on one leg only."""
+
+    hedged: int
+    unwound: int
+    unmatched: int
 
 
 class Latency(NamedTuple):
@@ -146,9 +159,21 @@ class TradeRow(NamedTuple):
     cost_micros: int
     fee_micros: int
     edge_micros: int
+    hedged_micros: int
+    unwound_micros: int
     locked_micros: int | None
     net_micros: int
     ts_updated_ns: int
+
+
+class VenueHold(NamedTuple):
+    """How often a venue was held, by whom (`breaker`, or `reduce_only`: a stuck trade), and for how long; `open` never ended by itself."""
+
+    venue: str
+    state: str
+    times: int
+    held_ns: int
+    open: int
 
 
 class Declined(NamedTuple):
@@ -266,8 +291,16 @@ FROM {db}.trades"""
 
 def pnl_totals(client: Client, database: str) -> PnlTotals:
     """PnL of everything."""
-    statement = "SELECT gross_micros, fees_micros, net_micros, realised_micros, unrealised_micros FROM {db}.pnl_total"
+    statement = "SELECT gross_micros, fees_micros, net_micros, locked_micros, marked_micros, unwound_net_micros FROM {db}.pnl_total"
     return PnlTotals(*_rows(client, database, statement)[0])
+
+
+def contract_counts(client: Client, database: str) -> ContractCounts:
+    """Contracts hedged, unwound and unmatched, over all trades."""
+    statement = (
+        "SELECT hedged_contracts_micros, unwound_contracts_micros, unmatched_contracts_micros FROM {db}.pnl_total"
+    )
+    return ContractCounts(*_rows(client, database, statement)[0])
 
 
 def latencies(client: Client, database: str, *, since_append_ms: int = 0) -> dict[str, Latency]:
@@ -294,11 +327,10 @@ def positions(client: Client, database: str) -> tuple[Holding, ...]:
 
 def recent_trades(client: Client, database: str, limit: int = 10) -> tuple[TradeRow, ...]:
     """The trades that moved last, newest first; declined ones are in `declined`."""
-    columns = ", ".join(f"t.{name}" for name in TradeRow._fields if name != "net_micros")
-    columns = columns.replace("t.ts_updated_ns", "ifNull(p.net, 0), t.ts_updated_ns")
+    columns = ", ".join(TradeRow._fields).replace("locked_micros", "if(fills > 0, locked_micros, NULL)")
     statement = (
-        f"SELECT {columns} FROM {{db}}.trades AS t LEFT JOIN {{db}}.pnl AS p ON p.trade_id = t.trade_id "
-        f"WHERE t.state != 'declined' ORDER BY t.ts_updated_ns DESC, t.trade_id LIMIT {int(limit)}"
+        f"SELECT {columns} FROM {{db}}.trades WHERE state != 'declined' "
+        f"ORDER BY ts_updated_ns DESC, trade_id LIMIT {int(limit)}"
     )
     return tuple(TradeRow(*row) for row in _rows(client, database, statement))
 
@@ -309,6 +341,17 @@ def declined(client: Client, database: str) -> tuple[Declined, ...]:
         "SELECT reason, count() AS n FROM {db}.trades WHERE state = 'declined' GROUP BY reason ORDER BY n DESC, reason"
     )
     return tuple(Declined(*row) for row in _rows(client, database, statement))
+
+
+def venue_holds(client: Client, database: str) -> tuple[VenueHold, ...]:
+    """Time for which venues took no new trade, by venue and cause; a hold that starts within another one is counted once."""
+    statement = (
+        "SELECT venue, state, toUInt64(count()), toInt64(sum(greatest(ts_until_ns - greatest(ts_ns, before), 0))), toUInt64(countIf(ts_until_ns = 0)) "
+        "FROM (SELECT venue, state, ts_ns, ts_until_ns, ifNull(max(ts_until_ns) OVER "
+        "(PARTITION BY venue, state ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before "
+        "FROM {db}.venue_holds FINAL WHERE log_id = {current}) GROUP BY venue, state ORDER BY venue, state"
+    )
+    return tuple(VenueHold(*row) for row in _rows(client, database, statement))
 
 
 def pair_board(client: Client, database: str) -> tuple[PairBoard, ...]:

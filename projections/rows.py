@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from crossbook.domain.fees import payout_unit
 from schemas.records import (
     BookDelta,
     BookSnapshot,
@@ -69,7 +70,6 @@ IGNORED: dict[type[Record], str] = {
     InstrumentMoved: "the InstrumentListed on the new partition says where it is",
     TimerFired: "an input of the executor's fold; its effect is in requests, reports and updates",
     ListingSeen: "an input of the executor's fold; instruments has what is listed",
-    TopSeen: "an input of the executor's fold; tops has the books",
 }
 
 Values = tuple[Any, ...]
@@ -221,9 +221,24 @@ def _dead_letter(record: DeadLetter) -> Values:
     )
 
 
-def _leg(name: str) -> tuple[str, ...]:
-    fields = ("instrument_id", "venue", "outcome", "price_limit_micros", "cost_micros", "fee_micros")
-    return tuple(f"{name}.{field}" for field in fields)
+_LEG_FIELDS = ("instrument_id", "venue", "outcome", "price_limit_micros", "cost_micros", "fee_micros")
+_LEG_COLUMNS = (*_LEG_FIELDS, "payout_unit_micros")
+_INTENT_HEAD = ("ts_ns", "ts_received_ns", "position", "number", "intent_id", "pair_id", "package", "quantity_micros")
+_INTENT_TAIL = (
+    "payout_micros", "gross_micros", "friction_micros", "lockup_micros", "net_micros", "net_per_contract_micros", "valid_until_ns",
+)  # fmt: skip
+_INTENT_COLUMNS = (
+    *_INTENT_HEAD,
+    *(f"leg_a_{name}" for name in _LEG_COLUMNS),
+    *(f"leg_b_{name}" for name in _LEG_COLUMNS),
+    *_INTENT_TAIL,
+)
+_head_of, _leg_of, _tail_of = attrgetter(*_INTENT_HEAD), attrgetter(*_LEG_FIELDS), attrgetter(*_INTENT_TAIL)
+
+
+def _intent(record: TradeIntent) -> Values:
+    legs = [(*_leg_of(leg), payout_unit(leg.fee_schedule)) for leg in (record.leg_a, record.leg_b)]
+    return (*_head_of(record), *legs[0], *legs[1], *_tail_of(record))
 
 
 _PAIR_COLUMNS = (
@@ -292,15 +307,14 @@ HANDLERS: dict[type[Record], Handler] = {
         "at_threshold", "episodes_at_threshold", "net_best_micros",
     ),
     Watermark: _fields("watermarks", "ts_ns", "position", "intents", "clamped"),
-    TradeIntent: _fields(
-        "intents", "ts_ns", "ts_received_ns", "position", "number", "intent_id", "pair_id", "package", "quantity_micros",
-        *_leg("leg_a"), *_leg("leg_b"), "payout_micros", "gross_micros", "friction_micros", "lockup_micros", "net_micros",
-        "net_per_contract_micros", "valid_until_ns",
-    ),
+    TradeIntent: Handler("intents", _INTENT_COLUMNS, _intent),
     IntentSeen: _fields(
         "intents_seen", "sequence", "ts_ns", "intent.intent_id", "ts_seen_ns", "leader_advised", "advice_id"
     ),
     TradePlan: Handler("plans", _PLAN_COLUMNS, _plan),
+    TopSeen: _fields(
+        "last_tops_seen", "sequence", "ts_ns", "partition>market_partition", "instrument_id", "usable", "bid_price_micros", "ask_price_micros",
+    ),
     OrderRequested: _fields(
         "order_requests", "sequence", "ts_ns", "order_id", "trade_id", "role", "attempt", "instrument_id", "venue", "outcome", "side",
         "price_limit_micros", "quantity_micros", "time_in_force", "reduce_only", "send_before_ns", "reserved_micros",

@@ -177,7 +177,7 @@ def _sweep(
         if not json_:
             what = " ".join(f"{name}={value}" for name, value in one.changes.items())
             how = "was there" if one.was_there else f"{one.summary['elapsed_s']:.1f} s"
-            out.print(f"{count[0]}/{len(runs)}  {what}  net {_dollars(one.summary['net_micros'])}  {how}")
+            out.print(f"{count[0]}/{len(runs)}  {what}  locked in {_dollars(one.summary['locked_micros'])}  {how}")
 
     finished = run_sweep(source, options, runs, target, jobs=jobs, finished=told)
     summaries = [one.summary for one in finished]
@@ -188,9 +188,18 @@ def _sweep(
         print_json({"sweep_id": sweep_id, "runs": summaries})
         return
     names = list(dict.fromkeys(name for one in finished for name in one.changes))
-    figures = ("net_micros", "fee_micros", "drawdown_micros", "trades", "hedged", "unwound", "declined")
+    figures = (
+        "locked_micros",
+        "marked_micros",
+        "fee_micros",
+        "drawdown_micros",
+        "trades",
+        "hedged",
+        "unwound",
+        "declined",
+    )
     print_table(
-        [*names, "net $", "fees $", "drawdown $", *figures[3:]],
+        [*names, "locked in $", "at mark $", "fees $", "drawdown $", *figures[4:]],
         [
             [one.changes.get(name) for name in names]
             + [_dollars(one.summary[name]) for name in figures[:3]]
@@ -232,9 +241,24 @@ def _show(summary: Mapping[str, Any], positions: Positions) -> None:
             "events",
             f"{summary['events']:,} in {summary['elapsed_s']:.1f} s ({rate:,.0f}/s), {seconds:,} s of stream time",
         ],
-        ["net PnL", f"${_dollars(summary['net_micros'])} after ${_dollars(summary['fee_micros'])} fees"],
+        [
+            "locked in",
+            (
+                f"${_dollars(summary['locked_micros'])} after ${_dollars(summary['fee_micros'])} fees; "
+                f"of it unwinding ${_dollars(summary['unwound_micros'])}"
+            ),
+        ],
+        ["at mark", f"${_dollars(summary['marked_micros'])}"],
+        [
+            "contracts",
+            ", ".join(
+                f"{_dollars(summary[f'{name}_contracts_micros'])} {name}" for name in ("hedged", "unwound", "unmatched")
+            ),
+        ],
         ["drawdown", f"${_dollars(summary['drawdown_micros'])}"],
         ["intents", f"{summary['intents']:,}: " + ", ".join(f"{summary[name]:,} {name}" for name in counts)],
+        ["seen too late", f"{summary['declined_late']:,} of {summary['declined']:,} declined"],
+        *([["breakers", f"{summary['breaker_ns'] / NS_PER_S:.1f} s"]] if summary["breaker_ns"] else []),
         *([["changed", ", ".join(f"{k}={v}" for k, v in summary["changed"].items())]] if summary["changed"] else []),
     ]
     rows += [

@@ -30,11 +30,15 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "ts_first_ns": ("Int64", "stream time of the first event, Unix ns"),
     "ts_last_ns": ("Int64", "stream time of the last event, Unix ns"),
     "events": ("UInt64", "market events"),
-    "net_micros": ("Int64", "net PnL"),
+    "net_micros": ("Int64", "net PnL: locked in and at mark"),
     "gross_micros": ("Int64", "PnL before fees"),
     "fee_micros": ("Int64", "fees paid"),
-    "realised_micros": ("Int64", "realised PnL"),
-    "unrealised_micros": ("Int64", "unrealised PnL"),
+    "locked_micros": ("Int64", "PnL locked in: matched at worst payout, sold, paid out"),
+    "marked_micros": ("Int64", "unmatched contracts at mark, less their cost"),
+    "unwound_micros": ("Int64", "part of what is locked in that sales made or lost"),
+    "hedged_contracts_micros": ("Int64", "contracts held on both legs"),
+    "unwound_contracts_micros": ("Int64", "contracts sold again"),
+    "unmatched_contracts_micros": ("Int64", "contracts held on one leg only"),
     "slippage_micros": ("Int64", "slippage against the planned prices"),
     "drawdown_micros": ("Int64", "deepest fall of equity"),
     "intents": ("UInt32", "intents"),
@@ -43,6 +47,8 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "unwound": ("UInt32", "trades unwound"),
     "unfilled": ("UInt32", "trades that ended without a fill"),
     "declined": ("UInt32", "intents declined"),
+    "declined_late": ("UInt32", "of these, seen too late by the wall clock"),
+    "breaker_ns": ("Int64", "time for which breakers held venues"),
     "stuck": ("UInt32", "trades stuck"),
     "open": ("UInt32", "trades still open at the end"),
     "fills": ("UInt32", "executions"),
@@ -60,7 +66,9 @@ def create_statements(database: str) -> tuple[str, ...]:
         "ENGINE = ReplacingMergeTree(ts_started_ns) ORDER BY (sweep_id, run_id)\n"
         "COMMENT 'Backtests: one row a run'"
     )
-    return f"CREATE DATABASE IF NOT EXISTS `{database}`", table
+    # Runs of earlier versions stay: their rows have zeros in the columns that came later.
+    added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, (kind, _) in COLUMNS.items())
+    return f"CREATE DATABASE IF NOT EXISTS `{database}`", table, f"ALTER TABLE `{database}`.{TABLE} {added}"
 
 
 def database_of(settings: Settings) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from deploy.backtest.outcome import Outcome
 from deploy.report.analysis import Analysis, analyse
+from deploy.report.words import LATE
 
 
 def summarise(outcome: Outcome, analysis: Analysis | None = None) -> dict[str, Any]:
@@ -29,8 +30,12 @@ def summarise(outcome: Outcome, analysis: Analysis | None = None) -> dict[str, A
         "gross_micros": totals.gross_micros,
         "fee_micros": totals.fee_micros,
         "net_micros": totals.net_micros,
-        "realised_micros": totals.realised_micros,
-        "unrealised_micros": totals.unrealised_micros,
+        "locked_micros": totals.locked_micros,
+        "marked_micros": totals.marked_micros,
+        "unwound_micros": totals.unwound_micros,
+        "hedged_contracts_micros": totals.hedged_contracts_micros,
+        "unwound_contracts_micros": totals.unwound_contracts_micros,
+        "unmatched_contracts_micros": totals.unmatched_contracts_micros,
         "slippage_micros": totals.slippage_micros,
         "edge_planned_micros": totals.edge_planned_micros,
         "edge_realised_micros": totals.edge_realised_micros,
@@ -41,6 +46,8 @@ def summarise(outcome: Outcome, analysis: Analysis | None = None) -> dict[str, A
         "unwound": counts.unwound,
         "unfilled": counts.unfilled,
         "declined": counts.declined,
+        "declined_late": sum(one.trades for one in analysis.declines if one.reason == LATE),
+        "breaker_ns": sum(one.held_ns for one in analysis.venue_times if one.state == "breaker"),
         "stuck": counts.stuck,
         "open": counts.open,
         "fills": counts.fills,

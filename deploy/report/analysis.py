@@ -25,9 +25,10 @@ from deploy.report.edges import (
 )
 from deploy.report.equity import Drawdown, EquityPoint, deepest, equity_curve
 from deploy.report.latency import LatencyRow, latency_rows
-from deploy.report.pnl import PnlLeg, final_marks, pnl_legs, standing_fills
+from deploy.report.pnl import TradePnl, fold_equity, standing_fills
 from deploy.report.thinning import thinned
 from deploy.report.trades import HEDGED, UNSEEN, YEAR_NS, TradeRow, trade_rows
+from schemas.records import VenueHeld
 
 #: Points of the equity curve that are kept; one a second for five hours. The page draws fewer.
 EQUITY_POINTS_MAX = 20_000
@@ -35,17 +36,24 @@ NS_PER_S = 1_000_000_000
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """PnL of everything, micros: net = gross - fees = realised + unrealised. `unpriced` holdings are valued at cost."""
+    """PnL of everything, micros: net = gross - fees = locked + marked; then contracts by what became of them.
+
+    `unwound_micros` is the part of what is locked in that sales made or lost. What is marked is no profit: it is what unmatched
+    contracts would bring now, less what they cost.
+    """
 
     gross_micros: int
     fee_micros: int
     net_micros: int
-    realised_micros: int
-    unrealised_micros: int
+    locked_micros: int
+    marked_micros: int
+    unwound_micros: int
     slippage_micros: int
     edge_planned_micros: int
     edge_realised_micros: int
-    unpriced: int
+    hedged_contracts_micros: int
+    unwound_contracts_micros: int
+    unmatched_contracts_micros: int
 
 
 class TradeCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +69,16 @@ class TradeCounts(msgspec.Struct, frozen=True, kw_only=True):
     unseen: int
     executed: int
     fills: int
+
+
+class VenueTime(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a venue took no new trade, by cause: `breaker`, or `reduce_only` for a stuck trade, which only a resume ends (`open`)."""
+
+    venue: str
+    state: str
+    times: int
+    held_ns: int
+    open: int
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,17 +135,16 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     capital: Capital
     waterfalls: tuple[Waterfall, ...]
     declines: tuple[Decline, ...]
+    venue_times: tuple[VenueTime, ...]
     packages: tuple[PackageCounts, ...]
-    marks_micros: dict[str, int]
 
 
 def analyse(outcome: Outcome) -> Analysis:
     """Derive every figure of an outcome."""
     fills = standing_fills(outcome)
-    marks = final_marks(outcome.marks, outcome.settled)
-    legs = pnl_legs(fills, marks, outcome.settled)
-    trades = trade_rows(outcome, fills, legs)
-    curve = equity_curve(outcome)
+    pnl, moves = fold_equity(outcome)
+    trades = trade_rows(outcome, fills, pnl)
+    curve = equity_curve(outcome, moves)
     found = episodes(outcome, trades)
     executed = [trade for trade in trades if trade.filled]
     bet_of = clusters(trades, found, outcome.settings)
@@ -136,7 +153,7 @@ def analyse(outcome: Outcome) -> Analysis:
         bets[bet_of[trade.trade_id]] += trade.net_micros
     hour = {trade.trade_id: hour_of(trade.ts_first_fill_ns or trade.ts_intent_ns) for trade in executed}
     return Analysis(
-        totals=_totals(legs, trades),
+        totals=_totals(pnl, trades),
         counts=_counts(trades),
         trades=trades,
         equity=thinned(curve, EQUITY_POINTS_MAX, lambda point: point.equity_micros),
@@ -148,16 +165,16 @@ def analyse(outcome: Outcome) -> Analysis:
         hit_rate=sum(trade.net_micros > 0 for trade in executed) / len(executed) if executed else None,
         sharpe=sharpe(list(bets.values())),
         independent_trades=len(bets),
-        by_pair=slices(legs, lambda leg: leg.pair_id),
-        by_venue=slices(legs, lambda leg: leg.venue),
-        by_category=slices(legs, lambda leg: leg.category or "(none)"),
-        by_hour=slices(legs, lambda leg: hour.get(leg.trade_id, hour_of(leg.ts_first_fill_ns)), ordered=True),
+        by_pair=slices(pnl, lambda one: one.pair_id),
+        by_venue=slices(pnl, lambda one: one.venues),
+        by_category=slices(pnl, lambda one: one.category or "(none)"),
+        by_hour=slices(pnl, lambda one: hour.get(one.trade_id, hour_of(one.ts_first_fill_ns)), ordered=True),
         latencies=latency_rows(outcome, trades),
         capital=_capital(executed),
         waterfalls=waterfalls(outcome, found),
         declines=_declines(trades),
+        venue_times=_venue_times(outcome),
         packages=package_counts(outcome),
-        marks_micros=dict(sorted(marks.items())),
     )
 
 
@@ -166,18 +183,18 @@ def hour_of(ts_ns: int) -> str:
     return f"{datetime.fromtimestamp(ts_ns // NS_PER_S, UTC):%H}"
 
 
-def slices(legs: Iterable[PnlLeg], key_of: Callable[[PnlLeg], str], *, ordered: bool = False) -> tuple[Slice, ...]:
+def slices(pnl: Iterable[TradePnl], key_of: Callable[[TradePnl], str], *, ordered: bool = False) -> tuple[Slice, ...]:
     """PnL by a key; by key where `ordered`, else the largest effect first. The slices' sums are the totals."""
-    groups: dict[str, list[PnlLeg]] = defaultdict(list)
-    for leg in legs:
-        groups[key_of(leg)].append(leg)
+    groups: dict[str, list[TradePnl]] = defaultdict(list)
+    for one in pnl:
+        groups[key_of(one)].append(one)
     made = [
         Slice(
             key=key,
-            trades=len({leg.trade_id for leg in group}),
-            gross_micros=sum(leg.gross_micros for leg in group),
-            fee_micros=sum(leg.fee_micros for leg in group),
-            net_micros=sum(leg.net_micros for leg in group),
+            trades=len(group),
+            gross_micros=sum(one.gross_micros for one in group),
+            fee_micros=sum(one.fee_micros for one in group),
+            net_micros=sum(one.net_micros for one in group),
         )
         for key, group in groups.items()
     ]
@@ -185,17 +202,39 @@ def slices(legs: Iterable[PnlLeg], key_of: Callable[[PnlLeg], str], *, ordered: 
     return tuple(made)
 
 
-def _totals(legs: Sequence[PnlLeg], trades: Sequence[TradeRow]) -> Totals:
+def _totals(pnl: Sequence[TradePnl], trades: Sequence[TradeRow]) -> Totals:
     return Totals(
-        gross_micros=sum(leg.gross_micros for leg in legs),
-        fee_micros=sum(leg.fee_micros for leg in legs),
-        net_micros=sum(leg.net_micros for leg in legs),
-        realised_micros=sum(leg.realised_micros for leg in legs),
-        unrealised_micros=sum(leg.unrealised_micros for leg in legs),
+        gross_micros=sum(one.gross_micros for one in pnl),
+        fee_micros=sum(one.fee_micros for one in pnl),
+        net_micros=sum(one.net_micros for one in pnl),
+        locked_micros=sum(one.locked_micros for one in pnl),
+        marked_micros=sum(one.marked_micros for one in pnl),
+        unwound_micros=sum(one.unwound_micros for one in pnl),
         slippage_micros=sum(trade.slippage_micros for trade in trades),
         edge_planned_micros=sum(t.edge_planned_micros for t in trades if t.edge_realised_micros is not None),
         edge_realised_micros=sum(t.edge_realised_micros or 0 for t in trades),
-        unpriced=sum(not leg.priced for leg in legs),
+        hedged_contracts_micros=sum(one.matched_micros for one in pnl),
+        unwound_contracts_micros=sum(one.unwound_contracts_micros for one in pnl),
+        unmatched_contracts_micros=sum(one.unmatched_micros for one in pnl),
+    )
+
+
+def _venue_times(outcome: Outcome) -> tuple[VenueTime, ...]:
+    """Holds of venues; one that begins within another of its kind counts only what it adds."""
+    until: dict[tuple[str, str], int] = {}
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for record in outcome.journal:
+        if isinstance(record, VenueHeld):
+            key = (record.venue, record.state)
+            begin = max(record.ts_ns, until.get(key, 0))
+            found = sums[key]
+            found[0] += 1
+            found[1] += max(record.ts_until_ns - begin, 0)
+            found[2] += record.ts_until_ns == 0
+            until[key] = max(until.get(key, 0), record.ts_until_ns)
+    return tuple(
+        VenueTime(venue=venue, state=state, times=times, held_ns=held_ns, open=still)
+        for (venue, state), (times, held_ns, still) in sorted(sums.items())
     )
 
 

@@ -113,8 +113,6 @@ def read_outcome(log: Log, codec: Codec, *, name: str = "") -> Outcome:
         found.take(record)
     fills = tuple(_present(log, codec, "fills", 0, (), warnings))
     marks = found.marks.kept()
-    if fills and not marks:
-        warnings.append(f"{log.name} has no prices in signals: what is held and not settled stands at cost.")
     return Outcome(
         name=name or f"Live run of {log.name}",
         source=log.name,

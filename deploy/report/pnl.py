@@ -1,94 +1,57 @@
-"""PnL of executions: what each trade made at each instrument, by the same definitions as `projections/sql/views.sql`.
+"""What each trade made: the executor's own equity (`executors/equity.py`), folded again from the records that an Outcome holds.
 
-Decides which executions count (reversed ones do not), what one contract is worth (the payout once settled, else the mid of the
-last mark with both sides), and how cash, fees and holdings become gross, net, realised and unrealised. Must never use a float,
-and never value a holding that was never priced at anything but what it cost.
+Decides in which order executions, tops and payouts count (that of the journal) and what an execution without an intent is worth:
+all of it is unmatched. Must never use a float, and never value anything by another rule than the loss stops and the SQL views.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from crossbook.domain.money import MICROS
-from deploy.backtest.outcome import Mark, Outcome
-from schemas.records import Fill, FillReversed
+from deploy.backtest.outcome import Outcome
+from executors.equity import EquityBook, TradeEquity, TradeTerms, execute_fill
+from executors.fold import SETTLED_ACTION
+from schemas.records import ControlApplied, Fill, FillReversed, IntentSeen, Record, TopSeen
 
 
-@dataclass(slots=True)
-class LegSums:
-    """Running sums of the executions of one trade at one instrument, micros. Linear, so an execution can be taken out again."""
+class TradePnl(msgspec.Struct, frozen=True, kw_only=True):
+    """PnL of one trade, micros: net = gross - fees = locked + marked.
 
-    yes: int = 0
-    no: int = 0
-    cash: int = 0
-    fees: int = 0
-    bought: int = 0
-    sold: int = 0
-    bought_value: int = 0
-    sold_value: int = 0
-    bought_fees: int = 0
-    sold_fees: int = 0
-
-    def add(self, fill: Fill, sign: int = 1) -> None:
-        """Count an execution; `sign` -1 takes it out again."""
-        quantity = sign * fill.quantity_micros
-        cash = sign * cash_of(fill)
-        fee = sign * fill.fee_micros
-        held = quantity if fill.side == "buy" else -quantity
-        self.cash += cash
-        self.fees += fee
-        if fill.outcome == "yes":
-            self.yes += held
-        else:
-            self.no += held
-        # In YES terms: buying NO at q is selling YES at 1 - q and locking a dollar up.
-        if (fill.outcome == "yes") == (fill.side == "buy"):
-            self.bought += quantity
-            self.bought_value += -cash if fill.outcome == "yes" else quantity - cash
-            self.bought_fees += fee
-        else:
-            self.sold += quantity
-            self.sold_value += cash if fill.outcome == "yes" else quantity + cash
-            self.sold_fees += fee
-
-    @property
-    def closed_gross(self) -> int:
-        """What the part that was bought and sold again made, before fees."""
-        closed = min(self.bought, self.sold)
-        return truncated(self.sold_value * closed, self.sold) - truncated(self.bought_value * closed, self.bought)
-
-    @property
-    def closed_fees(self) -> int:
-        """Fees of that part."""
-        closed = min(self.bought, self.sold)
-        return truncated(self.sold_fees * closed, self.sold) + truncated(self.bought_fees * closed, self.bought)
-
-    def gross(self, mark_yes_micros: int | None) -> int:
-        """Cash moved and the value of what is held; at cost where there is no mark."""
-        if mark_yes_micros is None:
-            return self.closed_gross
-        held = self.yes * mark_yes_micros + self.no * (MICROS - mark_yes_micros)
-        return self.cash + truncated(held, MICROS)
-
-
-class PnlLeg(msgspec.Struct, frozen=True, kw_only=True):
-    """PnL of one trade at one instrument, micros: net = gross - fees = realised + unrealised."""
+    `locked_micros`: matched contracts at their worst payout, sales and payouts; `unwound_micros` is the part of it that sales made or
+    lost. `marked_micros`: unmatched contracts at what the last top seen would pay, less what they cost. Then contracts: held on both
+    legs, held on one, sold again.
+    """
 
     trade_id: str
-    instrument_id: str
     pair_id: str
-    venue: str
+    venues: str
     category: str
     ts_first_fill_ns: int
-    settled: bool
-    priced: bool
-    cash_micros: int
     gross_micros: int
     fee_micros: int
     net_micros: int
-    realised_micros: int
-    unrealised_micros: int
+    locked_micros: int
+    marked_micros: int
+    unwound_micros: int
+    matched_micros: int
+    unmatched_micros: int
+    unwound_contracts_micros: int
+
+
+class Move(NamedTuple):
+    """Equity moved by so much at a stream time, micros."""
+
+    ts_ns: int
+    change_micros: int
+
+
+class Folded(NamedTuple):
+    """Trades with an execution that stands, in the order of their first ones, and every move of equity in the journal's order."""
+
+    trades: tuple[TradePnl, ...]
+    moves: tuple[Move, ...]
 
 
 def truncated(numerator: int, denominator: int) -> int:
@@ -110,58 +73,71 @@ def standing_fills(outcome: Outcome) -> list[Fill]:
     return [record for record in outcome.fills if isinstance(record, Fill) and record.fill_id not in gone]
 
 
-def mid_of(mark: Mark) -> int | None:
-    """Mid of a mark with both sides; None otherwise."""
-    if mark.bid_micros is None or mark.ask_micros is None:
-        return None
-    return (mark.bid_micros + mark.ask_micros) // 2
+def fold_equity(outcome: Outcome) -> Folded:
+    """Fold executions, tops and payouts into equity by trade."""
+    book = EquityBook()
+    intents = {one.intent_id: one for one in outcome.intents}
+    intents |= {r.intent.intent_id: r.intent for r in outcome.journal if isinstance(r, IntentSeen)}
+    fills = {record.fill_id: record for record in outcome.fills if isinstance(record, Fill)}
+    moves = []
+    for record in _in_order(outcome):
+        change = 0
+        match record:
+            case Fill():
+                if record.intent_id in intents:
+                    book.open(record.trade_id, intents[record.intent_id])
+                elif record.trade_id not in book.trades:
+                    book.adopt(record.trade_id, TradeEquity(_unknown_terms(record)))
+                change = execute_fill(book, record)
+            case FillReversed(fill_id=fill_id) if fill_id in fills:
+                change = execute_fill(book, fills[fill_id], undo=True)
+            case TopSeen():
+                change = book.see(record)
+            case ControlApplied(action=action) if action == SETTLED_ACTION:
+                change = book.settle(record.name, record.value_micros)
+            case _:
+                pass
+        if change:
+            moves.append(Move(record.ts_ns, change))  # type: ignore[attr-defined]  # each record of the journal has it
+    return Folded(_trades(book, standing_fills(outcome)), tuple(moves))
 
 
-def final_marks(marks: Iterable[Mark], settled: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """What one YES of each instrument is worth at the end, micros; instruments that were never priced are absent."""
-    latest: dict[str, tuple[int, int]] = {}
-    for mark in marks:
-        mid = mid_of(mark)
-        if mid is not None and mark.ts_ns >= latest.get(mark.instrument_id, (mark.ts_ns, 0))[0]:
-            latest[mark.instrument_id] = (mark.ts_ns, mid)
-    worth = {instrument_id: mid for instrument_id, (_, mid) in latest.items()}
-    return worth | {instrument_id: payout for instrument_id, (payout, _) in settled.items()}
+def _in_order(outcome: Outcome) -> Iterable[Record]:
+    """Records of the journal and of fills by number; an execution has the number of its report and comes right after it."""
+    numbered = [(record.sequence, 0, record) for record in outcome.journal]  # type: ignore[attr-defined]  # as above
+    numbered += [(record.sequence, 1, record) for record in outcome.fills]  # type: ignore[attr-defined]  # as above
+    numbered.sort(key=lambda item: item[:2])  # stable: what came first stays first
+    return (record for _, _, record in numbered)
 
 
-def pnl_legs(
-    fills: Iterable[Fill], marks: Mapping[str, int], settled: Mapping[str, tuple[int, int]]
-) -> tuple[PnlLeg, ...]:
-    """PnL a trade and instrument, in the order of their first executions. `fills` are those that stand."""
-    sums: dict[tuple[str, str], LegSums] = {}
-    first: dict[tuple[str, str], Fill] = {}
+def _unknown_terms(fill: Fill) -> TradeTerms:
+    """Terms of an execution whose intent is not there: one leg, nothing to match it."""
+    return TradeTerms(0, (fill.instrument_id, ""), (fill.outcome, "no"), (1, 1), 0, 1)
+
+
+def _trades(book: EquityBook, fills: Iterable[Fill]) -> tuple[TradePnl, ...]:
+    own: dict[str, list[Fill]] = {}
     for fill in fills:
-        key = (fill.trade_id, fill.instrument_id)
-        if key not in sums:
-            sums[key], first[key] = LegSums(), fill
-        sums[key].add(fill)
-    legs = []
-    for (trade_id, instrument_id), leg in sums.items():
-        fill = first[trade_id, instrument_id]
-        gross = leg.gross(marks.get(instrument_id))
-        net = gross - leg.fees
-        is_settled = instrument_id in settled
-        realised = net if is_settled else leg.closed_gross - leg.closed_fees
-        legs.append(
-            PnlLeg(
+        own.setdefault(fill.trade_id, []).append(fill)
+    made = []
+    for trade_id, group in own.items():
+        worth, first = book.worth(trade_id), group[0]
+        made.append(
+            TradePnl(
                 trade_id=trade_id,
-                instrument_id=instrument_id,
-                pair_id=fill.pair_id,
-                venue=fill.venue,
-                category=fill.category,
-                ts_first_fill_ns=fill.ts_ns,
-                settled=is_settled,
-                priced=instrument_id in marks,
-                cash_micros=leg.cash,
-                gross_micros=gross,
-                fee_micros=leg.fees,
-                net_micros=net,
-                realised_micros=realised,
-                unrealised_micros=net - realised,
+                pair_id=first.pair_id,
+                venues=" + ".join(sorted({fill.venue for fill in group})),
+                category=first.category,
+                ts_first_fill_ns=first.ts_ns,
+                gross_micros=worth.equity_micros + worth.fee_micros,
+                fee_micros=worth.fee_micros,
+                net_micros=worth.equity_micros,
+                locked_micros=worth.locked_micros,
+                marked_micros=worth.marked_micros,
+                unwound_micros=worth.unwound_micros,
+                matched_micros=worth.matched_micros,
+                unmatched_micros=worth.unmatched_micros,
+                unwound_contracts_micros=worth.unwound_contracts_micros,
             )
         )
-    return tuple(legs)
+    return tuple(made)

@@ -27,7 +27,7 @@ class Rows(NamedTuple):
 _TRADE_COLUMNS = (
     "trade_id", "intent_id", "pair_id", "package", "category", "state", "reason", "ts_intent_ns", "ts_opened_ns", "ts_first_fill_ns",
     "ts_hedged_ns", "matched_micros", "residual_micros", "edge_planned_micros", "edge_realised_micros", "slippage_micros", "cash_micros",
-    "fee_micros", "net_micros", "realised_micros", "unrealised_micros", "capital_micros", "lockup_ns", "annualised",
+    "fee_micros", "net_micros", "locked_micros", "marked_micros", "unwound_micros", "unwound_contracts_micros", "unmatched_micros", "capital_micros", "lockup_ns", "annualised",
 )  # fmt: skip
 
 

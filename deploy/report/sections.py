@@ -112,17 +112,22 @@ def _tiles(outcome: Outcome, analysis: Analysis) -> list[Tile]:
     fall = analysis.drawdown
     return [
         Tile(
-            "Net PnL",
-            dollars(totals.net_micros, sign=True),
-            f"fees {dollars(totals.fee_micros)}",
-            tone(totals.net_micros),
+            "Locked in",
+            dollars(totals.locked_micros, sign=True),
+            f"after fees {dollars(totals.fee_micros)}",
+            tone(totals.locked_micros),
         ),
         Tile(
-            "Paid out",
-            dollars(totals.realised_micros, sign=True),
-            f"marked {dollars(totals.unrealised_micros, sign=True)}",
+            "At mark",
+            dollars(totals.marked_micros, sign=True),
+            f"{contracts(totals.unmatched_contracts_micros)} contracts unmatched",
         ),
         Tile("Both legs held", f"{counts.hedged:,}", f"of {plural(counts.intents, 'intent')}"),
+        Tile(
+            "Contracts hedged",
+            contracts(totals.hedged_contracts_micros),
+            f"{contracts(totals.unwound_contracts_micros)} sold again, {dollars(totals.unwound_micros, sign=True)}",
+        ),
         Tile("Hit rate", percent(analysis.hit_rate), f"of {plural(counts.executed, 'trade')}"),
         Tile(
             "Sharpe, a bet",
@@ -193,7 +198,7 @@ def _equity(analysis: Analysis) -> Section:
                     line_chart(
                         [Series("equity", points), Series("locked in by fills", _locked(analysis))],
                         title="Equity",
-                        description="Cash less fees plus holdings at mid, payouts once known; beside it what trades with both legs locked in.",
+                        description="Cash less fees, matched contracts at their worst payout, unmatched ones at what they would bring; beside it what hedged trades locked in.",
                         y_unit="$",
                         step=True,
                         zero=True,
@@ -216,7 +221,9 @@ def _equity(analysis: Analysis) -> Section:
 def _locked(analysis: Analysis) -> list[tuple[float, float | None]]:
     """Worst payouts less costs and fees of the trades whose legs are both held, added up."""
     held = sorted(
-        (t.ts_hedged_ns, t.locked_micros) for t in analysis.trades if t.ts_hedged_ns and t.locked_micros is not None
+        (t.ts_hedged_ns, t.locked_micros)
+        for t in analysis.trades
+        if t.ts_hedged_ns and t.edge_realised_micros is not None
     )
     total = 0
     points: list[tuple[float, float | None]] = [(float(analysis.equity[0].ts_ns), 0.0)] if analysis.equity else []
@@ -243,8 +250,8 @@ def _trades(outcome: Outcome, analysis: Analysis) -> Section:
     ]
     words = ", ".join(f"{count:,} {what}" for count, what in parts if count)
     columns = (
-        "time", "pair", "package", "category", "state", "#contracts", "#leg a", "#leg b", "#edge planned", "#edge realised",
-        "#PnL", "#slippage", "#fees", "#capital", "#locked for", "#a year",
+        "time", "pair", "package", "category", "state", "#hedged", "#sold again", "#leg a", "#leg b", "#edge planned", "#edge realised",
+        "#locked in", "#at mark", "#slippage", "#fees", "#capital", "#locked for", "#a year",
     )  # fmt: skip
     rows = [_trade_cells(outcome, trade, short=short) for trade in shown]
     return Section(
@@ -281,11 +288,19 @@ def _trade_cells(outcome: Outcome, trade: TradeRow, *, short: bool) -> list[str 
             " → ".join(trade.states),
             "neg" if trade.state == "stuck" else "",
         ),
-        Cell(contracts(trade.matched_micros), f"planned {contracts(trade.quantity_planned_micros)}"),
+        Cell(
+            contracts(trade.matched_micros),
+            f"planned {contracts(trade.quantity_planned_micros)}, unmatched {contracts(trade.unmatched_micros)}",
+        ),
+        Cell(
+            contracts(trade.unwound_contracts_micros) if trade.unwound_contracts_micros else "",
+            f"selling made {dollars(trade.unwound_micros, sign=True)}" if trade.unwound_contracts_micros else "",
+        ),
         *legs,
         money_cell(trade.edge_planned_micros),
         money_cell(trade.edge_realised_micros),
-        money_cell(trade.net_micros),
+        money_cell(trade.locked_micros),
+        money_cell(trade.marked_micros),
         Cell(dollars(trade.slippage_micros, sign=True)),
         Cell(dollars(trade.fee_micros)),
         Cell(dollars(trade.capital_micros)),
@@ -297,7 +312,7 @@ def _trade_cells(outcome: Outcome, trade: TradeRow, *, short: bool) -> list[str 
 def _breakdowns(analysis: Analysis) -> Section:
     parts = (
         ("PnL by pair", analysis.by_pair),
-        ("PnL by venue", analysis.by_venue),
+        ("PnL by venues", analysis.by_venue),
         ("PnL by category", analysis.by_category),
         ("PnL by hour (UTC) of the first fill", analysis.by_hour),
     )
@@ -322,7 +337,7 @@ def _breakdowns(analysis: Analysis) -> Section:
     charts = [
         bar_chart(_slice_bars(slices), title=title, description=_beyond(slices), signed=True) for title, slices in parts
     ]
-    words = "A hedged trade gains on one venue what it loses on the other: the venues say where the money moved, only their sum what was made."
+    words = "A hedged trade pays at one of its venues, whichever that will be: its PnL belongs to both together."
     return Section("breakdowns", "Where it came from", [Chart(charts), Text(words, "hint"), *tables])
 
 

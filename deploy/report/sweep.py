@@ -1,4 +1,4 @@
-"""The report of a sweep: every setting tried, in one table, and net PnL against each of the keys that were swept.
+"""The report of a sweep: every setting tried, in one table, and what was locked in against each of the keys that were swept.
 
 Decides what is shown of the summaries that `deploy.backtest.summary.summarise` made (`key` and `sweep_id` may stand beside them). Must never call the best of many settings good: with enough of them
 one is best by luck, and the page says so.
@@ -24,7 +24,7 @@ def write_sweep_report(summaries: Sequence[Mapping[str, Any]], path: Path) -> in
 
 def sweep_page(summaries: Sequence[Mapping[str, Any]]) -> Page:
     """The page: best first."""
-    ordered = sorted(summaries, key=lambda one: (-int(one["net_micros"]), str(one.get("key", ""))))
+    ordered = sorted(summaries, key=lambda one: (-int(one["locked_micros"]), str(one.get("key", ""))))
     keys = swept_keys(ordered)
     if not ordered:
         return Page("Sweep", "no run", "No run of the sweep is finished yet.", (), ())
@@ -38,15 +38,15 @@ def sweep_page(summaries: Sequence[Mapping[str, Any]]) -> Page:
         f"({span(first['ts_last_ns'] - first['ts_first_ns'])}) · {plural(len(ordered), 'run')} over {', '.join(keys) or 'no key'}",
         verdict=_verdict(ordered, keys),
         tiles=[
-            Tile("Best net PnL", dollars(best["net_micros"], sign=True), _settings_of(best, keys)),
-            Tile("Median", dollars(middle["net_micros"], sign=True), _settings_of(middle, keys)),
-            Tile("Worst", dollars(worst["net_micros"], sign=True), _settings_of(worst, keys)),
+            Tile("Best, locked in", dollars(best["locked_micros"], sign=True), _settings_of(best, keys)),
+            Tile("Median", dollars(middle["locked_micros"], sign=True), _settings_of(middle, keys)),
+            Tile("Worst", dollars(worst["locked_micros"], sign=True), _settings_of(worst, keys)),
             Tile("Runs", f"{len(ordered):,}"),
         ],
         sections=[
             Section(
                 "keys",
-                "Net PnL by setting",
+                "Locked in by setting",
                 [Text(f"The range is the same in every run; only the settings differ.{rest}"), *charts],
             ),
             Section("runs", "Every run", [_table(ordered, keys)]),
@@ -68,8 +68,10 @@ def _verdict(ordered: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
             f"None of {plural(len(ordered), 'run')} made a trade; the report of a single run shows where the edge went."
         )
     where = _settings_of(best, keys) or "the settings as they are"
-    start = f"{where} made the most, {dollars(best['net_micros'], sign=True)} over {plural(best['trades'], 'trade')}"
-    winners = sum(one["net_micros"] > 0 for one in ordered)
+    start = (
+        f"{where} locked in the most, {dollars(best['net_micros'], sign=True)} over {plural(best['trades'], 'trade')}"
+    )
+    winners = sum(one["locked_micros"] > 0 for one in ordered)
     return (
         f"{start}; {winners:,} of {plural(len(ordered), 'run')} made money. The best of {len(ordered):,} tries on one range is best by luck "
         "as well: try it on a range that was not swept."
@@ -81,21 +83,21 @@ def _settings_of(one: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def _chart(ordered: Sequence[Mapping[str, Any]], key: str) -> str:
-    title = f"Net PnL by {key}"
+    title = f"Locked in by {key}"
     numbers = [(_number(one["changed"].get(key)), one) for one in ordered]
     if all(value is not None for value, _ in numbers):
         dots = [
             (
                 value or 0.0,
-                one["net_micros"] / MICROS,
-                f"{one['changed'][key]}: {dollars(one['net_micros'], sign=True)}",
+                one["locked_micros"] / MICROS,
+                f"{one['changed'][key]}: {dollars(one['locked_micros'], sign=True)}",
             )
             for value, one in numbers
         ]
-        return scatter_chart(dots, title=title, y_unit="$", x_label=key, y_label="net PnL", zero=False)
+        return scatter_chart(dots, title=title, y_unit="$", x_label=key, y_label="locked in", zero=False)
     by_value: dict[str, list[int]] = {}
     for one in ordered:
-        by_value.setdefault(str(one["changed"].get(key, "unchanged")), []).append(int(one["net_micros"]))
+        by_value.setdefault(str(one["changed"].get(key, "unchanged")), []).append(int(one["locked_micros"]))
     bars = [
         Bar(value, sum(nets) / len(nets) / MICROS, dollars(sum(nets) // len(nets), sign=True), plural(len(nets), "run"))
         for value, nets in sorted(by_value.items())
@@ -112,13 +114,14 @@ def _number(text: object) -> float | None:
 
 def _table(ordered: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Table:
     columns = (
-        *(f"#{key}" for key in keys), "#net PnL", "#fees", "#trades", "#both legs", "#unwound", "#declined", "#edge planned",
+        *(f"#{key}" for key in keys), "#locked in", "#at mark", "#fees", "#trades", "#both legs", "#unwound", "#declined", "#edge planned",
         "#edge realised", "#slippage", "#drawdown", "#hit rate",
     )  # fmt: skip
     rows: list[list[str | Cell]] = [
         [
             *(Cell(str(one["changed"].get(key, "–"))) for key in keys),
-            money_cell(one["net_micros"]),
+            money_cell(one["locked_micros"]),
+            money_cell(one["marked_micros"]),
             dollars(one["fee_micros"]),
             f"{one['trades']:,}",
             f"{one['hedged']:,}",

@@ -4,14 +4,13 @@ Decides how journal records and executions become rows. Formulas are
 those of the views `trades`, `entry_edge_vs_realised` and `slippage`. Must never guess: what the records do not say is None.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from crossbook.domain.money import MICROS
 from deploy.backtest.outcome import Outcome
-from deploy.report.pnl import PnlLeg, cash_of, truncated
+from deploy.report.pnl import TradePnl, cash_of, truncated
 from schemas.records import Fill, IntentLeg, IntentSeen, TradeIntent, TradePlan, TradeUpdate
 
 #: States in which both legs are held; `closed` is hedged and final.
@@ -41,7 +40,9 @@ class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
     """One intent and what came of it. Amounts micros, times stream time in Unix ns.
 
     `edge_planned_micros` is the intent's net at the planned quantity; `edge_realised_micros` the payout of what was matched less
-    costs, fees, friction and lock-up (None unless both legs are held). `capital_micros` is what was paid, fees included, and
+    costs, fees, friction and lock-up (None unless both legs are held). `matched_micros` are contracts held on both legs,
+    `unwound_contracts_micros` those sold again: a trade can have both. `locked_micros`, `marked_micros` and `unwound_micros` are those of
+    `TradePnl`. `capital_micros` is what was paid, fees included, and
     `lockup_ns` how long until the payout is expected. `annualised` is the return on it over a year, simple interest.
     """
 
@@ -65,13 +66,15 @@ class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
     residual_micros: int
     edge_planned_micros: int
     edge_realised_micros: int | None
-    locked_micros: int | None
+    locked_micros: int
     slippage_micros: int
     cash_micros: int
     fee_micros: int
     net_micros: int
-    realised_micros: int
-    unrealised_micros: int
+    marked_micros: int
+    unwound_micros: int
+    unwound_contracts_micros: int
+    unmatched_micros: int
     capital_micros: int
     lockup_ns: int | None
     annualised: float | None
@@ -92,8 +95,8 @@ class _Story(msgspec.Struct):
     fills: list[Fill] = []
 
 
-def trade_rows(outcome: Outcome, fills: Iterable[Fill], legs: Iterable[PnlLeg]) -> tuple[TradeRow, ...]:
-    """A row for each intent, in the order of the intents. `fills` are those that stand, `legs` their PnL."""
+def trade_rows(outcome: Outcome, fills: Iterable[Fill], pnl: Iterable[TradePnl]) -> tuple[TradeRow, ...]:
+    """A row for each intent, in the order of the intents. `fills` are those that stand, `pnl` what their trades made."""
     stories: dict[str, _Story] = {one.intent_id: _Story(one) for one in outcome.intents}
     for record in outcome.journal:
         match record:
@@ -108,9 +111,7 @@ def trade_rows(outcome: Outcome, fills: Iterable[Fill], legs: Iterable[PnlLeg]) 
     for fill in fills:
         if fill.intent_id in stories:
             stories[fill.intent_id].fills.append(fill)
-    by_trade: dict[str, list[PnlLeg]] = defaultdict(list)
-    for leg in legs:
-        by_trade[leg.trade_id].append(leg)
+    by_trade = {one.trade_id: one for one in pnl}
     return tuple(_row(outcome, story, by_trade) for story in stories.values())
 
 
@@ -120,22 +121,22 @@ def slippage_of(fill: Fill) -> int:
     return truncated((worse if fill.side == "buy" else -worse) * fill.quantity_micros, MICROS)
 
 
-def _row(outcome: Outcome, story: _Story, by_trade: Mapping[str, list[PnlLeg]]) -> TradeRow:
+def _row(outcome: Outcome, story: _Story, by_trade: Mapping[str, TradePnl]) -> TradeRow:
     intent, plan, fills = story.intent, story.plan, story.fills
     last = story.updates[-1] if story.updates else None
     trade_id = last.trade_id if last else plan.trade_id if plan else intent.intent_id
-    pnl = by_trade.get(trade_id, [])
+    pnl = by_trade.get(trade_id)
     held = min(last.quantity_a_micros, last.quantity_b_micros) if last else 0
     state = last.state if last else (UNSEEN if plan is None else "proposed")
-    locked = realised = None
+    entry = realised = None
     if last is not None and state in HEDGED and intent.quantity_micros > 0:
-        locked = truncated(intent.payout_micros * held, intent.quantity_micros) - last.cost_micros - last.fee_micros
+        entry = truncated(intent.payout_micros * held, intent.quantity_micros) - last.cost_micros - last.fee_micros
         extra = intent.friction_micros + intent.lockup_micros
-        realised = locked - truncated(extra * held, intent.quantity_micros)
+        realised = entry - truncated(extra * held, intent.quantity_micros)
     capital = last.cost_micros + last.fee_micros if last is not None and held > 0 else 0
     hedged_ns = next((update.ts_ns for update in story.updates if update.state in HEDGED), None)
     lockup = _lockup_ns(outcome, intent, hedged_ns) if capital > 0 else None
-    gain = None if locked is None else locked - truncated(intent.friction_micros * held, max(intent.quantity_micros, 1))
+    gain = None if entry is None else entry - truncated(intent.friction_micros * held, max(intent.quantity_micros, 1))
     return TradeRow(
         trade_id=trade_id,
         intent_id=intent.intent_id,
@@ -157,13 +158,15 @@ def _row(outcome: Outcome, story: _Story, by_trade: Mapping[str, list[PnlLeg]]) 
         residual_micros=last.residual_micros if last else 0,
         edge_planned_micros=last.edge_micros if last else intent.net_micros,
         edge_realised_micros=realised,
-        locked_micros=locked,
+        locked_micros=0 if pnl is None else pnl.locked_micros,
         slippage_micros=sum(slippage_of(fill) for fill in fills),
-        cash_micros=sum(leg.cash_micros for leg in pnl),
-        fee_micros=sum(leg.fee_micros for leg in pnl),
-        net_micros=sum(leg.net_micros for leg in pnl),
-        realised_micros=sum(leg.realised_micros for leg in pnl),
-        unrealised_micros=sum(leg.unrealised_micros for leg in pnl),
+        cash_micros=sum(map(cash_of, fills)),
+        fee_micros=sum(fill.fee_micros for fill in fills),
+        net_micros=0 if pnl is None else pnl.net_micros,
+        marked_micros=0 if pnl is None else pnl.marked_micros,
+        unwound_micros=0 if pnl is None else pnl.unwound_micros,
+        unwound_contracts_micros=0 if pnl is None else pnl.unwound_contracts_micros,
+        unmatched_micros=0 if pnl is None else pnl.unmatched_micros,
         capital_micros=capital,
         lockup_ns=lockup,
         annualised=None if gain is None or not lockup or capital <= 0 else gain / capital * YEAR_NS / lockup,

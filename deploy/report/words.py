@@ -1,6 +1,6 @@
 """What the figures mean, in words: amounts for people, the verdict, and what a reader would stumble over. Pure.
 
-Decides how honest a headline is: a profit that few trades made, that was marked and not paid, or that luck explains, is called so.
+Decides how honest a headline is: a profit that few trades made or that luck explains is called so, and what is only marked is never called one.
 Must never round money anywhere but in a text.
 """
 
@@ -21,6 +21,8 @@ FATES = {
     "no_intent": "at the threshold, no intent",
 }
 CLIP = 110
+#: Why an intent is declined that was valid at its stream time, but seen too late by the wall clock.
+LATE = "late"
 
 
 def dollars(micros: int | None, *, sign: bool = False) -> str:
@@ -82,14 +84,14 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 def verdict(outcome: Outcome, analysis: Analysis) -> str:
     """One honest line."""
-    counts, net = analysis.counts, analysis.totals.net_micros
+    counts, totals = analysis.counts, analysis.totals
     if not counts.executed:
         return why_no_trade(outcome, analysis)
-    luck = analysis.sharpe
-    made = "made" if net >= 0 else "lost"
-    amount = dollars(abs(net))
-    start = f"{plural(counts.executed, 'trade').capitalize()} {made} {amount} after fees"
-    paid = analysis.totals.realised_micros
+    luck, locked = analysis.sharpe, totals.locked_micros
+    made = "locked in" if locked >= 0 else "lost"
+    start = f"{plural(counts.executed, 'trade').capitalize()} {made} {dollars(abs(locked))} after fees"
+    if totals.marked_micros:
+        start += f" (and {dollars(totals.marked_micros, sign=True)} at mark, which is no profit yet)"
     if luck is None:
         bets = plural(analysis.independent_trades, "independent bet")
         return f"{start}; {bets} cannot tell skill from luck."
@@ -97,8 +99,7 @@ def verdict(outcome: Outcome, analysis: Analysis) -> str:
     many = f"{luck.n:,} independent bets"
     if error < ERRORS_TO_TELL:
         return f"{start}, which luck explains as well: {error:.1f} standard errors over {many}."
-    tail = "" if 2 * abs(paid) >= abs(net) else " Most of it is what holdings are marked at, not what was paid out."
-    return f"{start}, {error:.1f} standard errors from nothing over {many}.{tail}"
+    return f"{start}, {error:.1f} standard errors from nothing over {many}."
 
 
 def why_no_trade(outcome: Outcome, analysis: Analysis) -> str:
@@ -135,24 +136,19 @@ def _of_pnl(analysis: Analysis) -> list[str]:
     promised = totals.edge_realised_micros
     if analysis.counts.hedged and abs(totals.net_micros - promised) > max(abs(promised) // 4, 10_000):
         found.append(
-            f"PnL ({dollars(totals.net_micros)}) is not the edge locked in ({dollars(promised)}): holdings are marked at the mid of "
-            "each venue until they settle, and the edge counts only the worst payout of trades with both legs; friction and lock-up "
-            "are charged to the edge, never to PnL."
+            f"PnL ({dollars(totals.net_micros)}) is not the edge locked in ({dollars(promised)}): the edge counts only trades with both "
+            "legs at their worst payout, less friction and lock-up; PnL also counts what unwinding lost, unmatched contracts at mark, and "
+            "payouts better than the worst."
         )
-    if totals.unrealised_micros and abs(totals.unrealised_micros) > abs(totals.realised_micros):
+    if totals.unwound_contracts_micros:
         found.append(
-            f"{dollars(totals.unrealised_micros)} of PnL is unrealised: the range ends before these contracts pay out."
+            f"{contracts(totals.unwound_contracts_micros)} contracts were sold again ({dollars(totals.unwound_micros, sign=True)}), also by "
+            f"trades that ended with both legs held; {contracts(totals.hedged_contracts_micros)} are hedged."
         )
-    fall = analysis.drawdown
-    locked = sum(trade.locked_micros or 0 for trade in analysis.trades)
-    if fall is not None and 0 < locked < fall.depth_micros:
+    if totals.unmatched_contracts_micros:
         found.append(
-            f"The drawdown of {dollars(fall.depth_micros)} is mostly one of marks: while both legs are held, the mids of two venues "
-            f"that disagree for a moment move equity, not the {dollars(locked)} that the fills locked in."
-        )
-    if totals.unpriced:
-        found.append(
-            f"{plural(totals.unpriced, 'holding')} never had a mark with both sides and stands at cost, fees apart."
+            f"{contracts(totals.unmatched_contracts_micros)} contracts have no partner. They stand at what the last top seen would pay for "
+            f"them, at nothing where it is not usable: {dollars(totals.marked_micros, sign=True)} against what they cost."
         )
     return found
 
@@ -178,6 +174,15 @@ def _of_execution(analysis: Analysis) -> list[str]:
         found.append(
             f"{counts.declined:,} of {plural(counts.intents, 'intent')} were declined, most often for {most.reason!r} ({most.trades:,})."
         )
+    late = sum(one.trades for one in analysis.declines if one.reason == LATE)
+    if late:
+        found.append(
+            f"{plural(late, 'intent')} were seen too late: valid by the time of the market, but not any more when the executor read them."
+        )
+    for one in analysis.venue_times:
+        cause = "its breaker" if one.state == "breaker" else "a stuck trade, until an operator resumes it"
+        length = f" for {span(one.held_ns)}" if one.held_ns else ""
+        found.append(f"{one.venue} took no new trade{length}, held by {cause} ({plural(one.times, 'time')}).")
     if counts.executed and analysis.independent_trades * 2 <= counts.executed:
         found.append(
             f"{plural(counts.executed, 'trade')} are {plural(analysis.independent_trades, 'independent bet')}: trades of one pair in one "

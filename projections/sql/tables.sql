@@ -214,12 +214,14 @@ CREATE TABLE IF NOT EXISTS {db}.intents (
   leg_a_price_limit_micros Int64 COMMENT 'Worst price wanted, in the outcome''s terms',
   leg_a_cost_micros Int64 COMMENT 'Displayed cost of the quantity',
   leg_a_fee_micros Int64 COMMENT 'Exact taker fee of the quantity',
+  leg_a_payout_unit_micros Int64 COMMENT 'What the venue floors a payout to',
   leg_b_instrument_id LowCardinality(String) COMMENT 'Instrument of leg b',
   leg_b_venue LowCardinality(String) COMMENT 'Its venue',
   leg_b_outcome LowCardinality(String) COMMENT 'Outcome bought',
   leg_b_price_limit_micros Int64 COMMENT 'Worst price wanted, in the outcome''s terms',
   leg_b_cost_micros Int64 COMMENT 'Displayed cost of the quantity',
   leg_b_fee_micros Int64 COMMENT 'Exact taker fee of the quantity',
+  leg_b_payout_unit_micros Int64 COMMENT 'What the venue floors a payout to',
   payout_micros Int64 COMMENT 'Worst admissible payout minus haircut, total',
   gross_micros Int64 COMMENT 'payout minus both costs',
   friction_micros Int64 COMMENT 'Gas, currency and on-ramp',
@@ -282,6 +284,18 @@ CREATE TABLE IF NOT EXISTS {db}.plans (
   slots Int32 COMMENT 'Orders that may follow: hedge attempts and unwinds',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
 ) ENGINE = {facts} COMMENT 'TradePlan: what a trade may send, committed before its first byte leaves'
+;
+CREATE TABLE IF NOT EXISTS {db}.last_tops_seen (
+{coordinates}
+  sequence Int64 COMMENT 'Number in the journal',
+  ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  market_partition Int32 COMMENT 'Partition of market that the book is in',
+  instrument_id LowCardinality(String) COMMENT 'The instrument',
+  usable Bool COMMENT 'Book valid and fresh, the market open',
+  bid_price_micros Nullable(Int64) COMMENT 'Best bid, YES terms; null: none',
+  ask_price_micros Nullable(Int64) COMMENT 'Best ask, YES terms; null: none',
+  ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
+) ENGINE = ReplacingMergeTree(sequence) ORDER BY (log_id, market_partition, instrument_id) COMMENT 'TopSeen: the last top of each book that the executor saw, what it marks unmatched contracts by'
 ;
 CREATE TABLE IF NOT EXISTS {db}.order_requests (
 {coordinates}

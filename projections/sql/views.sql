@@ -70,60 +70,112 @@ FROM (
 LEFT JOIN {db}.marks AS m ON m.instrument_id = p.instrument_id
 COMMENT 'Holdings per instrument and outcome: quantity, average cost, mark, value'
 ;
--- PnL of a trade at one instrument. In YES terms a purchase is a YES bought or a NO sold, a sale a YES sold or a NO bought
--- (buying NO at q is selling YES at 1 - q and locking 1 dollar up).
---   gross      = cash received - cash paid + value of what is held (NO + YES of one instrument are worth 1 together)
---   net        = gross - fees
---   closed     = min(bought, sold) in YES terms
---   realised   = sold value * closed / sold - bought value * closed / bought - the same shares of the fees; all of net once settled
---   unrealised = net - realised
--- Divisions truncate to the micro. A holding whose instrument was never priced is valued at what it cost.
-CREATE OR REPLACE VIEW {db}.pnl_legs AS
-SELECT l.trade_id AS trade_id, l.instrument_id AS instrument_id, l.venue AS venue, l.pair_id AS pair_id,
-  l.yes_quantity AS yes_micros, l.no_quantity AS no_micros,
-  l.cash AS cash_micros, l.fees AS fee_micros,
-  m.settled AS settled, m.priced AS priced,
-  least(l.bought, l.sold) AS closed_micros,
-  toInt64(intDiv(toInt128(l.sold_value) * closed_micros, greatest(l.sold, 1)))
-    - toInt64(intDiv(toInt128(l.bought_value) * closed_micros, greatest(l.bought, 1))) AS closed_gross,
-  toInt64(intDiv(toInt128(l.sold_fees) * closed_micros, greatest(l.sold, 1)))
-    + toInt64(intDiv(toInt128(l.bought_fees) * closed_micros, greatest(l.bought, 1))) AS closed_fees,
-  if(m.priced,
-     l.cash + toInt64(intDiv(toInt128(l.yes_quantity) * m.mark_yes_micros + toInt128(l.no_quantity) * (1000000 - m.mark_yes_micros), 1000000)),
-     closed_gross) AS gross_micros,
-  gross_micros - l.fees AS net_micros,
-  if(m.settled, net_micros, closed_gross - closed_fees) AS realised_micros,
-  net_micros - realised_micros AS unrealised_micros
-FROM (
-  SELECT trade_id, toString(instrument_id) AS instrument_id, any(venue) AS venue, any(pair_id) AS pair_id,
-    sumIf(if(side = 'buy', quantity_micros, -quantity_micros), outcome = 'yes') AS yes_quantity,
-    sumIf(if(side = 'buy', quantity_micros, -quantity_micros), outcome = 'no') AS no_quantity,
-    sum(cash_micros) AS cash,
-    sum(fee_micros) AS fees,
-    sumIf(quantity_micros, (outcome = 'yes') = (side = 'buy')) AS bought,
-    sumIf(quantity_micros, (outcome = 'yes') != (side = 'buy')) AS sold,
-    sumIf(if(outcome = 'yes', -cash_micros, quantity_micros - cash_micros), (outcome = 'yes') = (side = 'buy')) AS bought_value,
-    sumIf(if(outcome = 'yes', cash_micros, quantity_micros + cash_micros), (outcome = 'yes') != (side = 'buy')) AS sold_value,
-    sumIf(fee_micros, (outcome = 'yes') = (side = 'buy')) AS bought_fees,
-    sumIf(fee_micros, (outcome = 'yes') != (side = 'buy')) AS sold_fees
-  FROM {db}.valid_fills GROUP BY trade_id, instrument_id
-) AS l
-LEFT JOIN {db}.marks AS m ON m.instrument_id = l.instrument_id
-COMMENT 'PnL per trade and instrument; formulas in projections/sql/views.sql'
+-- The last top of a book that the executor's journal has; one that was not usable is no price.
+CREATE OR REPLACE VIEW {db}.executor_marks AS
+SELECT market_partition, instrument_id, if(usable, bid_price_micros, NULL) AS bid, if(usable, ask_price_micros, NULL) AS ask
+FROM {db}.last_tops_seen FINAL WHERE log_id = {current}
+COMMENT 'Executable prices that the executor last saw, in YES terms; what unmatched contracts are marked by'
 ;
+-- What the executor booked as the payout of an instrument: the first word stands.
+CREATE OR REPLACE VIEW {db}.payouts AS
+SELECT JSONExtractString(body, 'name') AS instrument_id, toUInt8(1) AS known,
+  argMin(JSONExtractInt(body, 'value_micros'), offset) AS payout_yes_micros
+FROM {db}.controls FINAL
+WHERE log_id = {current} AND topic = 'orders' AND record = 'ControlApplied' AND reason = 'InstrumentSettled'
+GROUP BY instrument_id
+COMMENT 'Payout of YES of each instrument that paid out while it was held'
+;
+-- What each trade bought and sold of its two legs, in the outcome of the leg; money with fees. The other outcome of a leg's
+-- instrument is the leg sold: YES and NO pay a dollar together.
+CREATE OR REPLACE VIEW {db}.trade_sums AS
+SELECT trade_id, any(intent_id) AS intent_id, any(pair_id) AS pair_id, sum(fee_micros) AS fees,
+  sumIf(quantity_micros, first AND purchase) AS bought_a, sumIf(money, first AND purchase) AS paid_a,
+  sumIf(quantity_micros, first AND NOT purchase) AS sold_a, sumIf(money, first AND NOT purchase) AS proceeds_a,
+  sumIf(quantity_micros, NOT first AND purchase) AS bought_b, sumIf(money, NOT first AND purchase) AS paid_b,
+  sumIf(quantity_micros, NOT first AND NOT purchase) AS sold_b, sumIf(money, NOT first AND NOT purchase) AS proceeds_b
+FROM (
+  SELECT f.trade_id AS trade_id, f.intent_id AS intent_id, f.pair_id AS pair_id, f.fee_micros AS fee_micros, f.quantity_micros AS quantity_micros,
+    f.instrument_id = i.leg_a_instrument_id AS first,
+    f.outcome = if(first, i.leg_a_outcome, i.leg_b_outcome) AS own,
+    (f.side = 'buy') = own AS purchase,
+    assumeNotNull(if(own, abs(f.cash_micros), f.quantity_micros - abs(f.cash_micros)) + if(purchase, f.fee_micros, -f.fee_micros)) AS money
+  FROM {db}.valid_fills AS f
+  LEFT JOIN (SELECT * FROM {db}.intents FINAL WHERE log_id = {current}) AS i ON i.intent_id = f.intent_id
+)
+GROUP BY trade_id
+COMMENT 'Contracts and money of each trade by leg, executions that stand'
+;
+-- The two legs of each trade with what is known of their worth: payout, or the last top that the executor saw.
+--   each  = what one contract is worth now, in the outcome's terms: its payout, else what the last top would pay for it, 0 without
+--           one; what was sold without being held (a reversed purchase) costs what the top asks, else a dollar
+CREATE OR REPLACE VIEW {db}.trade_legs AS
+SELECT s.trade_id AS trade_id, s.pair_id AS pair_id, s.fees AS fees,
+  s.bought_a - s.sold_a AS held_a, s.bought_b - s.sold_b AS held_b,
+  greatest(least(held_a, held_b), 0) AS matched,
+  s.proceeds_a + s.proceeds_b - s.paid_a - s.paid_b AS cash,
+  toInt64(intDiv(toInt128(s.paid_a) * s.sold_a + greatest(s.bought_a, 1) - 1, greatest(s.bought_a, 1))) AS sold_cost_a,
+  toInt64(intDiv(toInt128(s.paid_b) * s.sold_b + greatest(s.bought_b, 1) - 1, greatest(s.bought_b, 1))) AS sold_cost_b,
+  s.proceeds_a - sold_cost_a + s.proceeds_b - sold_cost_b AS unwound,
+  s.sold_a + s.sold_b AS unwound_contracts,
+  held_a - matched AS alone_a, held_b - matched AS alone_b,
+  toInt64(intDiv(toInt128(s.paid_a) * greatest(alone_a, 0) + greatest(s.bought_a, 1) - 1, greatest(s.bought_a, 1))) AS alone_cost_a,
+  toInt64(intDiv(toInt128(s.paid_b) * greatest(alone_b, 0) + greatest(s.bought_b, 1) - 1, greatest(s.bought_b, 1))) AS alone_cost_b,
+  pa.known AS paid_out_a, pb.known AS paid_out_b,
+  i.leg_a_payout_unit_micros AS unit_a, i.leg_b_payout_unit_micros AS unit_b,
+  if(i.leg_a_outcome = 'yes', pa.payout_yes_micros, 1000000 - pa.payout_yes_micros) AS payout_a,
+  if(i.leg_b_outcome = 'yes', pb.payout_yes_micros, 1000000 - pb.payout_yes_micros) AS payout_b,
+  multiIf(paid_out_a, payout_a,
+    alone_a >= 0, ifNull(if(i.leg_a_outcome = 'yes', ta.bid, 1000000 - ta.ask), 0),
+    ifNull(if(i.leg_a_outcome = 'yes', ta.ask, 1000000 - ta.bid), 1000000)) AS each_a,
+  multiIf(paid_out_b, payout_b,
+    alone_b >= 0, ifNull(if(i.leg_b_outcome = 'yes', tb.bid, 1000000 - tb.ask), 0),
+    ifNull(if(i.leg_b_outcome = 'yes', tb.ask, 1000000 - tb.bid), 1000000)) AS each_b,
+  toInt64(intDiv(toInt128(i.payout_micros) * matched, greatest(i.quantity_micros, 1))) AS worst
+FROM {db}.trade_sums AS s
+LEFT JOIN (SELECT * FROM {db}.intents FINAL WHERE log_id = {current}) AS i ON i.intent_id = s.intent_id
+LEFT JOIN {db}.payouts AS pa ON pa.instrument_id = i.leg_a_instrument_id
+LEFT JOIN {db}.payouts AS pb ON pb.instrument_id = i.leg_b_instrument_id
+LEFT JOIN {db}.executor_marks AS ta ON ta.market_partition = i.partition AND ta.instrument_id = i.leg_a_instrument_id
+LEFT JOIN {db}.executor_marks AS tb ON tb.market_partition = i.partition AND tb.instrument_id = i.leg_b_instrument_id
+COMMENT 'Both legs of each trade: held, matched, unmatched, and what a contract of each is worth'
+;
+-- The one definition of profit and loss; executors/equity.py is the same for the loss stops.
+--   net      = cash (fees included) + known value
+--   value    = once both payouts are known: what both legs pay, each floored to the venue's unit
+--              before: worst admissible payout of the matched contracts + the unmatched ones at what each is worth
+--   marked   = unmatched contracts without a payout at mark, less what they cost
+--   locked   = net - marked: what no price can change any more. unwound: the part of it that sales made or lost
+--   gross    = net + fees
+-- Divisions floor to the micro (intDiv truncates, so a negative numerator is moved first): what contracts are worth rounds down,
+-- what they cost rounds up.
 CREATE OR REPLACE VIEW {db}.pnl AS
-SELECT trade_id, any(pair_id) AS pair,
-  sum(gross_micros) AS gross, sum(fee_micros) AS fees, sum(net_micros) AS net,
-  sum(realised_micros) AS realised, sum(unrealised_micros) AS unrealised,
-  min(priced) AS all_priced
-FROM {db}.pnl_legs GROUP BY trade_id
-COMMENT 'PnL per trade, micros: gross, fees, net = gross - fees = realised + unrealised; mark = mid, settled = payout'
+SELECT trade_id, pair_id AS pair,
+  net + fees AS gross, fees,
+  if(paid_out_a AND paid_out_b, cash + pays_a + pays_b, cash + worst + worth_a + worth_b) AS net,
+  net - marked AS locked,
+  if(paid_out_a AND paid_out_b, 0, if(alone_a != 0 AND NOT paid_out_a, worth_a - alone_cost_a, 0) + if(alone_b != 0 AND NOT paid_out_b, worth_b - alone_cost_b, 0)) AS marked,
+  unwound,
+  matched AS matched_micros,
+  if(paid_out_a AND paid_out_b, 0, if(paid_out_a, 0, abs(alone_a)) + if(paid_out_b, 0, abs(alone_b))) AS unmatched_micros,
+  unwound_contracts AS unwound_micros
+FROM (
+  SELECT *,
+    toInt64(intDiv(toInt128(payout_a) * held_a - if(held_a < 0, 1000000 * unit_a - 1, 0), 1000000 * unit_a)) * unit_a AS pays_a,
+    toInt64(intDiv(toInt128(payout_b) * held_b - if(held_b < 0, 1000000 * unit_b - 1, 0), 1000000 * unit_b)) * unit_b AS pays_b,
+    if(paid_out_a, unit_a, 1) AS step_a, if(paid_out_b, unit_b, 1) AS step_b,
+    toInt64(intDiv(toInt128(each_a) * alone_a - if(alone_a < 0, 1000000 * step_a - 1, 0), 1000000 * step_a)) * step_a AS worth_a,
+    toInt64(intDiv(toInt128(each_b) * alone_b - if(alone_b < 0, 1000000 * step_b - 1, 0), 1000000 * step_b)) * step_b AS worth_b
+  FROM {db}.trade_legs
+)
+COMMENT 'PnL per trade, micros: net = gross - fees = locked + marked; a mark is what the last top that the executor saw would pay'
 ;
 CREATE OR REPLACE VIEW {db}.pnl_total AS
 SELECT sum(gross) AS gross_micros, sum(fees) AS fees_micros, sum(net) AS net_micros,
-  sum(realised) AS realised_micros, sum(unrealised) AS unrealised_micros, count() AS trades
+  sum(locked) AS locked_micros, sum(marked) AS marked_micros, sum(unwound) AS unwound_net_micros,
+  sum(matched_micros) AS hedged_contracts_micros, sum(unwound_micros) AS unwound_contracts_micros,
+  sum(unmatched_micros) AS unmatched_contracts_micros, count() AS trades
 FROM {db}.pnl
-COMMENT 'PnL of everything, one row'
+COMMENT 'PnL of everything and the contracts it stands for, one row'
 ;
 CREATE OR REPLACE VIEW {db}.orders AS
 SELECT q.trade_id AS trade_id, q.order_id AS order_id, q.role AS role, q.attempt AS attempt, q.instrument_id AS instrument_id,
@@ -136,7 +188,8 @@ LEFT JOIN (
 ) AS r ON r.order_id = q.order_id
 COMMENT 'Every order with its last reported state'
 ;
--- unwound: flat after something was filled. locked = worst payout of the matched quantity - cost - fees, for hedged trades only.
+-- unwound: flat after something was filled. hedged_micros and unwound_micros are contracts held on both legs and contracts sold again:
+-- a trade that was hedged in part and sold back in part has both. Money is that of the view pnl.
 CREATE OR REPLACE VIEW {db}.trades AS
 SELECT u.trade_id AS trade_id, u.intent_id AS intent_id, u.pair_id AS pair_id, u.package AS package, u.state AS state, u.reason AS reason,
   f.fills > 0 AND u.state = 'flat' AS unwound,
@@ -150,9 +203,8 @@ SELECT u.trade_id AS trade_id, u.intent_id AS intent_id, u.pair_id AS pair_id, u
   toInt64(intDiv(toInt128(f.spent_b) * 1000000, greatest(f.bought_b, 1))) AS price_b_micros,
   f.fills AS fills, f.all_final AS all_final,
   u.ts_opened_ns AS ts_opened_ns, u.ts_updated_ns AS ts_updated_ns, fromUnixTimestamp64Nano(u.ts_updated_ns, 'UTC') AS ts_updated,
-  if(u.state IN ('hedged', 'closed') AND i.quantity_micros > 0,
-     toInt64(intDiv(toInt128(i.payout_micros) * least(u.quantity_a_micros, u.quantity_b_micros), greatest(i.quantity_micros, 1))) - u.cost_micros - u.fee_micros,
-     NULL) AS locked_micros
+  p.matched_micros AS hedged_micros, p.unwound_micros AS unwound_micros, p.unmatched_micros AS unmatched_micros,
+  p.locked AS locked_micros, p.marked AS marked_micros, p.unwound AS unwound_net_micros, p.net AS net_micros
 FROM (
   SELECT trade_id, any(intent_id) AS intent_id, any(pair_id) AS pair_id, any(package) AS package,
     argMax(state, sequence) AS state, argMax(reason, sequence) AS reason,
@@ -173,7 +225,8 @@ LEFT JOIN (
   LEFT JOIN (SELECT * FROM {db}.intents FINAL WHERE log_id = {current}) AS w ON w.intent_id = v.intent_id
   GROUP BY v.trade_id
 ) AS f ON f.trade_id = u.trade_id
-COMMENT 'Every trade in its last state, with both legs and what is locked in'
+LEFT JOIN {db}.pnl AS p ON p.trade_id = u.trade_id
+COMMENT 'Every trade in its last state, with both legs, what of it is hedged, what was sold again, and what is locked in'
 ;
 -- What the intent promised (net of friction and lock-up, scaled to the planned quantity) beside what the fills locked in, net of
 -- the same costs scaled to the matched quantity. Their difference is slippage and quantity missed. Hedged trades only.
@@ -181,13 +234,12 @@ CREATE OR REPLACE VIEW {db}.entry_edge_vs_realised AS
 SELECT t.trade_id AS trade_id, t.pair_id AS pair_id, t.package AS package, t.ts_updated AS ts_updated,
   least(t.quantity_a_micros, t.quantity_b_micros) AS matched_micros,
   t.edge_micros AS edge_promised_micros,
-  assumeNotNull(t.locked_micros)
+  toInt64(intDiv(toInt128(t.intent_payout_micros) * matched_micros, greatest(t.intent_quantity_micros, 1))) - t.cost_micros - t.fee_micros
     - toInt64(intDiv(toInt128(t.intent_friction_micros + t.intent_lockup_micros) * matched_micros, greatest(t.intent_quantity_micros, 1))) AS edge_realised_micros,
   edge_realised_micros - edge_promised_micros AS difference_micros,
-  p.net AS pnl_net_micros
+  t.net_micros AS pnl_net_micros
 FROM {db}.trades AS t
-LEFT JOIN {db}.pnl AS p ON p.trade_id = t.trade_id
-WHERE t.locked_micros IS NOT NULL
+WHERE t.state IN ('hedged', 'closed') AND t.intent_quantity_micros > 0
 COMMENT 'Net edge promised by the intent beside the net edge that the fills locked in'
 ;
 CREATE OR REPLACE VIEW {db}.slippage AS

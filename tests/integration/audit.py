@@ -17,17 +17,17 @@ from schemas.records import (
     EdgeStatistics,
     Fill,
     FillReversed,
-    InstrumentSettled,
     OrderReport,
     OrderRequested,
     Record,
-    TopOfBook,
     TradeIntent,
     TradePlan,
     TradeUpdate,
     Watermark,
 )
 from tests.integration.whole_stack import Log
+from tests.unit.projections.pnl_oracle import pnl
+from tests.unit.projections.synthetic_log import Placed
 
 ENDED = {"hedged", "closed", "flat", "declined", "stuck"}
 MICROS = 1_000_000
@@ -87,26 +87,10 @@ class Audit:
         }
 
     def pnl(self) -> dict[str, int]:
-        """Cash flows of each trade and instrument, what is held at the mid of the last valid top (or at the payout), and fees."""
-        marks: dict[str, int] = {}
-        for top in sorted((r for r in self.signals if isinstance(r, TopOfBook)), key=lambda r: (r.ts_ns, r.position)):
-            if top.valid and top.bid_price_micros is not None and top.ask_price_micros is not None:
-                marks[top.instrument_id] = (top.bid_price_micros + top.ask_price_micros) // 2
-        marks |= {r.instrument_id: r.payout_yes_micros for r in self.market if isinstance(r, InstrumentSettled)}
-        cash: Counter[tuple[str, str]] = Counter()
-        held: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        for fill in self.fills:
-            key = (fill.trade_id, fill.instrument_id)
-            amount = fill.price_micros * fill.quantity_micros
-            # Floor division is against us both ways: what is paid is rounded up to a micro, what is received down.
-            cash[key] += (-amount if fill.side == "buy" else amount) // MICROS
-            held[key][fill.outcome] += fill.quantity_micros if fill.side == "buy" else -fill.quantity_micros
-        gross = sum(cash.values())
-        for (_, instrument), outcomes in held.items():
-            mark = marks[instrument]
-            gross += (outcomes["yes"] * mark + outcomes["no"] * (MICROS - mark)) // MICROS
-        fees = sum(fill.fee_micros for fill in self.fills)
-        return {"gross": gross, "fees": fees, "net": gross - fees}
+        """What each trade is worth by its executions, the payouts and the last tops of the journal, by the tests' own arithmetic."""
+        names = ("gross", "fees", "net", "locked", "marked", "unwound")
+        records = [*self.intents, *self.journal, *self.fill_records]
+        return dict(zip(names, pnl([Placed("", 0, record) for record in records]), strict=True))
 
     def check(self) -> None:
         """What must hold of every run, whatever happened to it."""

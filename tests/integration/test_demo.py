@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 SECONDS = "22"
 KEYS = {
     "updates", "evaluations", "gross_positive", "net_positive", "edges", "edges_at_threshold", "intents", "trades", "fills",
-    "residual_contracts_micros", "pnl_micros", "planted", "latency_ms", "lag", "verified", "first_hedged_fill_s",
+    "residual_contracts_micros", "contracts_micros", "declines", "venue_holds", "pnl_micros", "planted", "latency_ms", "lag", "verified", "first_hedged_fill_s",
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def audit(folder: Path, summary: dict[str, Any]) -> Iterator[Audit]:
 def test_it_says_what_it_promises(summary: dict[str, Any]) -> None:
     assert set(summary) >= KEYS
     assert set(summary["trades"]) >= {"hedged", "unwound", "declined", "stuck"}
-    assert set(summary["pnl_micros"]) == {"gross", "fees", "net", "realised", "unrealised"}
+    assert set(summary["pnl_micros"]) == {"gross", "fees", "net", "locked", "marked", "unwound"}
     assert set(summary["latency_ms"]) == {"tick_to_signal", "tick_to_plan", "hedge"}
     for figures in summary["latency_ms"].values():
         assert 0 < figures["p50"] <= figures["p95"] <= figures["p99"] <= figures["max"]
@@ -92,7 +92,7 @@ def test_its_pnl_is_that_of_the_fills(summary: dict[str, Any], audit: Audit) -> 
     computed = audit.pnl()
     said = summary["pnl_micros"]
     assert {name: said[name] for name in computed} == computed
-    assert said["realised"] + said["unrealised"] == said["net"]
+    assert said["locked"] + said["marked"] == said["net"]
     assert said["fees"] > 0
 
 

@@ -21,7 +21,7 @@ from projections.clickhouse import ClickHouseSink
 from projections.project import Projector, rebuild
 from schemas.codec import load_codec
 from tests.unit.projections.pnl_oracle import pnl
-from tests.unit.projections.synthetic_log import KINDS, MICROS, SyntheticLog, fills_that_stand
+from tests.unit.projections.synthetic_log import KINDS, SyntheticLog, fills_that_stand
 
 CODEC = load_codec()
 TRANSACTIONAL = ("signals", "intents", "orders", "fills")
@@ -144,25 +144,11 @@ def totals(client, settings):
     return shown | {
         "queries": [
             queries.market_counts(client, name), queries.edge_counts(client, name), queries.edge_totals(client, name),
-            queries.edges_seen(client, name), queries.trade_counts(client, name), queries.pnl_totals(client, name),
+            queries.edges_seen(client, name), queries.trade_counts(client, name), queries.pnl_totals(client, name), queries.contract_counts(client, name), queries.venue_holds(client, name),
             queries.latencies(client, name), queries.positions(client, name), queries.recent_trades(client, name, 100),
             queries.declined(client, name), queries.pair_board(client, name), queries.best_edges(client, name),
         ]
     }  # fmt: skip
-
-
-def marks_of(log):
-    """Mid of the last valid two-sided top, from the records themselves."""
-    marks = {}
-    for _, _, record in log.records:
-        if (
-            type(record).__name__ == "TopOfBook"
-            and record.valid
-            and record.bid_price_micros
-            and record.ask_price_micros
-        ):
-            marks[record.instrument_id] = (record.bid_price_micros + record.ask_price_micros) // 2
-    return marks
 
 
 @pytest.mark.parametrize("settle", [False, True])
@@ -171,11 +157,7 @@ def test_pnl_and_counts_equal_what_the_log_says(settings, client, settle):
     write(settings.kafka, log.records)
     assert project_here(settings) == len(log.records)
     name = database(settings)
-    marks, settled = marks_of(log), frozenset()
-    if settle:
-        marks |= {"polymarket:0xA": 0, "kalshi:B": MICROS // 3}
-        settled = frozenset(marks)
-    expected = pnl(fills_that_stand(log.records), marks, settled)
+    expected = pnl(log.records)
     assert tuple(queries.pnl_totals(client, name)) == expected
     assert (expected[4] == 0) == settle
     counts = queries.market_counts(client, name)
@@ -234,7 +216,7 @@ def test_kill_anywhere_and_the_totals_are_equal(settings, client, tmp_path, stag
     after_kills = totals(client, settings)
     rebuild(settings, lambda done, total: None)
     assert totals(client, settings) == after_kills
-    assert tuple(queries.pnl_totals(client, database(settings))) == pnl(fills_that_stand(log.records), marks_of(log))
+    assert tuple(queries.pnl_totals(client, database(settings))) == pnl(log.records)
     sink.close()
 
 
@@ -263,7 +245,7 @@ def test_clickhouse_away_at_start_and_later_loses_nothing(kafka, tmp_path, stage
         ) as client:
             found = queries.pnl_totals(client, database(settings))
             assert queries.market_counts(client, database(settings)).updates == log.updates
-        assert tuple(found) == pnl(fills_that_stand(log.records), marks_of(log))
+        assert tuple(found) == pnl(log.records)
         stage.terminate()
         assert stage.wait(10) == 0
     finally:

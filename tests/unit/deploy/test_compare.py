@@ -15,7 +15,7 @@ from deploy.report.live import read_outcome
 from deploy.report.page import document_of, write_json
 from schemas.records import Fill, LatencyObserved
 from tests.unit.deploy.report.logs import CODEC, log_of
-from tests.unit.deploy.report.outcomes import MS, golden, simulated
+from tests.unit.deploy.report.outcomes import MICROS, MS, A, golden, paid_out, simulated
 from tests.unit.deploy.report.test_live import tops_of
 from tests.unit.projections.synthetic_log import like
 
@@ -59,11 +59,15 @@ def test_another_price_is_a_difference_of_fills_and_money(backtest):
     assert [(one.intent_id, one.what) for one in found.trades] == [("i1", ("fills", "PnL"))]
 
 
-def test_other_marks_move_pnl_but_not_execution(backtest):
-    live = document_of(golden(settled={}))
+def test_other_payouts_move_pnl_but_not_execution(backtest):
+    both = (
+        *golden().journal,
+        paid_out(A, MICROS, golden().ts_last_ns),
+    )  # YES at A and NO at B: better than the worst payout
+    live = document_of(golden(journal=both))
     found = compare(live, backtest)
     assert found.alike
-    assert found.net_difference_micros == 5_000_000
+    assert found.net_difference_micros == -10_000_000
     assert found.execution_difference_micros == 0
     assert [one.what for one in found.trades] == [("PnL",)]
 
@@ -95,7 +99,9 @@ def test_tables_and_json_say_the_same(backtest):
     live = document_of(golden(fills=changed_fill(golden(), "f1", fee_micros=0)))
     found = compare(live, backtest)
     rows = {row[0]: row[1:] for row in verdict_rows(found)}
-    assert rows["net PnL"] == ["+$5.15", "+$5.09", "-60,000 micros"]
+    assert rows["locked in"] == ["+$0.7460", "+$0.6860", "-60,000 micros"]
+    assert rows["at mark"] == ["$0.00", "$0.00", "0 micros"]
+    assert rows["contracts sold again"] == ["5", "5", ""]
     assert rows["fills differing"] == ["", "", "1"]
     assert difference_rows(found) == [["pair", "fills, PnL", "hedged", "hedged", "-60,000", "i1"]]
     plain = json.loads(json.dumps(as_dict(found)))

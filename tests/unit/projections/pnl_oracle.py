@@ -1,58 +1,45 @@
-"""PnL from `fills` by an independent road: money in, money out, and what is left at its price; no SQL, no shared code."""
+"""PnL of a synthetic log by an independent road: each trade's executions in a list, `equity_oracle` for what they are worth; no SQL."""
 
 from collections import defaultdict
-from fractions import Fraction
-from math import ceil, floor
 
-from schemas.records import Fill
-
-MICROS = 1_000_000
+from schemas.records import ControlApplied, Fill, TopSeen, TradeIntent
+from tests.unit.executors.equity_oracle import Bought, Terms, worth_of
+from tests.unit.projections.synthetic_log import MICROS, Placed, fills_that_stand
 
 
-def pnl(
-    fills: list[Fill], marks: dict[str, int], settled: frozenset[str] = frozenset()
-) -> tuple[int, int, int, int, int]:
-    """(gross, fees, net, realised, unrealised) in micros; `marks` price one YES of each instrument."""
-    heaps: dict[tuple[str, str], list[Fill]] = defaultdict(list)
-    for fill in fills:
-        heaps[fill.trade_id, fill.instrument_id].append(fill)
-    gross = realised = 0
-    for (_, instrument), heap in heaps.items():
-        long, short = _sides(heap)
-        cash = sum(-paid(f) if f.side == "buy" else paid(f) for f in heap)
-        held = {
-            o: sum(f.quantity_micros if f.side == "buy" else -f.quantity_micros for f in heap if f.outcome == o)
-            for o in ("yes", "no")
-        }
-        mark = marks[instrument]
-        worth = cash + (held["yes"] * mark + held["no"] * (MICROS - mark)) // MICROS
-        gross += worth
-        if instrument in settled:
-            realised += worth - sum(f.fee_micros for f in heap)
-            continue
-        closed = min(sum(f.quantity_micros for f in long), sum(f.quantity_micros for f in short))
-        realised += _share(short, closed, value_yes) - _share(long, closed, value_yes)
-        realised -= _share(short, closed, lambda f: f.fee_micros) + _share(long, closed, lambda f: f.fee_micros)
-    fees = sum(f.fee_micros for f in fills)
-    return gross, fees, gross - fees, realised, gross - fees - realised
+def pnl(records: list[Placed]) -> tuple[int, int, int, int, int, int]:
+    """(gross, fees, net, locked, marked, unwound) of all trades, micros."""
+    intents = {p.record.intent_id: p.record for p in records if isinstance(p.record, TradeIntent)}
+    tops = [p.record for p in records if isinstance(p.record, TopSeen)]
+    marks = {top.instrument_id: (top.bid_price_micros, top.ask_price_micros) for top in tops if top.usable}
+    payouts = {
+        p.record.name: p.record.value_micros
+        for p in reversed(records)
+        if isinstance(p.record, ControlApplied) and p.record.action == "InstrumentSettled"
+    }
+    executions = defaultdict(list)
+    fees = 0
+    for fill in fills_that_stand(records):
+        fees += fill.fee_micros
+        executions[fill.intent_id].append(as_leg(intents[fill.intent_id], fill))
+    sums = [0, 0, 0, 0]
+    for intent_id, own in executions.items():
+        legs = (intents[intent_id].leg_a, intents[intent_id].leg_b)
+        schedules = [leg.fee_schedule for leg in legs]
+        units = tuple(s.member_precision_micros if s.model == "kalshi_quadratic" else 1 for s in schedules)
+        intent = intents[intent_id]
+        terms = Terms(tuple(leg.outcome for leg in legs), units, intent.payout_micros, intent.quantity_micros)
+        names = [leg.instrument_id for leg in legs]
+        worth = worth_of(terms, own, [marks.get(n, (None, None)) for n in names], [payouts.get(n) for n in names])
+        sums = [total + one for total, one in zip(sums, worth, strict=True)]
+    net, locked, marked, unwound = sums
+    return net + fees, fees, net, locked, marked, unwound
 
 
-def paid(fill: Fill) -> int:
-    """Cash of an execution: a purchase rounds up, a sale down."""
-    exact = Fraction(fill.price_micros * fill.quantity_micros, MICROS)
-    return ceil(exact) if fill.side == "buy" else floor(exact)
-
-
-def value_yes(fill: Fill) -> int:
-    """What an execution was worth as a trade in YES."""
-    return paid(fill) if fill.outcome == "yes" else fill.quantity_micros - paid(fill)
-
-
-def _sides(heap: list[Fill]) -> tuple[list[Fill], list[Fill]]:
-    long = [f for f in heap if (f.outcome, f.side) in {("yes", "buy"), ("no", "sell")}]
-    return long, [f for f in heap if f not in long]
-
-
-def _share(side: list[Fill], closed: int, of: object) -> int:
-    total = sum(f.quantity_micros for f in side)
-    return int(Fraction(sum(of(f) for f in side) * closed, total)) if total else 0
+def as_leg(intent: TradeIntent, fill: Fill) -> Bought:
+    """An execution in its leg's outcome: buying NO at p is selling YES at 1 - p."""
+    which = 0 if fill.instrument_id == intent.leg_a.instrument_id else 1
+    if fill.outcome == (intent.leg_a, intent.leg_b)[which].outcome:
+        return Bought(which, fill.side, fill.price_micros, fill.quantity_micros, fill.fee_micros)
+    other = "sell" if fill.side == "buy" else "buy"
+    return Bought(which, other, MICROS - fill.price_micros, fill.quantity_micros, fill.fee_micros)

@@ -12,6 +12,7 @@ import msgspec
 from schemas.records import (
     BookDelta,
     BookSnapshot,
+    ControlApplied,
     EdgeQuote,
     EdgeStatistics,
     FeedStatus,
@@ -28,6 +29,7 @@ from schemas.records import (
     PublicTrade,
     Record,
     TopOfBook,
+    TopSeen,
     TradeIntent,
     TradePlan,
     TradeUpdate,
@@ -72,6 +74,15 @@ class SyntheticLog:
             self._tick(tick)
         for number in range(trades):
             self._trade(number)
+        for instrument, bid in (("polymarket:0xA", 437_000), ("kalshi:B", 512_000)):
+            self._journal(
+                TopSeen,
+                instrument_id=instrument,
+                partition=0,
+                usable=True,
+                bid_price_micros=bid,
+                ask_price_micros=bid + 20_000,
+            )
         if settle:
             for instrument, payout in (("polymarket:0xA", 0), ("kalshi:B", MICROS // 3)):
                 self._put(
@@ -79,6 +90,14 @@ class SyntheticLog:
                     like(
                         InstrumentSettled, instrument_id=instrument, payout_yes_micros=payout, ts_received_ns=self.now
                     ),
+                )
+                self._journal(
+                    ControlApplied,
+                    action="InstrumentSettled",
+                    control_offset=-1,
+                    state=None,
+                    name=instrument,
+                    value_micros=payout,
                 )
         self._put(
             "control", like(TradingStateChanged, state="halted", scope="venue", scope_value="kalshi", operator="ann")

@@ -17,14 +17,10 @@ def test_a_summary_has_every_column():
     row = dict(zip(COLUMNS, row_of(SUMMARY, "s"), strict=True))
     assert (row["run_id"], row["sweep_id"], row["ts_started_ns"]) == ("k1", "s", 5)
     assert row["changed"] == '{"decide.cooldown_ms": 100}'
-    assert (
-        row["net_micros"]
-        == row["gross_micros"] - row["fee_micros"]
-        == row["realised_micros"] + row["unrealised_micros"]
-    )
+    assert row["net_micros"] == row["gross_micros"] - row["fee_micros"] == row["locked_micros"] + row["marked_micros"]
     assert row["intents"] == sum(row[name] for name in ("hedged", "unwound", "unfilled", "declined", "stuck", "open"))
     assert all(comment for _, comment in COLUMNS.values())
-    assert len(create_statements("x")) == 2
+    assert len(create_statements("x")) == 3
 
 
 def test_rows_are_stored_once_a_run(clickhouse):

@@ -12,6 +12,7 @@ from executors.terms import ExecuteTerms, PaperTerms, Terms
 from processors.decide_fold import step
 from processors.decide_state import DecideState
 from schemas.records import (
+    ControlApplied,
     EdgeQuote,
     EdgeStatistics,
     Fill,
@@ -21,6 +22,7 @@ from schemas.records import (
     OrderReport,
     OrderRequested,
     PairListed,
+    TopSeen,
     TradeIntent,
     TradePlan,
     TradeUpdate,
@@ -233,7 +235,7 @@ def golden(**changes) -> Outcome:
     i1: 10 contracts YES at 40 cents + NO at 50 cents, both legs held; the hedge cost a cent more a contract than planned.
     i2: the leader bought 5 YES at 42 cents, the hedge found nothing, sold again at 41 cents.
     i3: declined, pairs_open.
-    At the end a YES at A has a mid of 44 cents; B has settled: YES pays 0.
+    At the end the tops seen bid 39, then 43 cents for A and ask 51 for B; B has settled: YES pays 0.
     """
     whole = 10 * CONTRACT
     one = worlds.intent(
@@ -269,6 +271,7 @@ def golden(**changes) -> Outcome:
         _fill("f5", two, "hedge", B, "no", "buy", 500_000, 500_000, half, 1_000, T0 + 20 * S + 90 * MS),
         FillReversed(sequence=0, ts_ns=T0 + 20 * S + 95 * MS, fill_id="f5", trade_id="i2", reason="FAILED"),
     )
+    journal, fills = numbered((*_seen(), paid_out(B, 0, T0 + 40 * S), *journal), fills)
     values = {
         "name": "golden",
         "journal": journal,
@@ -295,6 +298,34 @@ def golden(**changes) -> Outcome:
         ),
     }
     return blank(**(values | changes))
+
+
+def numbered(journal, fills):
+    """Journal and fills with numbers in the order of their stamps."""
+    order = sorted([*journal, *fills], key=lambda record: record.ts_ns)
+    numbers = {id(record): number for number, record in enumerate(order)}
+    return tuple(
+        tuple(msgspec.structs.replace(record, sequence=numbers[id(record)]) for record in group)
+        for group in (journal, fills)
+    )
+
+
+def _seen():
+    tops = ((T0, A, 390_000, 410_000), (T0, B, 490_000, 510_000), (T0 + 30 * S, A, 430_000, 450_000))
+    return [
+        like(
+            TopSeen, **_at(ts_ns), trade_id="i1", instrument_id=name, usable=True, bid_price_micros=bid, ask_price_micros=ask
+        )
+        for ts_ns, name, bid, ask in tops
+    ]  # fmt: skip
+
+
+def paid_out(instrument_id, payout, ts_ns):
+    """The journal's word of a payout of YES."""
+    return like(
+        ControlApplied, sequence=999, ts_ns=ts_ns, control_offset=-1, action="InstrumentSettled", state=None, name=instrument_id,
+        value_micros=payout,
+    )  # fmt: skip
 
 
 def _at(ts_ns):

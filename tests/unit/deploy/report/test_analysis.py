@@ -4,11 +4,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.backtest.outcome import Mark
 from deploy.report.analysis import analyse
 from deploy.report.distribution import Sharpe
-from schemas.records import LatencyObserved
-from tests.unit.deploy.report.outcomes import DAY, MS, T0, A, B, S, blank, fill_of, golden, simulated
+from schemas.records import LatencyObserved, TopSeen
+from tests.unit.deploy.report.outcomes import (
+    CONTRACT,
+    DAY,
+    MS,
+    T0,
+    A,
+    B,
+    S,
+    blank,
+    fill_of,
+    golden,
+    numbered,
+    paid_out,
+    simulated,
+)
 from tests.unit.projections.synthetic_log import like
 
 
@@ -19,16 +32,15 @@ def paper():
 
 def test_totals_are_those_summed_on_paper(paper):
     totals = paper.totals
-    # i1: 4.40 (10 YES at 44 cents) + 10.00 (10 NO of a market that settled NO) - 9.10; i2: 2.05 - 2.10
-    assert totals.gross_micros == 5_300_000 - 50_000
+    # i1: 10 pairs pay 10.00 at worst - 9.10; i2: 2.05 - 2.10
+    assert totals.gross_micros == 900_000 - 50_000
     assert totals.fee_micros == 104_000 + 60_000
-    assert totals.net_micros == 5_086_000
-    # settled: the NO leg, 10.00 - 5.10 - 0.044; closed: i2
-    assert totals.realised_micros == 4_856_000 - 110_000
-    assert totals.unrealised_micros == 340_000
+    assert totals.net_micros == totals.locked_micros == 686_000
+    assert (totals.marked_micros, totals.unwound_micros) == (0, -110_000)
+    contracts = (totals.hedged_contracts_micros, totals.unwound_contracts_micros, totals.unmatched_contracts_micros)
+    assert contracts == (10 * CONTRACT, 5 * CONTRACT, 0)
     assert totals.slippage_micros == 100_000 + 50_000
     assert (totals.edge_planned_micros, totals.edge_realised_micros) == (850_000, 746_000)
-    assert totals.unpriced == 0
 
 
 def test_counts_say_what_came_of_each_intent(paper):
@@ -66,31 +78,34 @@ def test_a_hedged_trade_is_the_view_s(paper):
 
 def test_an_unwound_trade_holds_nothing(paper):
     trade = paper.trades[1]
-    assert (trade.state, trade.reason, trade.net_micros, trade.realised_micros) == (
+    assert (trade.state, trade.reason, trade.net_micros, trade.unwound_micros) == (
         "flat",
         "adverse",
         -110_000,
         -110_000,
     )
+    assert (trade.matched_micros, trade.unwound_contracts_micros) == (0, 5 * CONTRACT)
     assert (trade.edge_realised_micros, trade.capital_micros, trade.annualised) == (None, 0, None)
 
 
 def test_equity_follows_what_was_known(paper):
     assert [(point.ts_ns - T0, point.equity_micros) for point in paper.equity] == [
         (0, 0),
-        (S + 70 * MS, -60_000),  # bought at its mid: the fee
-        (S + 150 * MS, -204_000),  # NO at 51 against a mid of 50, and the fee
-        (20 * S + 70 * MS, -334_000),  # YES at 42 against a mid of 40, and the fee
-        (20 * S + 90 * MS, -335_000),  # an execution that is reversed 5 ms later
-        (20 * S + 95 * MS, -334_000),
-        (22 * S, -314_000),  # sold at 41 against a mid of 40, and the fee
-        (30 * S, 86_000),  # the mid of A goes to 44
-        (40 * S, 5_086_000),  # B settles: NO pays a dollar instead of 50 cents
-        (60 * S, 5_086_000),
+        (S + 70 * MS, -160_000),  # ten at 40 that would bring 39, and the fee
+        (S + 150 * MS, 796_000),  # both legs: they pay ten dollars at worst
+        (20 * S + 70 * MS, 616_000),  # five at 42 that would bring 39, and the fee
+        (20 * S + 90 * MS, 1_165_000),  # an execution that is reversed 5 ms later
+        (20 * S + 95 * MS, 616_000),
+        (22 * S, 686_000),  # sold at 41
+        (60 * S, 686_000),  # neither a higher bid nor the first payout changes what is locked in
     ]
     fall = paper.drawdown
-    assert (fall.depth_micros, fall.ts_peak_ns - T0, fall.ts_trough_ns - T0) == (335_000, 0, 20 * S + 90 * MS)
-    assert fall.ts_recovered_ns == T0 + 30 * S
+    assert (fall.depth_micros, fall.ts_peak_ns - T0, fall.ts_trough_ns - T0) == (
+        549_000,
+        20 * S + 90 * MS,
+        20 * S + 95 * MS,
+    )
+    assert fall.ts_recovered_ns is None
 
 
 def test_edges_live_until_price_ends_them(paper):
@@ -123,10 +138,10 @@ def test_the_near_miss_waterfall_adds_up(paper):
 
 def test_breakdowns_and_rates(paper):
     assert [(one.key, one.net_micros, one.trades) for one in paper.by_venue] == [
-        ("kalshi", 4_856_000, 1),
-        ("polymarket", 230_000, 2),
+        ("kalshi + polymarket", 796_000, 1),
+        ("polymarket", -110_000, 1),
     ]
-    assert [(one.key, one.net_micros) for one in paper.by_hour] == [("20", 5_086_000)]
+    assert [(one.key, one.net_micros) for one in paper.by_hour] == [("20", 686_000)]
     assert paper.hit_rate == 0.5
     assert paper.independent_trades == 2
     assert paper.sharpe is None  # of two results nothing can be said
@@ -177,29 +192,41 @@ FILL = st.builds(
     fee=st.integers(-1_000, 10**6),
     ts_ns=st.integers(T0, T0 + DAY),
 )
-MARK = st.builds(
-    Mark,
+TOP = st.builds(
+    lambda ts_ns, name, bid, ask, usable: like(
+        TopSeen,
+        sequence=0,
+        ts_ns=ts_ns,
+        partition=0,
+        instrument_id=name,
+        usable=usable,
+        bid_price_micros=bid,
+        ask_price_micros=ask,
+    ),
     st.integers(T0, T0 + DAY),
     st.sampled_from((A, B, "kalshi:C")),
     st.none() | st.integers(0, 10**6),
     st.none() | st.integers(0, 10**6),
+    st.booleans(),
 )
+PAID = st.builds(paid_out, st.sampled_from((A, B)), st.integers(0, 10**6), st.integers(T0, T0 + 2 * DAY))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     fills=st.lists(FILL, max_size=25, unique_by=lambda fill: fill.fill_id),
-    marks=st.lists(MARK, max_size=25),
-    settled=st.dictionaries(st.sampled_from((A, B)), st.tuples(st.integers(0, 10**6), st.integers(T0, T0 + 2 * DAY))),
+    tops=st.lists(TOP, max_size=25),
+    paid=st.lists(PAID, max_size=3),
 )
-def test_parts_sum_to_the_whole_and_the_curve_ends_at_it(fills, marks, settled):
-    found = analyse(blank(fills=tuple(fills), marks=tuple(marks), settled=settled, ts_last_ns=T0 + DAY))
+def test_parts_sum_to_the_whole_and_the_curve_ends_at_it(fills, tops, paid):
+    journal, numbered_fills = numbered((*tops, *paid), fills)
+    found = analyse(blank(fills=numbered_fills, journal=journal, ts_last_ns=T0 + DAY))
     net = found.totals.net_micros
     for part in (found.by_pair, found.by_venue, found.by_category, found.by_hour):
         assert sum(one.net_micros for one in part) == net
         assert all(one.gross_micros - one.fee_micros == one.net_micros for one in part)
     assert found.equity[-1].equity_micros == net
-    assert found.totals.realised_micros + found.totals.unrealised_micros == net
+    assert found.totals.locked_micros + found.totals.marked_micros == net
     stamps = [point.ts_ns for point in found.equity]
     assert stamps == sorted(set(stamps))
     assert all(point.drawdown_micros >= 0 for point in found.equity)

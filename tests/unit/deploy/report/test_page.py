@@ -11,9 +11,11 @@ from deploy.report.layout import SIZE_MAX, Page, Section, Table, Text, render_pa
 from deploy.report.page import document_of, read_json, write_json, write_report
 from deploy.report.sections import command_of, report_page
 from deploy.report.words import clipped, contracts, dollars, surprises, verdict
+from schemas.records import TradeUpdate, VenueHeld
 from tests.unit.deploy.report.outcomes import MICROS, T0, S, blank, golden, simulated
 from tests.unit.deploy.report.test_charts import Tree
 from tests.unit.processors import market_records as mr
+from tests.unit.projections.synthetic_log import like
 
 EVIL = "<script>alert('x')</script><img onerror=x>"
 
@@ -90,13 +92,12 @@ def test_what_others_wrote_is_text(tmp_path):
 def test_a_huge_run_stays_below_five_megabytes(tmp_path):
     small = golden()
     fills = [fill for fill in small.fills if type(fill).__name__ == "Fill"]
+    hedged = next(one for one in small.journal if isinstance(one, TradeUpdate) and one.state == "hedged")
     many, intents, updates = [], [], []
     for number in range(3_000):
         name = f"{number}-" + "&" * 300
         intents.append(msgspec.structs.replace(small.intents[0], intent_id=name, pair_id=name, ts_ns=T0 + number * S))
-        updates.append(
-            msgspec.structs.replace(small.journal[6], trade_id=name, intent_id=name, pair_id=name, reason=name)
-        )
+        updates.append(msgspec.structs.replace(hedged, trade_id=name, intent_id=name, pair_id=name, reason=name))
         many.append(
             msgspec.structs.replace(
                 fills[0], fill_id=name, trade_id=name, intent_id=name, pair_id=name, ts_ns=T0 + number * S
@@ -132,12 +133,48 @@ def test_an_empty_run_says_why(tmp_path):
 
 def test_the_verdict_is_no_braver_than_the_figures(real):
     found = analyse(golden())
-    assert verdict(golden(), found) == "2 trades made $5.09 after fees; 2 independent bets cannot tell skill from luck."
+    assert verdict(golden(), found) == (
+        "2 trades locked in $0.6860 after fees; 2 independent bets cannot tell skill from luck."
+    )
     figures = analyse(real)
     text = verdict(real, figures)
     error = abs(figures.sharpe.ratio) / figures.sharpe.error
     assert ("luck explains" in text) == (error < 2)
-    assert any("PnL" in note or "unrealised" in note for note in surprises(figures))
+    assert any("sold again" in note for note in surprises(figures))
+
+
+def test_a_mark_is_never_called_a_profit():
+    lonely = golden(fills=tuple(fill for fill in golden().fills if fill.fill_id != "f2"))
+    figures = analyse(lonely)
+    # 10 YES that cost 4.06 and would bring 4.30; the other trade lost 0.11 by unwinding
+    assert (figures.totals.marked_micros, figures.totals.locked_micros) == (240_000, -110_000)
+    assert verdict(lonely, figures).startswith(
+        "2 trades lost $0.1100 after fees (and +$0.2400 at mark, which is no profit yet)"
+    )
+    tiles = {tile.name: tile for tile in report_page(lonely, figures).tiles}
+    assert (tiles["Locked in"].value, tiles["At mark"].value) == ("−$0.1100", "+$0.2400")
+    assert tiles["Contracts hedged"].note == "5 sold again, −$0.1100"
+
+
+def test_late_declines_and_breaker_time_are_said():
+    late = msgspec.structs.replace(golden().journal[-1], reason="late")
+    held = [
+        like(
+            VenueHeld,
+            sequence=900 + n,
+            ts_ns=T0 + n * 20 * S,
+            venue="kalshi",
+            state="breaker",
+            ts_until_ns=T0 + (n * 20 + 30) * S,
+        )
+        for n in range(2)
+    ]
+    figures = analyse(golden(journal=(*golden().journal[:-1], *held, late)))
+    (one,) = figures.venue_times
+    assert (one.times, one.held_ns) == (2, 50 * S), "what two holds share counts once"
+    notes = surprises(figures)
+    assert any(note.startswith("1 intent were seen too late") or "seen too late" in note for note in notes)
+    assert any("kalshi took no new trade for 50 s, held by its breaker" in note for note in notes)
 
 
 def test_the_json_is_the_report_uncut(real, tmp_path):

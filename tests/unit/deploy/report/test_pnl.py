@@ -1,43 +1,57 @@
-"""PnL against the oracle that the live views are held against: the same definitions, an independent road."""
+"""PnL of a report: what the fold's loss stops saw, trade by trade, and what the tests' own arithmetic says of synthetic fills."""
 
+import msgspec
 import pytest
 
-from deploy.backtest.outcome import Mark
-from deploy.report.pnl import cash_of, final_marks, mid_of, pnl_legs, standing_fills, truncated
-from schemas.records import Fill, FillConfirmed, FillReversed, InstrumentSettled
-from tests.unit.deploy.report.outcomes import T0, blank, fill_of
+from deploy.report.analysis import analyse
+from deploy.report.pnl import cash_of, fold_equity, standing_fills, truncated
+from schemas.records import Fill, FillConfirmed, FillReversed, TradeIntent
+from tests.unit.deploy.report.outcomes import DAY, T0, blank, fill_of
+from tests.unit.executors.histories import History
+from tests.unit.executors.worlds import T0 as HISTORY_T0
 from tests.unit.projections import pnl_oracle
 from tests.unit.projections.synthetic_log import SyntheticLog, fills_that_stand
 
-MARKS = {"polymarket:0xA": 437_501, "kalshi:B": 512_249}
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_report_says_of_every_trade_what_the_fold_knew(seed):
+    history = History(seed)
+    equity = history.state.standing.equity
+    outcome = blank(
+        journal=tuple(history.journal), fills=tuple(history.fills), intents=tuple(history.intents), ts_first_ns=HISTORY_T0,
+        ts_last_ns=HISTORY_T0 + 30 * DAY,
+    )  # fmt: skip
+    found = fold_equity(outcome)
+    for one in found.trades:
+        worth = equity.worth(one.trade_id)
+        said = (one.net_micros, one.locked_micros, one.marked_micros, one.unwound_micros, one.fee_micros)
+        contracts = (one.matched_micros, one.unmatched_micros, one.unwound_contracts_micros)
+        assert (*said, *contracts) == tuple(worth)
+    total = sum(sum(sums.values()) for sums in [history.state.standing.changes.get("day", {})])
+    assert sum(move.change_micros for move in found.moves) == total
+    figures = analyse(outcome)
+    assert figures.totals.net_micros == figures.equity[-1].equity_micros == total
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("settle", [False, True])
 def test_every_kind_of_trade_comes_to_what_the_oracle_says(seed, settle):
     log = SyntheticLog(trades=21, ticks=0, seed=seed, settle=settle)
+    kinds = (Fill, FillConfirmed, FillReversed)
     records = [placed.record for placed in log.records]
-    settled = {
-        r.instrument_id: (r.payout_yes_micros, r.ts_received_ns) for r in records if isinstance(r, InstrumentSettled)
-    }
-    fills = tuple(r for r in records if isinstance(r, (Fill, FillConfirmed, FillReversed)))
-    outcome = blank(fills=fills)
-    standing = standing_fills(outcome)
-    assert standing == fills_that_stand(log.records)
-    marks = MARKS | {name: payout for name, (payout, _) in settled.items()}
-    legs = pnl_legs(standing, marks, settled)
-    found = tuple(
-        sum(getattr(leg, name) for leg in legs)
-        for name in ("gross_micros", "fee_micros", "net_micros", "realised_micros", "unrealised_micros")
+    outcome = blank(
+        fills=tuple(r for r in records if isinstance(r, kinds)),
+        journal=tuple(placed.record for placed in log.records if placed.topic == "orders"),
+        intents=tuple(
+            msgspec.structs.replace(record, partition=0) for record in records if isinstance(record, TradeIntent)
+        ),
     )
-    gross, fees, net, realised, unrealised = pnl_oracle.pnl(standing, marks, frozenset(settled))
-    # the oracle floors a value where the views truncate: a micro a leg at most
-    assert abs(found[0] - gross) <= len(legs)
-    assert found[1] == fees
-    assert abs(found[2] - net) <= len(legs)
-    assert abs(found[3] - realised) <= 2 * len(legs)
-    assert abs(found[4] - unrealised) <= 3 * len(legs)
-    assert all(leg.net_micros == leg.realised_micros + leg.unrealised_micros for leg in legs)
+    assert standing_fills(outcome) == fills_that_stand(log.records)
+    totals = analyse(outcome).totals
+    found = (
+        totals.gross_micros, totals.fee_micros, totals.net_micros, totals.locked_micros, totals.marked_micros, totals.unwound_micros,
+    )  # fmt: skip
+    assert found == pnl_oracle.pnl(log.records)
 
 
 def test_a_purchase_is_rounded_up_and_a_sale_down():
@@ -46,15 +60,9 @@ def test_a_purchase_is_rounded_up_and_a_sale_down():
     assert (cash_of(bought), cash_of(sold)) == (-4, 3)
 
 
-def test_what_was_never_priced_stands_at_cost():
-    (leg,) = pnl_legs([fill_of(1, "t", "kalshi:B", "yes", "buy", 400_000, 10**6, 7, T0)], {}, {})
-    assert (leg.priced, leg.gross_micros, leg.net_micros) == (False, 0, -7)
-
-
-def test_marks_are_the_last_mid_of_two_sides_and_a_payout_beats_them():
-    marks = [Mark(T0, "a", 1, 4), Mark(T0 + 2, "a", 10, None), Mark(T0 + 1, "b", 2, 2), Mark(T0 + 3, "b", 9, 9)]
-    assert final_marks(marks, {"b": (0, T0)}) == {"a": 2, "b": 0}
-    assert mid_of(Mark(T0, "a", None, 4)) is None
+def test_what_no_top_was_seen_of_is_worth_nothing():
+    (one,) = fold_equity(blank(fills=(fill_of(1, "t", "kalshi:B", "yes", "buy", 400_000, 10**6, 7, T0),))).trades
+    assert (one.net_micros, one.marked_micros, one.locked_micros) == (-400_007, -400_007, 0)
 
 
 @pytest.mark.parametrize(("top", "bottom", "out"), [(7, 2, 3), (-7, 2, -3), (-1, 2, 0), (5, 0, 0)])

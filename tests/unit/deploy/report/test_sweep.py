@@ -16,7 +16,7 @@ def summaries():
         for mode in ("none", "constant:50"):
             changed = {"decide.min_edge_micros": edge, "backtest.feed_latency": mode}
             one = summarise(golden(changed=changed)) | {"key": f"{edge}{mode}"}
-            found.append(one | {"net_micros": 1_000_000 - edge * 60})
+            found.append(one | {"locked_micros": 1_000_000 - edge * 60})
     return found
 
 
@@ -25,8 +25,8 @@ def test_each_key_has_a_chart_and_each_run_a_row(summaries, tmp_path):
     assert write_sweep_report(summaries, path) < 100_000
     text = path.read_text("utf-8")
     tree_of(text)
-    assert text.count("Net PnL by decide.min_edge_micros") >= 1
-    assert text.count("Net PnL by backtest.feed_latency") >= 1
+    assert text.count("Locked in by decide.min_edge_micros") >= 1
+    assert text.count("Locked in by backtest.feed_latency") >= 1
     assert text.count("<tr>") == 1 + len(summaries)
     assert "best by luck" in text
 
@@ -49,5 +49,5 @@ def test_keys_are_those_that_differ(summaries):
 
 def test_no_run_and_no_trade_are_said_so(summaries):
     assert "No run" in render_page(sweep_page([]))
-    idle = [one | {"trades": 0, "net_micros": 0} for one in summaries]
+    idle = [one | {"trades": 0, "locked_micros": 0} for one in summaries]
     assert "None of 6 runs made a trade" in sweep_page(idle).verdict
