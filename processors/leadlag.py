@@ -43,6 +43,9 @@ COMMIT_S = 1.0
 #: itself: what is not committed is read again at the next start.
 STOP_S = 2.0
 STOP_HARD_S = 6.0
+#: decide commits some fifty times a second, and each answer of the broker wakes faust's two threads. A window lasts minutes, so the
+#: broker gathers this much, or what comes in faust's 1.5 s, before it answers.
+FETCH_BYTES_MIN = 262_144
 #: The same complaint of a library is passed on at most once in this time.
 COMPLAINT_S = 10.0
 LIBRARIES = ("faust", "mode", "aiokafka", "kafka")
@@ -140,7 +143,9 @@ class _CommittedThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         assert consumer._isolation_level == "read_uncommitted", "aiokafka keeps it elsewhere: look before trusting it"  # noqa: SLF001 - neither faust nor aiokafka has a public way in
+        assert consumer._fetch_min_bytes == 1, "aiokafka keeps it elsewhere: look before trusting it"  # noqa: SLF001 - see above
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - see above
+        consumer._fetch_min_bytes = FETCH_BYTES_MIN  # noqa: SLF001 - see above
         return consumer
 
 

@@ -105,7 +105,7 @@ def test_an_open_transaction_is_told_apart(settings, consumer):
     transactions(settings, consumer, 2)
     producer = Producer(
         client_config(settings, "open")
-        | {"transactional.id": f"{settings.prefix}open", "transaction.timeout.ms": 600_000}
+        | {"transactional.id": f"{settings.prefix}open", "transaction.timeout.ms": 60_000}
     )
     producer.init_transactions(10)
     producer.begin_transaction()
