@@ -292,6 +292,8 @@ def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None
 
     def permits(trade: Trade, slot: PlanSlot, price: int, quantity: int) -> str:
         lead = slot.instrument_id == trade.leg(True).instrument_id
+        if trade.gone(lead):
+            return machine.INSTRUMENT_MOVED
         ended = [order.order_id for order in trade.orders if order.lead == lead and not order.live]
         spare = sum(map(ledger.reserved_under, (plan_key(trade.trade_id, lead=lead), *ended)))
         if unbooked is not None and unbooked.lead == lead:

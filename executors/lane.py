@@ -27,7 +27,7 @@ from executors.journal import JournalInput
 from executors.machine import is_adverse
 from executors.paper import PaperVenue
 from executors.terms import PaperTerms
-from executors.trade import Trade
+from executors.trade import WORKING, Trade
 from schemas.records import (
     ControlApplied,
     InstrumentSettled,
@@ -45,6 +45,8 @@ from schemas.records import (
 )
 
 _TIMER: Final = 2  # after the venue's kinds 0 and 1
+#: States of a trade that sends orders, or does so again when a fill is reversed.
+WATCHED: Final = WORKING | {"hedged"}
 #: Journals an input and sends what follows from it.
 Journal = Callable[[JournalInput], None]
 #: What the journal holds of a venue: requests, with the terms they were sent under, and its reports.
@@ -161,6 +163,8 @@ class Lane:
         if change is None:
             return
         self._run_due()
+        if change.kind in {"moved", "instrument"}:
+            self._watch_moves(change)
         if self._state.working.get(self.partition):
             self._watch_tops(change)
         if self._state.standing.equity.exposed:
@@ -267,6 +271,7 @@ class Lane:
             bid_size_micros=None if bid is None else bid[1],
             ask_price_micros=None if ask is None else ask[0],
             ask_size_micros=None if ask is None else ask[1],
+            listed=instrument_id in self.market.instruments,
         )
 
     def refresh_held_back(self) -> None:
@@ -326,6 +331,18 @@ class Lane:
                 fee_schedule=listed.fee_schedule,
             )
         )
+
+    def _watch_moves(self, change: Change) -> None:
+        """Tell every trade that may still send that an instrument of it left this partition, or came back to it."""
+        for trade_id, trade in list(self._state.trades.items()):
+            if trade.intent.partition != self.partition or trade.state not in WATCHED:
+                continue
+            for lead in (True, False):
+                top = trade.top(lead)
+                if trade.leg(lead).instrument_id == change.instrument_id and top is not None:
+                    now_listed = change.instrument_id in self.market.instruments
+                    if top.listed != now_listed:
+                        self._record(self._top(trade_id, trade.leg(lead).instrument_id, self.market.now_ns))
 
     def _watch_tops(self, change: Change) -> None:
         """Journal a top when it turns a hedging trade's price adverse, or back: after a change of its book, its feed or its listing.
@@ -459,12 +476,14 @@ def _is_unwatched(trade: Trade) -> bool:
 def _same_top(one: TopSeen | None, other: TopSeen) -> bool:
     return one is not None and (
         one.usable,
+        one.listed,
         one.bid_price_micros,
         one.bid_size_micros,
         one.ask_price_micros,
         one.ask_size_micros,
     ) == (
         other.usable,
+        other.listed,
         other.bid_price_micros,
         other.bid_size_micros,
         other.ask_price_micros,

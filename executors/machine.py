@@ -32,6 +32,8 @@ from schemas.records import ListingSeen, OrderReport, PlanSlot, TimerFired, TopS
 FINALITY_WAIT_NS: Final = 60 * NS_PER_S
 #: Words of the gate that say how much is too much, not that nothing may be bought.
 CAPS: Final = frozenset({"cash", "leg_limit", "category_limit"})
+#: Why no order for a leg may leave: its instrument is in another partition now, and this lane sees no book of it any more.
+INSTRUMENT_MOVED: Final = "instrument_moved"
 #: An error's text is a reason of a TradeUpdate: cut to what a person reads.
 _REASON_MAX: Final = 200
 
@@ -142,6 +144,9 @@ def _settle(run: Run, *, go: bool = False) -> None:
     if trade.give_up:
         _begin_unwind(run, trade.give_up)
         return
+    if trade.gone(lead):
+        _begin_unwind(run, INSTRUMENT_MOVED)
+        return
     if trade.purchasable(lead) <= 0:
         _begin_unwind(run, "more_than_planned")
         return
@@ -247,6 +252,9 @@ def _unwind(run: Run, *, go: bool = False) -> None:
         return
     if abs(trade.residual) < trade.dust:
         _finish(run, "unwound")
+        return
+    if trade.gone(True) and trade.gone(False):
+        _get_stuck(run, INSTRUMENT_MOVED)
         return
     ways = UNWIND_WAYS[:2] if trade.residual > 0 else UNWIND_WAYS[2:]
     made = run.attempts("unwind", ways)

@@ -109,6 +109,11 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
         """The leader's leg, or the hedge's."""
         return self.intent.leg_a if lead == self.leader_is_a else self.intent.leg_b
 
+    def gone(self, lead: bool) -> bool:
+        """Whether a leg's instrument moved away from the partition in which the trade was opened."""
+        top = self.top(lead)
+        return top is not None and not top.listed
+
     def top(self, lead: bool) -> TopSeen | None:
         """The last top seen of a leg."""
         return self.top_leader if lead else self.top_hedge

@@ -85,6 +85,7 @@ class TopSeen(Record, frozen=True, kw_only=True, gc=False):
     bid_size_micros: int | None = None
     ask_price_micros: int | None = None
     ask_size_micros: int | None = None
+    listed: bool = True
 
 
 class ListingSeen(Record, frozen=True, kw_only=True, gc=False):
