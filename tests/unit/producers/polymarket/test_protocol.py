@@ -1,14 +1,13 @@
 """Polymarket's own rules: mirrored tokens, absolute sizes, stamps for order, ticks, lasting disagreement, resolution."""
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from crossbook.domain.grid import PriceGrid
 from producers.polymarket.protocol import PolymarketProtocol
-from producers.protocol import ConfirmSettlement, FetchBook, ProbeBooks, Reconnect
+from producers.protocol import ConfirmSettlement, FetchBook, ProbeBooks
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, FeedStatus, InstrumentListed, PublicTrade
 from tests.unit.producers.conftest import make_listing
 
@@ -192,26 +191,6 @@ def test_a_rest_book_older_than_the_socket_is_not_adopted_and_asked_for_again() 
     assert [type(o) for o in session.tick(1_100)] == [FetchBook]
 
 
-OTHER = "0x" + "d" * 64
-
-
-def with_another(first: dict | None = None) -> Session:
-    """A session of two markets whose socket tells of the other one only, unless told otherwise."""
-    session = Session()
-    session.protocol.follow(make_listing("polymarket", OTHER, yes_token="5" * 70, no_token="6" * 70), session.now)
-    session.give([book("5" * 70, market=OTHER)] + ([first] if first else []))
-    session.sent()
-    return session
-
-
-def test_a_rest_book_stands_in_for_no_stream_that_has_said_nothing() -> None:
-    for session in (Session(), with_another()):
-        session.tick(100)
-        assert not any(isinstance(o, FetchBook) for o in session.tick(1_100))
-        assert session.protocol.rest_book(ID, json.dumps(book()).encode(), session.now) == []
-        assert not session.valid
-
-
 def test_rest_comparison() -> None:
     session = Session(book())
     same = json.dumps(book(at=AT + 5)).encode()
@@ -370,6 +349,30 @@ def test_pongs_and_trailing_newlines() -> None:
     assert isinstance(delta, BookDelta)
 
 
+EVENT = {"market": CONDITION, "asset_id": YES, "timestamp": str(AT)}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"PONG",
+        EVENT | {"event_type": "last_trade_price", "price": "0.46", "size": "3", "side": "BUY"},
+        EVENT | {"event_type": "best_bid_ask", "best_bid": "0.45", "best_ask": "0.47"},
+        EVENT | {"event_type": "tick_size_change", "old_tick_size": "0.01", "new_tick_size": "0.01"},
+        EVENT | {"event_type": "new_market"},
+    ],
+)
+def test_only_books_and_changes_vouch_for_a_book(frame: Any) -> None:
+    session = Session()
+    session.give(frame)
+    assert session.protocol.status(session.now).state == "down"
+    session.give(book())
+    heard = session.protocol.ts_data_ns
+    session.give(frame)
+    assert session.protocol.ts_data_ns == heard
+    assert session.protocol.followed[ID].silence.assured_ns == heard
+
+
 def test_a_no_trade_is_mirrored() -> None:
     session = Session(book())
     (trade,) = session.give(
@@ -383,47 +386,6 @@ def test_a_no_trade_is_mirrored() -> None:
         "sell",
         "0xab",
     )
-
-
-def test_an_asset_that_the_socket_says_nothing_of_is_subscribed_anew_with_growing_waits() -> None:
-    session = with_another()
-    asked: list[int] = []
-    for i in range(200):
-        session.tick(100)
-        if frames := session.sent():
-            assert [frame["assets_ids"] for frame in frames] == [[YES], [YES]]
-            assert [frame["operation"] for frame in frames] == ["unsubscribe", "subscribe"]
-            asked.append(i)
-    assert 4 <= len(asked) <= 6
-    gaps = [b - a for a, b in pairwise(asked)]
-    assert gaps == sorted(gaps)
-    assert not session.valid
-
-
-def test_a_first_book_has_the_subscription_s_own_time() -> None:
-    """However short the limit of silence is: the venue may be slow with a first frame of many books."""
-    session = Session(silence_ns=200 * MS, answer_ns=4 * SECOND)
-    for _ in range(39):
-        assert session.tick(100) == []
-    session.give([book(at=AT + 3_900)])
-    assert session.valid
-    mute = Session(silence_ns=200 * MS, answer_ns=4 * SECOND)
-    mute.tick(3_900)
-    assert [type(o) for o in mute.tick(200)] == [Reconnect]
-
-
-def test_nothing_is_subscribed_without_an_asset() -> None:
-    protocol = PolymarketProtocol()
-    protocol.connect(1, 1)
-    protocol.tick(60 * SECOND)
-    assert protocol.to_send() == []
-    protocol.follow(make_listing("polymarket", CONDITION, yes_token=YES, no_token=NO), 2)
-    assert json.loads(protocol.to_send()[0]) == {"assets_ids": [YES], "type": "market", "custom_feature_enabled": True}
-    protocol.unfollow(ID)
-    assert json.loads(protocol.to_send()[0]) == {"operation": "unsubscribe", "assets_ids": [YES]}
-    protocol.disconnect("gone", 3)
-    protocol.connect(2, 4)
-    assert protocol.to_send() == []
 
 
 def test_follow_and_unfollow_while_connected() -> None:
