@@ -15,7 +15,7 @@ SECOND_NS = 1_000_000_000
 #: An invalid book is asked for again after this, doubling up to the maximum.
 RETRY_FIRST_NS = SECOND_NS
 RETRY_MAX_NS = 30 * SECOND_NS
-#: silent: quiet for longer than its habit, and not yet held against REST; late: the whole feed runs behind.
+#: silent: quiet for longer than its habit and not yet held against REST, or unlike REST at the first look; late: the whole feed runs behind.
 Withheld: TypeAlias = Literal["", "silent", "late"]
 
 

@@ -9,7 +9,6 @@ that REST proves wrong is subscribed to anew; one that stays mute after that end
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from typing import assert_never
 
 from crossbook.domain.grid import PriceGrid
@@ -389,16 +388,22 @@ class VenueProtocol(SocketProtocol):
         if self.lateness.gives_up(ts_ns):
             return [Reconnect(reason=self._say_late())]
         doubtful = [one for one in self.followed.values() if one.valid and one.silence.doubtful(ts_ns)]
-        outputs = self._fail_closed(doubtful, "silent for longer than its habit, not yet held against REST", ts_ns)
-        for one in doubtful:
-            one.withheld = "silent"
-            self._troubled.pop(one.id, None)
+        outputs = self._withhold(doubtful, "silent for longer than its habit, not yet held against REST", ts_ns)
         for one in self.followed.values():
             if one.awaited_until_ns and ts_ns > one.awaited_until_ns:
                 one.awaited_until_ns = 0
                 if one.silence.may_end(ts_ns):
                     outputs.append(Reconnect(reason=f"{one.id} does not answer its renewed subscription"))
         return outputs + self._probe(ts_ns)
+
+    def _withhold(self, ones: list[Followed], reason: str, ts_ns: int) -> list[Output]:
+        """Say that books are invalid, and mirror them on until REST or the socket vouches for them."""
+        withheld = [one for one in ones if one.valid]
+        outputs = self._fail_closed(withheld, reason, ts_ns)
+        for one in withheld:
+            one.withheld = "silent"
+            self._troubled.pop(one.id, None)
+        return outputs
 
     def _probe(self, ts_ns: int) -> list[Output]:
         """Have the books read that are due, those first that were vouched for longest ago."""
@@ -408,7 +413,9 @@ class VenueProtocol(SocketProtocol):
             self._quiet_asked_ns = ts_ns
             for one in sorted(watched, key=lambda one: -one.silence.heard_ns)[:QUIET_PROBES]:
                 one.silence.urgent = True
-        if ts_ns < self._probe_at_ns or (self._probing and ts_ns - self._probing_ns < PROBE_LOST_NS):
+        if self._probing:
+            return [] if ts_ns - self._probing_ns < PROBE_LOST_NS else self.probes_over(ts_ns)
+        if ts_ns < self._probe_at_ns:
             return []
         due = sorted(
             (one for one in watched if one.silence.due(ts_ns, self._check_ns)), key=lambda one: one.silence.assured_ns
@@ -436,8 +443,10 @@ class VenueProtocol(SocketProtocol):
         )
         self.counters[f"probe.{verdict.name.lower()}"] += 1
         match verdict:
-            case Verdict.NOTHING | Verdict.DIFFERS:
+            case Verdict.NOTHING:
                 return
+            case Verdict.DIFFERS:
+                outputs += self._withhold([one], "the book differs from the venue's own by REST: looking again", ts_ns)
             case Verdict.EQUAL:
                 if one.withheld == "silent":
                     self._show(one, ts_ns, outputs)
@@ -469,7 +478,9 @@ class VenueProtocol(SocketProtocol):
         outputs.append(self.status(ts_ns))
         if self.lateness.behind_ns:
             self.counters["behind"] += 1
-            self._withhold_late(self.followed.values())
+            for one in self.followed.values():  # the status just said makes all of them invalid
+                one.withheld = "late" if one.valid else one.withheld
+                one.valid = False
             return
         for one in self.followed.values():
             if one.withheld != "late":
@@ -478,14 +489,6 @@ class VenueProtocol(SocketProtocol):
                 outputs += self.distrust(one.id, "the book was suspect when the feed caught up", ts_ns)
             else:
                 self._show(one, ts_ns, outputs)
-
-    @staticmethod
-    def _withhold_late(ones: Iterable[Followed]) -> None:
-        """The status just said makes all books of the feed invalid."""
-        for one in ones:
-            if one.valid:
-                one.valid = False
-                one.withheld = "late"
 
     def _say_late(self) -> str:
         return f"changes come {self.lateness.behind_ns // 1_000_000} ms later than the feed's best"
