@@ -290,6 +290,19 @@ def resume(
     out.print(set_trading_state("running", scope, reason, stack), soft_wrap=True)
 
 
+@app.command()
+def limit(
+    name: Annotated[str, typer.Argument(help="a setting of the section execute, as in pairs_open_max")],
+    value: Annotated[str, typer.Argument(help="its new value, a whole number in the unit of its name")],
+    reason: Annotated[str, typer.Option(help="why, for the log")] = "operator",
+    stack: StackName = "",
+) -> None:
+    """Change a limit of the risk gate or a time of the machine for the trades that open from here on; open trades keep theirs."""
+    from deploy.operate import change_limit
+
+    out.print(change_limit(name, value, reason, stack), soft_wrap=True)
+
+
 @pairs_app.command("list")
 def pairs_list(json_: Json = False, stack: StackName = "") -> None:
     """List the approved pairs."""

@@ -1,4 +1,4 @@
-"""What operators say: halt, resume, kill, approve and revoke pairs. Everything but a kill goes through `control`, so the log has it.
+"""What operators say: halt, resume, kill, change limits, approve and revoke pairs. Everything but a kill goes through `control`, so the log has it.
 
 Decides which stack's executors hear it (never by guessing: `deploy/stacks.py`) and when it is done: every executor of the prefix has
 journaled it. Must never report a halt as done that an executor has not answered.
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import yaml
 
+from crossbook.domain.limits import refusal_of_limit
 from crossbook.domain.venues import VENUES
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import StageError
@@ -28,11 +29,13 @@ from deploy.trading import read_trading
 from executors.errors import ExecutorError
 from executors.execute import KILL_FILE
 from producers.pairs import load_pairs_file
-from schemas.records import PairApproved, PairRevoked, Record, Scope, TradingState, TradingStateChanged
+from schemas.records import LimitsChanged, PairApproved, PairRevoked, Record, Scope, TradingState, TradingStateChanged
 
 #: An executor answers within a commit, some ten ms; one that starts over, or a machine that is busy, takes longer.
 ACKNOWLEDGE_S = 30.0
 KILL_LOOK_S = 0.5
+#: More digits than the largest limit has.
+LIMIT_DIGITS_MAX = 18
 #: States of a supervised executor that will hear `control`, at once or soon.
 HEARING = ("waiting", "starting", "running", "backing_off")
 
@@ -91,6 +94,30 @@ def change_trading_state(
     """Say a trading state to the executors of a stack of our own; whether all of them answered in time."""
     told = say_and_wait(settings.kafka, _word(state, scope, scope_value, reason), wait_s=wait_s)
     return isinstance(told, Acknowledgement)
+
+
+def change_limit(name: str, value_text: str, reason: str, stack: str = "") -> str:
+    """Say a limit on `control`, wait until every executor has journaled it, and describe both in one line.
+
+    Raises:
+        UsageError: no limit has that name, or it cannot take that value; or several stacks could be meant.
+        StackError: an executor did not answer in time, or none runs; the word stands on `control` all the same.
+    """
+    value = whole_number(value_text)
+    refusal = refusal_of_limit(name, value_text if value is None else value)
+    if value is None or refusal:
+        raise UsageError(refusal)
+    found = choose_stack("limit", stack).stack
+    with serving(found, "limit", clickhouse=False) as settings:
+        word = LimitsChanged(ts_ns=now_ns(), operator=operator_name(), name=name, value_micros=value, reason=reason)
+        return f"{name}: {value} for trades that open from here on, {_acknowledged(found, settings, word)}"
+
+
+def whole_number(text: str) -> int | None:
+    """The whole number that a text is, underscores between its digits allowed; None when it is none."""
+    plain = text.strip().replace("_", "")
+    digits = plain.removeprefix("-")
+    return int(plain) if digits.isascii() and digits.isdigit() and len(digits) <= LIMIT_DIGITS_MAX else None
 
 
 def _word(state: TradingState, scope: Scope, scope_value: str, reason: str) -> TradingStateChanged:

@@ -110,8 +110,10 @@ def trading_of(state: ExecutorState, portfolio: str, now_ns: int) -> Trading:
 
 
 def _words(halts: Halts) -> list[Bind]:
-    killed = [Bind("all", "halted", KILL_SOURCE)] if halts.killed else []
-    return killed + [
+    binds = [Bind("all", "halted", KILL_SOURCE)] if halts.killed else []
+    if halts.fault:
+        binds.append(Bind("all", "reduce_only", f"an input that could not be folded: {halts.fault}"))
+    return binds + [
         Bind("all" if scope == "all" else f"{scope} {value}", said, "an operator's halt")
         for (scope, value), said in sorted(halts.words.items())
     ]

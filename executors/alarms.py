@@ -23,7 +23,7 @@ class Alarms:
 
     def __init__(self, state: ExecutorState) -> None:
         self._state = state
-        self._fault = state.fault
+        self._fault = state.standing.halts.fault
 
     def of(self, records: Iterable[Record]) -> list[Alarm]:
         """The alarms of a batch of records."""
@@ -45,9 +45,10 @@ class Alarms:
                         found.append(Alarm("execute.report_of_no_order", fields))
                 case _:
                     pass
-        if self._state.fault != self._fault:
-            self._fault = self._state.fault
-            found.append(Alarm("execute.input_not_folded", {"error": self._fault}))
+        fault = self._state.standing.halts.fault
+        if fault and fault != self._fault:
+            found.append(Alarm("execute.input_not_folded", {"error": fault}))
+        self._fault = fault
         return found
 
 

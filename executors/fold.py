@@ -57,7 +57,7 @@ class ExecutorState:
 
     `working`: per partition of `market`, the trades that may still send; `intents_seen`: number of the last intent per
     partition; `positions`: last position journaled per partition; `controls_applied`: first control offset not applied yet;
-    `lagging`: whether the watchdog lets no trade open; `fault`: what could not be folded last, empty while all could.
+    `lagging`: whether the watchdog lets no trade open.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,6 @@ class ExecutorState:
         self.positions: dict[int, int] = {}
         self.controls_applied = 0
         self.lagging = False
-        self.fault = ""
 
     def take_sequence(self) -> int:
         """Number of the next journal record."""
@@ -89,7 +88,7 @@ def step(state: ExecutorState, record: JournalInput) -> list[Output]:
 
     Raises JournalError when the input is out of its number, or holds settings that are none: then it is no journal of ours. No
     other input can end the executor, or it would end again at every start: an error is the trade's that was told, which becomes
-    stuck, or is kept as `fault`, and then nothing new opens until the operator resumes. Either way all else goes on.
+    stuck, or is kept as a fault of `Halts`, and then nothing new opens until the operator resumes. Either way all else goes on.
     """
     if record.sequence != state.next_sequence:
         raise JournalError(
@@ -102,8 +101,7 @@ def step(state: ExecutorState, record: JournalInput) -> list[Output]:
         raise
     except Exception as error:  # noqa: BLE001 - deterministic, and the alternative is an executor that never starts again
         state.next_sequence = record.sequence + 1
-        state.fault = f"{type(record).__name__} {record.sequence}: {machine.reason_of(error)}"
-        state.standing.halts.say("all", "", "reduce_only")
+        state.standing.halts.fail(f"{type(record).__name__} {record.sequence}: {machine.reason_of(error)}")
         return []
 
 

@@ -18,14 +18,15 @@ class Halts:
     """Who forbids what. Mutable; owned by the fold.
 
     `words`: the strictest word of operators since their last resume, by scope; `killed`: the KILL file was seen; `revoked`: pairs
-    taken back and not approved since; `held`: stuck trades by the venue of what they cannot get rid of.
+    taken back and not approved since; `fault`: an input that could not be folded, empty when there was none; `held`: stuck trades by the venue of what they cannot get rid of.
     """
 
-    __slots__ = ("held", "killed", "revoked", "words")
+    __slots__ = ("fault", "held", "killed", "revoked", "words")
 
     def __init__(self) -> None:
         self.words: dict[tuple[Scope, str], TradingState] = {}
         self.killed = False
+        self.fault = ""
         self.revoked: dict[str, None] = {}
         self.held: dict[Venue, dict[str, None]] = {}
 
@@ -40,6 +41,10 @@ class Halts:
     def kill(self) -> None:
         """The KILL file was seen: nothing is sent until an operator resumes everything."""
         self.killed = True
+
+    def fail(self, fault: str) -> None:
+        """An input could not be folded: nothing new opens until an operator resumes everything."""
+        self.fault = fault
 
     def revoke(self, pair_id: str) -> None:
         """Let a pair open nothing until it is approved again."""
@@ -68,13 +73,14 @@ class Halts:
             said(("pair", pair_id), "running"),
         ]
         states += [said(("venue", venue), "running") for venue in venues]
-        if pair_id in self.revoked or any(venue in self.held for venue in venues):
+        if self.fault or pair_id in self.revoked or any(venue in self.held for venue in venues):
             states.append("reduce_only")
         return strictest(*states)
 
     def _resume(self, scope: Scope, value: str) -> None:
         if scope == "all":
             self.killed = False
+            self.fault = ""
             self.words = {key: state for key, state in self.words.items() if key[0] not in _LIFTED_BY_ALL}
             return
         self.words.pop((scope, value), None)

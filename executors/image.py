@@ -90,6 +90,7 @@ class HaltsImage(msgspec.Struct, frozen=True):
 
     words: tuple[tuple[Scope, str, TradingState], ...]
     killed: bool
+    fault: str
     revoked: tuple[str, ...]
     held: dict[Venue, tuple[str, ...]]
 
@@ -124,7 +125,6 @@ class StateImage(msgspec.Struct, frozen=True):
     positions: dict[int, int]
     controls_applied: int
     lagging: bool
-    fault: str
 
 
 class OrderImage(msgspec.Struct, frozen=True):
@@ -231,7 +231,7 @@ def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
 def restore_state(image: StateImage) -> ExecutorState:
     """The state of an image."""
     state = ExecutorState()
-    for name in ("next_sequence", "configured", "terms", "controls_applied", "lagging", "fault"):
+    for name in ("next_sequence", "configured", "terms", "controls_applied", "lagging"):
         setattr(state, name, getattr(image, name))
     state.overrides = dict(image.overrides)
     state.trades = {trade.trade_id: trade for trade in image.trades}
@@ -285,6 +285,7 @@ def _halts_image(halts: Halts) -> HaltsImage:
     return HaltsImage(
         words=tuple((scope, value, state) for (scope, value), state in halts.words.items()),
         killed=held["killed"],
+        fault=held["fault"],
         revoked=tuple(halts.revoked),
         held={venue: tuple(trades) for venue, trades in halts.held.items()},
     )
@@ -293,6 +294,7 @@ def _halts_image(halts: Halts) -> HaltsImage:
 def _restore_halts(halts: Halts, image: HaltsImage) -> None:
     halts.words = {(scope, value): state for scope, value, state in image.words}
     halts.killed = image.killed
+    halts.fault = image.fault
     halts.revoked = dict.fromkeys(image.revoked)
     halts.held = {venue: dict.fromkeys(trades) for venue, trades in image.held.items()}
 

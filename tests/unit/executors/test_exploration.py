@@ -361,7 +361,7 @@ class Model:
 
     def check(self):
         state = self.desk.state
-        assert state.fault == ""
+        assert state.standing.halts.fault == ""
         for trade in state.trades.values():
             assert unattended(trade) == ""
             assert ": " not in trade.reason, trade.reason

@@ -4,13 +4,14 @@ import msgspec
 import pytest
 
 from crossbook.domain.limits import LIMITS
+from deploy.trading import trading_of
 from executors.engine import refold
 from executors.image import restore_state, state_image
 from executors.journal import FILLS
 from executors.terms import ExecuteTerms, PaperTerms, Terms
 from schemas.records import PriceRange, TradePlan, TradeUpdate
 from tests.unit.executors.fold_desk import Desk
-from tests.unit.executors.worlds import CONTRACT, KA, MICROS, MS, PM, TERMS, intent, leg
+from tests.unit.executors.worlds import CONTRACT, KA, MICROS, MS, PM, T0, TERMS, intent, leg
 
 Q = 10 * CONTRACT
 #: Another value of every limit that a trade keeps, each far from the default.
@@ -115,7 +116,7 @@ def test_a_limit_out_of_bounds_that_stands_in_a_journal_changes_nothing():
     desk = Desk()
     for name, value in (("hedge_attempts_max", 0), ("hedge_attempts_max", 10**9), ("no_such_limit", 1)):
         assert desk.limit(name, value) == []
-    assert desk.state.terms == TERMS and desk.state.fault == ""
+    assert desk.state.terms == TERMS and desk.state.standing.halts.fault == ""
 
 
 # Errors. They are provoked by inputs that no venue should give, and by books that were damaged by hand.
@@ -193,14 +194,16 @@ def test_an_input_that_cannot_be_folded_at_all_lets_nothing_new_open_until_the_o
     desk = Desk()
     desk.state.standing.ledger.positions["kalshi:GONE", "yes"] = "no position"
     assert desk.say(action="InstrumentSettled", name="kalshi:GONE", value_micros=MICROS) == []
-    assert desk.state.fault.startswith("ControlApplied 1: AttributeError: ")
+    assert desk.state.standing.halts.fault.startswith("ControlApplied 1: AttributeError: ")
     del desk.state.standing.ledger.positions["kalshi:GONE", "yes"]
     desk.open(intent(1))
     assert desk.reasons("declined") == ["reduce_only"]
+    assert restore_state(state_image(desk.state, ())).standing.halts.fault == desk.state.standing.halts.fault
+    assert [bind.what for bind in trading_of(desk.state, "main", T0).binds] == ["all"], "it is shown to the operator"
     desk.say(state="running")
+    assert desk.state.standing.halts.fault == ""
     desk.open(intent(2))
     assert desk.trade("i2").state == "leading"
-    assert state_image(desk.state, ()).fault == desk.state.fault
 
 
 def test_a_report_about_no_order_of_ours_changes_nothing():
@@ -210,7 +213,7 @@ def test_a_report_about_no_order_of_ours_changes_nothing():
     for order_id, trade_id in (("i1-h1", "i1"), ("i9-l1", "i9")):
         stranger = msgspec.structs.replace(desk.sent[0], order_id=order_id, trade_id=trade_id)
         assert desk.report(stranger, "filled", Q) == []
-    assert desk.state.trades["i1"] == before and desk.state.fault == ""
+    assert desk.state.trades["i1"] == before and desk.state.standing.halts.fault == ""
 
 
 def test_random_settings_under_open_trades_never_raise():
@@ -227,4 +230,4 @@ def test_random_settings_under_open_trades_never_raise():
                 desk.now += MS
                 assert desk.trade(f"i{number}").state != "stuck"
                 desk.limit(name, bounds.default)
-    assert desk.state.fault == ""
+    assert desk.state.standing.halts.fault == ""
