@@ -193,6 +193,7 @@ def keyframes(market: MarketState) -> list[tuple[str | None, Record]]:
         found.append((None, market.friction))
     if market.configured is not None:
         found.append((None, market.configured))
+    found += [(None, status) for status in market.venues.values()]
     contradicted = market.identities.instruments
     found += [(one.group, one) for one in market.instruments.values() if one.instrument_id not in contradicted]
     found += [

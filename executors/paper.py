@@ -2,9 +2,10 @@
 
 Decides fills, from displayed depth: an order arrives at request time + decide, wire and taker delay, and meets the first book at
 or after that; it is never matched at the position that caused it. A streaming book fills it if it is usable; a polled one only
-at its next poll, never at the row that triggered. What we took stays taken (`executors.depth`); a new poll of the same resting order
-grants nothing. Must never read a clock, draw a number or see the trade behind an order: its answers are a function of market,
-requests and terms, so they are equal at any speed.
+at its next poll, never at the row that triggered. Outside open and close and in a pause it refuses, as the venues do, and an
+order that waits there ends. What we took stays taken (`executors.depth`); a new poll of the same resting order grants nothing. Must
+never read a clock, draw a number or see the trade behind an order: its answers are a function of market, requests and terms, so they
+are equal at any speed.
 
 Semantics kept: Kalshi charges by an accumulator an order and its fills are final; Polymarket charges a fill, and a fill is
 provisional until mined (`finality_ms`). Both take quantities in shares here (the real Polymarket takes dollars for an immediate
@@ -141,6 +142,10 @@ class PaperVenue:
             if refusal:
                 self._report(order, ts_ns, "rejected", cumulative=0, reason=refusal)
                 return
+        shut = self._market.hours(request.instrument_id).shut
+        if order.met and shut:
+            self._report(order, self._market.now_ns, "canceled", cumulative=0, reason=f"market is not open: {shut}")
+            return
         assert listed is not None, "an unlisted instrument was refused"
         book = self._market.books.get(request.instrument_id)
         if book is not None and self._can_meet(request, book):
@@ -158,14 +163,14 @@ class PaperVenue:
         return book.delivery == "streaming" or (book.refreshed_position == position > request.position)
 
     def _revisit(self) -> None:
-        """Bring back waiting orders whose book may be met now, or whose patience is over."""
+        """Bring back waiting orders whose book may be met now, whose market shut, or whose patience is over."""
         now = self._market.now_ns
         for instrument_id, orders in list(self._waiting.items()):
             book = self._market.books.get(instrument_id)
             kept: list[_Order] = []
             for order in orders:
-                meets = book is not None and self._can_meet(order.request, book)
-                if meets or now >= order.arrival_ns + _patience_ns(book):
+                ends = self._market.hours(instrument_id).shut or now >= order.arrival_ns + _patience_ns(book)
+                if ends or (book is not None and self._can_meet(order.request, book)):
                     heapq.heappush(self._queue, (now, ARRIVAL, order.number, order))
                 else:
                     kept.append(order)
@@ -178,10 +183,10 @@ class PaperVenue:
         request, terms = order.request, order.terms
         if listed is None:
             return "unknown instrument"
-        if listed.status != "active" or request.instrument_id in self._market.settled:
-            return "market is not open"
         if request.instrument_id in self._market.refused:
             return "fee schedule or price grid unknown"
+        if shut := self._market.hours(request.instrument_id).shut:
+            return f"market is not open: {shut}"
         grid = PriceGrid.from_ranges(listed.grid)
         price = request.price_limit_micros
         if not grid.contains(price if request.outcome == "yes" else MICROS - price):
@@ -216,15 +221,13 @@ class PaperVenue:
         if request.time_in_force == "fill_or_kill" and filled < request.quantity_micros:
             self._report(order, ts_ns, "canceled", cumulative=0, reason=f"killed: {reason}")
             return
-        self._execute(order, listed, book, takes, ts_ns)
+        self._execute(order, book, takes, ts_ns)
         if filled < request.quantity_micros:
             self._report(order, ts_ns, "canceled", cumulative=filled, reason=reason)
 
-    def _execute(
-        self, order: _Order, listed: InstrumentListed, book: BookState, takes: list[_Take], ts_ns: int
-    ) -> None:
+    def _execute(self, order: _Order, book: BookState, takes: list[_Take], ts_ns: int) -> None:
         request = order.request
-        fees = FeeAccumulator(listed.fee_schedule)
+        fees = FeeAccumulator(self._market.schedule(request.instrument_id, ts_ns))
         key = (request.instrument_id, request.outcome)
         cumulative = 0
         for take in takes:

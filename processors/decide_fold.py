@@ -13,8 +13,10 @@ from collections.abc import Sequence
 
 from crossbook.domain.book import Level
 from crossbook.domain.book_state import Change
+from crossbook.domain.fees import listed_in_force
 from crossbook.domain.identities import LEGS_CHANGED
 from crossbook.domain.market_state import MarketState
+from crossbook.domain.trading_hours import FOREVER
 from processors.decide_outputs import Outputs
 from processors.decide_state import DecideState, Output, PackageState, PairState
 from processors.edges import NOTHING, Evaluation, Refused, Terms, cap_quantity, evaluate, leaves_in_whole, make_terms
@@ -29,6 +31,8 @@ from schemas.records import (
     Record,
 )
 
+#: Trading in the instrument has ended: its quotes are closed, not suspended.
+_OVER = frozenset({"closed", "after_close"})
 #: Changes that cause nothing by themselves unless a best level changed or a polled book was polled anew.
 _MAY_BE_IDLE = frozenset({"book", "none", "trade", "reference"})
 
@@ -160,9 +164,9 @@ def _listing(state: DecideState, outputs: Outputs, change: Change) -> None:
         for package in packages:
             _refuse(state, outputs, pair, package, change.reason)
     elif kind in {"moved", "settled", "instrument"} and change.instrument_id is not None:
-        listed = state.market.instruments.get(change.instrument_id)
-        if kind != "instrument" or (listed is not None and listed.status == "closed"):
-            reason = "closed" if kind == "instrument" else kind
+        closed = kind == "instrument" and state.market.hours(change.instrument_id).shut in _OVER
+        if kind != "instrument" or closed:
+            reason = "closed" if closed else kind
             pairs = set(state.pairs_of(change.instrument_id))
             for key in [key for key in state.quotes if key[0] in pairs]:
                 _end(state, outputs, key, reason)
@@ -192,14 +196,8 @@ def _evaluate_package(
 ) -> None:
     market = state.market
     terms = package.terms
-    if terms is None:
-        instruments = market.instruments
-        listed_a, listed_b = instruments.get(pair.instrument_a), instruments.get(pair.instrument_b)
-        terms = package.terms = (
-            Refused(LEGS_CHANGED)
-            if pair.pair_id in market.identities.pairs
-            else make_terms(pair, package.package, listed_a, listed_b, market.friction)
-        )
+    if terms is None or market.clock.now_ns >= package.terms_until_ns:
+        terms = _make_terms(market, pair, package)
     if isinstance(terms, Refused):
         _refuse(state, outputs, pair, package, terms.reason)
         return
@@ -224,6 +222,26 @@ def _evaluate_package(
     _quote_if_news(state, outputs, configured, pair, package, terms, evaluation)
     if evaluation.net_micros > 0 and _intent_allowed(market, configured, pair, pair_state):
         _intend(state, outputs, configured, pair, pair_state, package, terms, evaluation, levels_a, levels_b)
+
+
+def _make_terms(market: MarketState, pair: PairListed, package: PackageState) -> Terms | Refused:
+    """Price the package anew, under the fee schedules in force; they hold until the next announced change of either."""
+    now = market.clock.now_ns
+    ends: list[int] = []
+    legs: list[InstrumentListed | None] = []
+    for instrument_id in (pair.instrument_a, pair.instrument_b):
+        listed = market.instruments.get(instrument_id)
+        if listed is not None:
+            listed, until_ns = listed_in_force(listed, now)
+            ends += [] if until_ns is None else [until_ns]
+        legs.append(listed)
+    package.terms = (
+        Refused(LEGS_CHANGED)
+        if pair.pair_id in market.identities.pairs
+        else make_terms(pair, package.package, legs[0], legs[1], market.friction)
+    )
+    package.terms_until_ns = min(ends, default=FOREVER)
+    return package.terms
 
 
 def _count(
@@ -352,7 +370,7 @@ def _why_unusable(market: MarketState, pair: PairListed) -> str:
             return f"leg_{leg}_no_book"
         if not book_state.valid:
             return f"leg_{leg}_{book_state.reason}"
-        return f"leg_{leg}_stale" if not market.fresh(book_state) else f"leg_{leg}_not_tradable"
+        return f"leg_{leg}_stale" if not market.fresh(book_state) else f"leg_{leg}_{market.hours(instrument_id).shut}"
     return ""
 
 
@@ -365,17 +383,17 @@ def _intent_allowed(market: MarketState, configured: DecideConfigured, pair: Pai
     last = pair_state.last_intent_ns
     if last is not None and now - last < configured.cooldown_ns:
         return False
-    return _open_for_intents(market.instruments[pair.instrument_a], configured, now) and _open_for_intents(
-        market.instruments[pair.instrument_b], configured, now
+    return _open_for_intents(market, pair.instrument_a, configured, now) and _open_for_intents(
+        market, pair.instrument_b, configured, now
     )
 
 
-def _open_for_intents(listed: InstrumentListed, configured: DecideConfigured, now: int) -> bool:
-    if listed.status != "active":
+def _open_for_intents(market: MarketState, instrument_id: str, configured: DecideConfigured, now: int) -> bool:
+    """It trades, and goes on trading for the closing window: a hedge needs that time before a close and before a pause."""
+    trading = market.hours(instrument_id)
+    if trading.shut or now >= trading.until_ns - configured.close_window_ns:
         return False
-    if listed.ts_close_ns is not None and now >= listed.ts_close_ns - configured.close_window_ns:
-        return False
-    start = listed.ts_game_start_ns
+    start = market.instruments[instrument_id].ts_game_start_ns
     return start is None or abs(now - start) >= configured.game_start_window_ns
 
 
@@ -441,7 +459,7 @@ def _leg(
         notional_minimum_micros=minimum.notional_micros,
         taker_delay_ms=listed.taker_delay_ms,
         grid=listed.grid,
-        fee_schedule=listed.fee_schedule,
+        fee_schedule=terms.schedule_a if first else terms.schedule_b,
         category=listed.category,
         shard=listed.shard,
     )

@@ -134,8 +134,10 @@ class Outputs:
         self.written.append(Output("signals", pair.group, record))
 
     def _schedule_hash(self, instrument_id: str) -> str:
-        listed = self._state.market.instruments.get(instrument_id)
-        return "" if listed is None else listed.fee_schedule.hash
+        market = self._state.market
+        if instrument_id not in market.instruments:
+            return ""
+        return market.schedule(instrument_id, market.clock.now_ns).hash
 
     def intent(
         self, pair: PairListed, package: PackageState, evaluation: Evaluation, leg_a: IntentLeg, leg_b: IntentLeg

@@ -43,6 +43,7 @@ class PackageState:
         "refusal",
         "status",
         "terms",
+        "terms_until_ns",
     )
 
     def __init__(self, pair_id: str, package: Package) -> None:
@@ -61,6 +62,7 @@ class PackageState:
         self.in_episode_at_threshold = False
         self.net_best_micros: int | None = None
         self.terms: Terms | Refused | None = None  # memo
+        self.terms_until_ns = 0  # memo: when an announced fee change ends them
 
 
 class PairState:

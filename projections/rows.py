@@ -56,6 +56,7 @@ from schemas.records import (
     TradeUpdate,
     TradingStateChanged,
     VenueHeld,
+    VenueStatus,
     Watermark,
 )
 
@@ -288,6 +289,10 @@ HANDLERS: dict[type[Record], Handler] = {
         "feed_status", "ts_received_ns>ts_ns", "feed", "venue", "session", "state", "reason", "ts_data_ns", "clock_offset_ns"
     ),
     ReferenceStatus: Handler("feed_status", _FEED_STATUS_COLUMNS, _reference_status),
+    VenueStatus: _fields(
+        "venue_status", "ts_received_ns>ts_ns", "venue", "exchange_active", "trading_active", "ts_resume_ns", "reason",
+        "keyframe",
+    ),
     LeadLag: _fields(
         "lead_lag", "ts_ns", "lead_lag_id", "group>group_key", "instrument_a", "instrument_b", "ts_window_start_ns", "ts_window_end_ns",
         "bar_ns", "bars", "lag_ns", "correlation_ppm", "correlation_placebo_ppm", "window_leader", "hy_lag_ns", "hy_correlation_ppm",

@@ -75,6 +75,7 @@ TOPICS: dict[str, Topic] = {
                 "BookDelta",
                 "PublicTrade",
                 "FeedStatus",
+                "VenueStatus",
                 "ReferencePrice",
                 "ReferenceStatus",
             ),

@@ -23,6 +23,7 @@ ChangeKind: TypeAlias = Literal[
     "book",
     "trade",
     "feed",
+    "venue",
     "reference",
 ]
 
@@ -34,6 +35,7 @@ class Change(NamedTuple):
     `book`: `top_changed` is true when a best level or the validity changed, `refreshed` when a polled book was polled anew.
     `contradicted`: a listing named other legs under a pair's id; it was not taken, and the pair is not to be traded.
     `feed`: `instruments` are those whose books it broke.
+    `venue`: whether a venue trades, or when it will pause, changed.
     `reference`: `instrument_id` names a reference whose price was told anew (`top_changed`: it changed), or `instruments` those that
     the word of their feed concerns.
     """

@@ -24,7 +24,7 @@ import msgspec
 
 from crossbook.domain.errors import FeeError
 from crossbook.domain.money import MICROS, MICROS_PER_CENT
-from schemas.records import FeeModel, FeeSchedule, Liquidity, Outcome, Rounding, Side
+from schemas.records import FeeModel, FeeSchedule, InstrumentListed, Liquidity, Outcome, Rounding, Side
 
 KALSHI_DIRECT_PRECISION_MICROS: Final = 100
 KALSHI_FCM_PRECISION_MICROS: Final = 10_000
@@ -125,6 +125,34 @@ def check_schedule(schedule: FeeSchedule) -> None:
         raise FeeError("a free schedule carried a rate; name the model that charges it")
     if schedule.hash != schedule_hash(schedule):
         raise FeeError(f"schedule hash {schedule.hash!r} is not that of its fields; build schedules with make_schedule")
+
+
+def check_changes(first: FeeSchedule, changes: tuple[FeeSchedule, ...]) -> None:
+    """Raises FeeError unless every announced schedule can be priced and each takes effect after the one before it."""
+    before = first.ts_effective_ns
+    for change in changes:
+        check_schedule(change)
+        if change.ts_effective_ns <= before:
+            raise FeeError(f"a fee change takes effect at {change.ts_effective_ns}, not after the schedule before it")
+        before = change.ts_effective_ns
+
+
+def schedule_in_force(
+    first: FeeSchedule, changes: tuple[FeeSchedule, ...], ts_ns: int
+) -> tuple[FeeSchedule, int | None]:
+    """The schedule that charges a fill at a moment, and when the next one replaces it (None: no change is announced)."""
+    for index, change in enumerate(changes):
+        if ts_ns < change.ts_effective_ns:
+            return (changes[index - 1] if index else first), change.ts_effective_ns
+    return (changes[-1] if changes else first), None
+
+
+def listed_in_force(listed: InstrumentListed, ts_ns: int) -> tuple[InstrumentListed, int | None]:
+    """The listing under the schedule that charges at a moment, and when the next one replaces it (None: no change is announced)."""
+    schedule, until_ns = schedule_in_force(listed.fee_schedule, listed.fee_changes, ts_ns)
+    if schedule is not listed.fee_schedule:
+        listed = msgspec.structs.replace(listed, fee_schedule=schedule)
+    return listed, until_ns
 
 
 def taker_fee(schedule: FeeSchedule, price_micros: int, quantity_micros: int, side: Side = "buy") -> int:

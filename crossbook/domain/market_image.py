@@ -19,6 +19,7 @@ from schemas.records import (
     FrictionPack,
     InstrumentListed,
     PairListed,
+    VenueStatus,
 )
 
 
@@ -90,6 +91,8 @@ class MarketImage(msgspec.Struct, frozen=True):
     legs: dict[str, tuple[str, str]]
     contradicted_pairs: tuple[str, ...]
     contradicted_instruments: tuple[str, ...]
+    venues: tuple[VenueStatus, ...] = ()
+    contradicted: dict[str, int] = {}
 
 
 _BOOK_PLAIN: Final = tuple(
@@ -123,6 +126,8 @@ def market_image(market: MarketState) -> MarketImage:
         legs=market.identities.legs,
         contradicted_pairs=tuple(market.identities.pairs),
         contradicted_instruments=tuple(market.identities.instruments),
+        venues=tuple(market.venues.values()),
+        contradicted=market.contradicted,
     )
 
 
@@ -153,6 +158,8 @@ def restore_market(market: MarketState, image: MarketImage) -> None:
     for one in image.references:
         market.references.prices[one.reference_id] = _reference_state(one)
     market.references.feeds = _feeds(image.reference_feeds)
+    market.venues = {status.venue: status for status in image.venues}
+    market.contradicted = dict(image.contradicted)
 
 
 def _feed_images(feeds: dict[str, FeedHealth]) -> dict[str, FeedImage]:

@@ -7,7 +7,7 @@ records folded, in their order.
 A book is `valid` from a whole snapshot on, until a hole, an impossible level, a newer session or a word of its feed breaks it;
 then it needs a snapshot. A crossed Kalshi book is broken, a crossed Polymarket book is only suspended until it uncrosses (its
 wire has no sequence and crosses in passing). A book is `usable` when it is valid, fresh at the stream time reached, and its
-instrument is listed, priced, and neither closed nor settled.
+instrument is listed, priced, not settled, and trades now: between its open and its close by the clock, and in no pause of its venue.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,17 @@ from crossbook.domain.book import OrderBook
 from crossbook.domain.book_state import BookState, Change, ChangeKind, FeedHealth
 from crossbook.domain.errors import BookError, FeeError, GridError
 from crossbook.domain.feed_clock import FeedClock
-from crossbook.domain.fees import check_schedule
+from crossbook.domain.fees import check_changes, check_schedule, schedule_in_force
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.identities import LEGS_CHANGED, TOKENS_CHANGED, Identities
 from crossbook.domain.references import References
+from crossbook.domain.trading_hours import FOREVER, Hours, hours
 from schemas.records import (
     BookDelta,
     BookSnapshot,
     DecideConfigured,
     FeedStatus,
+    FeeSchedule,
     FrictionPack,
     InstrumentListed,
     InstrumentMoved,
@@ -37,6 +39,7 @@ from schemas.records import (
     Record,
     ReferencePrice,
     ReferenceStatus,
+    VenueStatus,
 )
 
 __all__ = ["BookState", "Change", "ChangeKind", "FeedHealth", "MarketState"]
@@ -50,14 +53,18 @@ _CONFIGURED: Final = Change("configured")
 _FRICTION: Final = Change("friction")
 _HEARTBEAT: Final = Change("feed", reason="heartbeat")
 _KEYFRAME: Final = Change("none", reason="keyframe")
+_UNLISTED: Final = Hours("unlisted", FOREVER)
+_REFUSED: Final = Hours("refused", FOREVER)
+_SETTLED: Final = Hours("settled", FOREVER)
 
 
 class MarketState:
     """Fold of one partition of `market`; see the module.
 
-    `position` is that of the last record folded (-1: none), `instruments`, `pairs`, `friction`, `configured` the newest word,
-    `identities` what an id has stood for, `refused` why an instrument cannot be used (its grid, its fee schedule, another token under
-    its id), `settled` the payout of YES in micros.
+    `position` is that of the last record folded (-1: none), `instruments`, `venues`, `pairs`, `friction`, `configured` the newest
+    word, `identities` what an id has stood for, `refused` why an instrument cannot be used (its grid, its fee schedule, another token
+    under its id), `settled` the payout of YES in micros: the first one told, for nothing that is paid out is paid again;
+    `contradicted` holds another payout told later of the same instrument.
     """
 
     def __init__(self) -> None:
@@ -76,6 +83,9 @@ class MarketState:
         self.pairs: dict[str, PairListed] = {}
         self.identities = Identities()
         self.settled: dict[str, int] = {}
+        self.contradicted: dict[str, int] = {}
+        self.venues: dict[str, VenueStatus] = {}
+        self._hours: dict[str, Hours] = {}  # memo, each until its time is over
         self.friction: FrictionPack | None = None
         self.configured: DecideConfigured | None = None
         self.jump_ns = WINDOW_DEFAULT_NS
@@ -85,6 +95,7 @@ class MarketState:
             BookDelta: self._delta,
             BookSnapshot: self._snapshot,
             FeedStatus: self._feed_status,
+            VenueStatus: self._venue_status,
             PublicTrade: self._trade,
             ReferencePrice: self._reference_price,
             ReferenceStatus: self._reference_status,
@@ -134,13 +145,30 @@ class MarketState:
         state = self.books.get(instrument_id)
         if state is None or not state.valid or not self.fresh(state):
             return False
+        return not self.hours(instrument_id).shut
+
+    def hours(self, instrument_id: str) -> Hours:
+        """Whether an order in the instrument would be taken at the stream time reached, and until when that holds."""
+        known = self._hours.get(instrument_id)
+        now = self.clock.now_ns
+        if known is None or now >= known.until_ns:
+            known = self._hours[instrument_id] = self._find_hours(instrument_id, now)
+        return known
+
+    def _find_hours(self, instrument_id: str, now: int) -> Hours:
         listed = self.instruments.get(instrument_id)
-        return (
-            listed is not None
-            and listed.status != "closed"
-            and instrument_id not in self.refused
-            and instrument_id not in self.settled
-        )
+        if listed is None:
+            return _UNLISTED
+        if instrument_id in self.settled:
+            return _SETTLED
+        if instrument_id in self.refused:
+            return _REFUSED
+        return hours(listed, self.venues.get(listed.venue), now)
+
+    def schedule(self, instrument_id: str, ts_ns: int) -> FeeSchedule:
+        """The fee schedule that charges a fill of a listed instrument at a moment, announced changes counted."""
+        listed = self.instruments[instrument_id]
+        return schedule_in_force(listed.fee_schedule, listed.fee_changes, ts_ns)[0]
 
     def fresh(self, state: BookState) -> bool:
         """Whether a book is young enough: polled by its own age, streaming by its feed's last word."""
@@ -299,6 +327,15 @@ class MarketState:
             broken.append(state.instrument_id)
         return Change("feed", reason=record.state, instruments=tuple(broken))
 
+    def _venue_status(self, record: VenueStatus) -> Change:
+        self.clock.advance(record.ts_received_ns, None, self.jump_ns)
+        before = self.venues.get(record.venue)
+        self.venues[record.venue] = record
+        if before is not None and _same_but(before, record, _VENUE_TERMS):
+            return _KEYFRAME
+        self._hours.clear()
+        return Change("venue", reason=record.reason)
+
     # References
 
     def _reference_price(self, record: ReferencePrice) -> Change:
@@ -320,6 +357,7 @@ class MarketState:
             return _KEYFRAME
         if before is not None and not self.identities.accept_instrument(before, record):
             self.refused[instrument_id] = TOKENS_CHANGED
+            self._hours.pop(instrument_id, None)
             return Change("instrument", instrument_id, reason=TOKENS_CHANGED)
         self.adopt_listing(record)
         state = self.books.get(instrument_id)
@@ -335,9 +373,11 @@ class MarketState:
         self.instruments[record.instrument_id] = record
         self.refused.pop(record.instrument_id, None)
         self.grids.pop(record.instrument_id, None)
+        self._hours.pop(record.instrument_id, None)
         try:
             self.grids[record.instrument_id] = PriceGrid.from_ranges(record.grid)
             check_schedule(record.fee_schedule)
+            check_changes(record.fee_schedule, record.fee_changes)
         except (GridError, FeeError) as error:
             self.refused[record.instrument_id] = str(error)
         if record.instrument_id in self.identities.instruments:
@@ -349,16 +389,23 @@ class MarketState:
         self.books.pop(instrument_id, None)
         self.grids.pop(instrument_id, None)
         self.refused.pop(instrument_id, None)
+        self._hours.pop(instrument_id, None)
         if self.instruments.pop(instrument_id, None) is None:
             return Change("none", instrument_id, reason="unknown_instrument")
         return Change("moved", instrument_id)
 
     def _instrument_settled(self, record: InstrumentSettled) -> Change:
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
-        if self.settled.get(record.instrument_id) == record.payout_yes_micros:
+        instrument_id, payout = record.instrument_id, record.payout_yes_micros
+        known = self.settled.get(instrument_id)
+        if known is None:
+            self.settled[instrument_id] = payout
+            self._hours.pop(instrument_id, None)
+            return Change("settled", instrument_id)
+        if known == payout:
             return _KEYFRAME
-        self.settled[record.instrument_id] = record.payout_yes_micros
-        return Change("settled", record.instrument_id)
+        self.contradicted[instrument_id] = payout
+        return Change("none", instrument_id, reason="settled_otherwise")
 
     def _pair_listed(self, record: PairListed) -> Change:
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
@@ -418,6 +465,9 @@ _TERMS: Final = tuple(
     if name not in {"ts_received_ns", "keyframe", "title", "volume_micros", "rules_hash", "resolution_source"}
 )
 _PAIR_TERMS: Final = tuple(name for name in PairListed.__struct_fields__ if name not in {"ts_received_ns", "keyframe"})
+_VENUE_TERMS: Final = tuple(
+    name for name in VenueStatus.__struct_fields__ if name not in {"ts_received_ns", "keyframe"}
+)
 _SETTINGS: Final = tuple(
     name for name in DecideConfigured.__struct_fields__ if name not in {"ts_received_ns", "control_offset"}
 )

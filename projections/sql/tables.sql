@@ -95,6 +95,18 @@ CREATE TABLE IF NOT EXISTS {db}.feed_status (
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
 ) ENGINE = {facts} TTL toDateTime(ts_append) + INTERVAL 28 DAY COMMENT 'FeedStatus and ReferenceStatus, 28 days'
 ;
+CREATE TABLE IF NOT EXISTS {db}.venue_status (
+{coordinates}
+  ts_ns Int64 COMMENT 'When it was learnt, Unix ns',
+  venue LowCardinality(String) COMMENT 'polymarket or kalshi',
+  exchange_active Bool COMMENT 'False while the whole exchange is paused',
+  trading_active Bool COMMENT 'False while no order is taken, or the venue does not say',
+  ts_resume_ns Nullable(Int64) COMMENT 'When the venue expects to resume; null when it does not say',
+  reason String COMMENT 'Why it, or a shard of it, does not trade; empty when all of it does',
+  keyframe Bool COMMENT 'True when nothing changed since the last one',
+  ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
+) ENGINE = {facts} COMMENT 'VenueStatus: when a venue traded, as it said itself'
+;
 CREATE TABLE IF NOT EXISTS {db}.configurations (
 {coordinates}
   ts_ns Int64 COMMENT 'When it was stated, Unix ns',

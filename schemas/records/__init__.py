@@ -57,6 +57,7 @@ from schemas.records.market import (
     RawFrame,
     ReferencePrice,
     ReferenceStatus,
+    VenueStatus,
 )
 from schemas.records.orders import (
     ControlApplied,
@@ -75,7 +76,7 @@ from schemas.records.orders import (
     TradeUpdate,
     VenueHeld,
 )
-from schemas.records.parts import FeeSchedule, IntentLeg, OrderMinimum, PayoutCell, PlanSlot, PriceRange
+from schemas.records.parts import FeeSchedule, IntentLeg, OrderMinimum, PauseWindow, PayoutCell, PlanSlot, PriceRange
 from schemas.records.signals import EdgeQuote, EdgeStatistics, LeadLag, TopOfBook, TradeIntent, Watermark
 
 __all__ = [
@@ -126,6 +127,7 @@ __all__ = [
     "PairDelisted",
     "PairListed",
     "PairRevoked",
+    "PauseWindow",
     "PayoutCell",
     "PayoutOutcome",
     "PlanSlot",
@@ -154,6 +156,7 @@ __all__ = [
     "TradingStateChanged",
     "Venue",
     "VenueHeld",
+    "VenueStatus",
     "Watermark",
 ]
 
@@ -174,6 +177,7 @@ RECORDS: dict[str, type[Record]] = {
         BookDelta,
         PublicTrade,
         FeedStatus,
+        VenueStatus,
         ReferencePrice,
         ReferenceStatus,
         TopOfBook,

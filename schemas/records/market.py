@@ -1,7 +1,7 @@
 """Records of `tape` and `market`: what venues said and what was configured, in the order that decisions are made in."""
 
 from schemas.records.base import Delivery, Direction, FeedState, InstrumentStatus, Record, Relation, Side, Venue
-from schemas.records.parts import FeeSchedule, OrderMinimum, PayoutCell, PriceRange
+from schemas.records.parts import FeeSchedule, OrderMinimum, PauseWindow, PayoutCell, PriceRange
 
 
 class RawFrame(Record, frozen=True, kw_only=True, gc=False):
@@ -89,6 +89,8 @@ class InstrumentListed(Record, frozen=True, kw_only=True, gc=False):
     status: InstrumentStatus
     fee_schedule: FeeSchedule
     keyframe: bool
+    ts_open_ns: int | None = None
+    fee_changes: tuple[FeeSchedule, ...] = ()
 
 
 class InstrumentMoved(Record, frozen=True, kw_only=True, gc=False):
@@ -194,6 +196,20 @@ class FeedStatus(Record, frozen=True, kw_only=True, gc=False):
     instruments: tuple[str, ...]
     ts_data_ns: int | None = None
     clock_offset_ns: int | None = None
+
+
+class VenueStatus(Record, frozen=True, kw_only=True, gc=False):
+    """Whether a venue trades, as it says itself; written when that changes, repeated as a keyframe. It holds until the next one: nothing that it halts may be traded, whatever a listing says."""
+
+    ts_received_ns: int
+    venue: Venue
+    exchange_active: bool
+    trading_active: bool
+    shards_halted: tuple[int, ...]
+    ts_resume_ns: int | None = None
+    pauses: tuple[PauseWindow, ...]
+    reason: str
+    keyframe: bool
 
 
 class ReferencePrice(Record, frozen=True, kw_only=True, gc=False):

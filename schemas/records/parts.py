@@ -36,6 +36,13 @@ class FeeSchedule(Record, frozen=True, kw_only=True, gc=False):
     hash: str
 
 
+class PauseWindow(Record, frozen=True, kw_only=True, gc=False):
+    """A stretch of time in which a venue does not trade."""
+
+    ts_start_ns: int
+    ts_end_ns: int
+
+
 class OrderMinimum(Record, frozen=True, kw_only=True, gc=False):
     """Smallest order that a venue takes, by order type and side."""
 

@@ -81,7 +81,8 @@ def assert_same_record(cls: Any, avro: dict[str, Any], named: dict[str, Any], pa
         below = f"{path}.{field['name']}"
         assert_same(hints[field["name"]], field["type"], named, below)
         if "default" in field:
-            assert defaults[field["name"]] == field["default"], below
+            default = field["default"]
+            assert defaults[field["name"]] == (tuple(default) if isinstance(default, list) else default), below
         else:
             assert defaults[field["name"]] is msgspec.NODEFAULT, f"{below}: a default that the schema does not have"
 

@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from crossbook.domain.fees import FeeAccumulator
+from crossbook.domain.fees import FeeAccumulator, schedule_hash
 from crossbook.domain.market_state import MarketState
 from executors.paper import STREAMING_WAIT_NS, PaperVenue
 from executors.terms import PaperTerms
-from schemas.records import InstrumentSettled, OrderMinimum, OrderRequested
+from schemas.records import InstrumentSettled, OrderMinimum, OrderRequested, PauseWindow, VenueStatus
 from tests.unit.executors.worlds import (
     CONTRACT,
     KA,
@@ -237,11 +237,83 @@ def test_closed_and_settled_markets_take_nothing():
     floor = Floor(book())
     floor.feed(listed(KA, status="paused"))
     floor.send()
-    assert floor.run(100)[0].reason == "market is not open"
+    assert floor.run(100)[0].reason == "market is not open: inactive"
     floor = Floor(book())
     floor.feed(InstrumentSettled(ts_received_ns=T0, instrument_id=KA, payout_yes_micros=MICROS, source="t"))
     floor.send()
-    assert floor.run(100)[0].reason == "market is not open"
+    assert floor.run(100)[0].reason == "market is not open: settled"
+
+
+def pause(ts_ns, **changes):
+    values = {
+        "venue": "kalshi",
+        "exchange_active": True,
+        "trading_active": False,
+        "shards_halted": (),
+        "pauses": (),
+        "reason": "trading is paused",
+        "keyframe": False,
+    }
+    return VenueStatus(ts_received_ns=ts_ns, **(values | changes))
+
+
+#: name: what stands in the log before the order arrives, why it is refused
+SHUT = {
+    "after the close, whatever the status says": (listed(KA, ts_close_ns=T0 + 40 * MS), "after_close"),
+    "before it opens": (listed(KA, ts_open_ns=T0 + S), "before_open"),
+    "trading is paused": (pause(T0), "venue_halted"),
+    "the exchange is paused": (pause(T0, exchange_active=False, trading_active=True), "venue_halted"),
+    "its shard is halted": (pause(T0, trading_active=True, shards_halted=(0, 2)), "shard_halted"),
+    "a scheduled pause": (
+        pause(T0, trading_active=True, pauses=(PauseWindow(ts_start_ns=T0 + 40 * MS, ts_end_ns=T0 + S),)),
+        "scheduled_pause",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHUT)
+def test_the_venue_takes_nothing_while_it_does_not_trade(name):
+    record, shut = SHUT[name]
+    floor = Floor(book())
+    floor.feed(record)
+    floor.send()
+    assert [(r.order_status, r.reason) for r in floor.run(200)] == [("rejected", f"market is not open: {shut}")]
+
+
+@pytest.mark.parametrize("name", [name for name in SHUT if name != "before it opens"])
+def test_an_order_that_waits_for_a_book_ends_when_trading_does(name):
+    record, shut = SHUT[name]
+    floor = Floor(book())
+    floor.feed(msgspec.structs.replace(status("kalshi", T0), state="resync", instruments=(KA,)))  # no book: it waits
+    floor.send(ts_ns=T0 - 20 * MS)
+    assert floor.run(35, step_ms=5) == []
+    floor.feed(record)
+    assert [(r.order_status, r.reason) for r in floor.run(100)] == [("canceled", f"market is not open: {shut}")]
+
+
+def test_trading_resumes_when_the_venue_says_so():
+    floor = Floor(book())
+    floor.feed(pause(T0))
+    floor.feed(pause(T0, trading_active=True, reason=""))
+    floor.send()
+    assert shape(floor.run(100))[-1][0] == "filled"
+
+
+def test_a_fill_is_charged_by_the_schedule_in_force_at_the_match():
+    dearer = msgspec.structs.replace(KA_FEES, taker_rate_ppm=2 * KA_FEES.taker_rate_ppm, ts_effective_ns=T0 + S)
+    dearer = msgspec.structs.replace(dearer, hash=schedule_hash(dearer))
+    fees = []
+    for sent_ms in (0, 940, 960):
+        floor = Floor(book())
+        floor.feed(listed(KA, fee_changes=(dearer,)))
+        floor.run(sent_ms)
+        floor.send(quantity_micros=5 * CONTRACT, ts_ns=T0 + sent_ms * MS)
+        fees.append(floor.run(sent_ms + 100)[0].last_fee_micros)
+    before, after = (
+        FeeAccumulator(schedule).fill(410_000, 5 * CONTRACT, "buy", "taker").net_micros
+        for schedule in (KA_FEES, dearer)
+    )
+    assert fees == [before, before, after]
 
 
 def test_a_taker_delay_holds_the_order_and_says_so():

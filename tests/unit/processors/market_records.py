@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from crossbook.domain.fees import make_schedule
+from msgspec import structs
+
+from crossbook.domain.fees import make_schedule, schedule_hash
 from processors.decide_fold import step
 from processors.decide_state import DecideState, Output
 from schemas.records import (
@@ -15,9 +17,11 @@ from schemas.records import (
     LogOpened,
     OrderMinimum,
     PairListed,
+    PauseWindow,
     PayoutCell,
     PriceRange,
     Record,
+    VenueStatus,
 )
 
 DIGEST = "d" * 64
@@ -138,6 +142,25 @@ def status(feed, ts_ns, *, state="live", session=1, instruments=(), reason=""):
         reason=reason,
         instruments=instruments,
     )
+
+
+def venue(name="kalshi", ts_ns=T0, *, exchange=True, trading=True, shards=(), pauses=(), reason="", keyframe=False):
+    return VenueStatus(
+        ts_received_ns=ts_ns,
+        venue=name,
+        exchange_active=exchange,
+        trading_active=trading,
+        shards_halted=shards,
+        pauses=tuple(PauseWindow(ts_start_ns=start, ts_end_ns=end) for start, end in pauses),
+        reason=reason,
+        keyframe=keyframe,
+    )
+
+
+def fees_from(ts_ns, schedule, **changes):
+    """The schedule with other terms, in force from a moment on."""
+    changed = structs.replace(schedule, ts_effective_ns=ts_ns, **changes)
+    return structs.replace(changed, hash=schedule_hash(changed))
 
 
 def _columns(levels: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:

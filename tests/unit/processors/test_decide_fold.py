@@ -46,6 +46,16 @@ def quotes(outputs):
     return [(quote.package, quote.state) for quote in mr.kinds(outputs, EdgeQuote)]
 
 
+def trading_word(rng, feed, ts_ns):
+    """A venue that may pause now or soon, or a fee that changes soon."""
+    if rng.random() < 0.4:
+        dearer = mr.fees_from(ts_ns + 250 * MS, mr.KALSHI_FEES, taker_rate_ppm=rng.randrange(60, 80) * 1_000)
+        return mr.instrument("kalshi:T0", ts_ns, fee_changes=(dearer,))
+    ahead = ts_ns + rng.randrange(1, 200) * MS
+    pauses = ((ahead, ahead + 300 * MS),) if rng.random() < 0.7 else ()
+    return mr.venue(feed, ts_ns, trading=rng.random() < 0.8, pauses=pauses)
+
+
 def lively_market(events=1_500, seed=5, pairs=2):
     """A seeded market of crossing random walks with holes, duplicates, resyncs, silence, late stamps and a jump."""
     rng = random.Random(seed)
@@ -70,6 +80,8 @@ def lively_market(events=1_500, seed=5, pairs=2):
         if ts_ns - beat_ns >= 500 * MS or event == events // 2:
             beat_ns = ts_ns
             silent = rng.random() < 0.1
+            if rng.random() < 0.5:  # what was paused trades again
+                records += [mr.venue(feed, ts_ns) for feed in sessions] + [mr.instrument(one, ts_ns) for one in ids]
             records += [
                 mr.status(feed, ts_ns, session=sessions[feed]) for feed in sessions if not (silent and feed == "kalshi")
             ]
@@ -105,10 +117,13 @@ def lively_market(events=1_500, seed=5, pairs=2):
         elif luck < 0.97:
             sessions[feed] += 1
             records.append(mr.status(feed, ts_ns, state="live", session=sessions[feed]))
+        elif luck < 0.976:
+            records.append(trading_word(rng, feed, ts_ns))
         elif luck < 0.98:
             records.append(mr.status(feed, ts_ns, state="resync", session=sessions[feed], instruments=(instrument_id,)))
         else:
-            records.append(mr.instrument(instrument_id, ts_ns, status=rng.choice(("active", "paused")), keyframe=True))
+            paused = rng.choice(("active", "active", "active", "paused"))
+            records.append(mr.instrument(instrument_id, ts_ns, status=paused, keyframe=True))
     return records
 
 
@@ -198,9 +213,9 @@ def test_what_ends_a_quote(record, state, reason):
     "changes",
     [
         {"head": {"min_edge_micros": 40_000}},
-        {"a": {"status": "paused"}},
         {"b": {"ts_close_ns": T0 + 100_000 * MS}},
         {"b": {"ts_game_start_ns": T0 + 50_000 * MS}},
+        {"venue": {"pauses": ((T0 + 100_000 * MS, T0 + 200_000 * MS),)}},
         {"a": {"minimums": ()}},
         {
             "a": {
@@ -225,6 +240,7 @@ def test_what_ends_a_quote(record, state, reason):
 def test_what_forbids_an_intent_leaves_the_quote(changes):
     head = mr.head(**changes.get("head", {}))
     head += [mr.instrument(A, **changes.get("a", {})), mr.instrument(B, **changes.get("b", {}))]
+    head += [mr.venue(**changes["venue"])] if "venue" in changes else []
     _, outputs = mr.fold(head + books())
     assert quotes(outputs) == [("yes_a_no_b", "opened")]
     assert mr.kinds(outputs, TradeIntent) == []

@@ -67,7 +67,7 @@ def _thawed(market):
 #: name: (changes of a listing, changes of the next one, whether it may be used)
 INSTRUMENTS = {
     "listed again": ({}, {"keyframe": True}, True),
-    "paused": ({}, {"status": "paused"}, True),
+    "under another title": ({}, {"title": "renamed"}, True),
     "another token": ({"yes_token": "1"}, {"yes_token": "2"}, False),
     "tokens in the other order": ({"yes_token": "1", "no_token": "2"}, {"yes_token": "2", "no_token": "1"}, False),
     "a token becomes known": ({"yes_token": "1"}, {"yes_token": "1", "no_token": "2"}, True),

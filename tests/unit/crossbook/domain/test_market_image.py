@@ -15,7 +15,7 @@ from tests.unit.processors.test_decide_fold import lively_market
 HELD = {
     MarketState: {
         "clock", "position", "log_id", "partition", "partitions", "base_offset", "instruments", "books", "feeds", "references",
-        "pairs", "identities", "settled", "friction", "configured",
+        "pairs", "identities", "settled", "contradicted", "venues", "friction", "configured",
     },
     Identities: {"legs", "pairs", "instruments"},
     FeedClock: {"now_ns", "clamped", "claims"},
@@ -28,7 +28,7 @@ HELD = {
     },
 }  # fmt: skip
 DERIVED = {
-    MarketState: {"grids", "refused", "jump_ns", "polled_fresh_ns", "feed_stale_ns", "_appliers"},
+    MarketState: {"grids", "refused", "jump_ns", "polled_fresh_ns", "feed_stale_ns", "_appliers", "_hours"},
     BookState: {"on_grid", "_quiet", "_top"},
 }
 
@@ -76,5 +76,5 @@ def test_the_fields_that_stand_in_checkpoints():
     assert MarketImage.__struct_fields__ == (
         "position", "log_id", "partition", "partitions", "base_offset", "now_ns", "clamped", "claims", "instruments", "pairs",
         "books", "feeds", "settled", "friction", "configured", "references", "reference_feeds", "legs",
-        "contradicted_pairs", "contradicted_instruments",
+        "contradicted_pairs", "contradicted_instruments", "venues", "contradicted",
     )  # fmt: skip

@@ -201,6 +201,57 @@ def test_what_makes_an_instrument_unusable(record):
     assert not market.usable(A)
 
 
+def at(ms):
+    return mr.status("kalshi", T0 + ms * MS)
+
+
+def test_the_clock_opens_and_closes_a_market_whatever_its_status_says():
+    market, _ = fold([*START, mr.instrument(A, ts_open_ns=T0 + 100 * MS, ts_close_ns=T0 + 300 * MS), snap()])
+    seen = {ms: (fold([at(ms)], market) and market.usable(A)) for ms in (0, 99, 100, 299, 300, 900)}
+    assert seen == {0: False, 99: False, 100: True, 299: True, 300: False, 900: False}
+    assert market.hours(A).shut == "after_close"
+    fold([mr.instrument(A, T0 + 900 * MS, ts_close_ns=T0 + 2_000 * MS)], market)
+    assert market.usable(A)
+
+
+def test_a_venue_that_does_not_trade_shuts_its_own_markets_alone():
+    market, _ = fold([*START, snap(), snap(instrument_id=B)])
+    _, changes = fold([mr.venue(trading=False), mr.venue(trading=False, keyframe=True)], market)
+    assert [one.kind for one in changes] == ["venue", "none"]
+    assert (market.usable(A), market.usable(B)) == (False, True)
+    fold([mr.venue()], market)
+    assert market.usable(A)
+    fold([mr.venue(shards=(3,))], market)
+    assert market.usable(A)
+    fold([mr.instrument(A, shard=3)], market)
+    assert not market.usable(A)
+
+
+def test_a_payout_is_never_replaced_by_another():
+    def settled(payout):
+        return InstrumentSettled(ts_received_ns=T0, instrument_id=A, payout_yes_micros=payout, source="")
+
+    market, changes = fold([*START, settled(CONTRACT), settled(CONTRACT), settled(0)])
+    assert [(one.kind, one.reason) for one in changes[-3:]] == [
+        ("settled", ""),
+        ("none", "keyframe"),
+        ("none", "settled_otherwise"),
+    ]
+    assert (market.settled, market.contradicted) == ({A: CONTRACT}, {A: 0})
+
+
+def test_the_fee_schedule_in_force_is_a_question_of_time():
+    changes_ = tuple(mr.fees_from(T0 + ms * MS, mr.KALSHI_FEES, taker_rate_ppm=ms) for ms in (100, 200))
+    market, _ = fold([*START, mr.instrument(A, fee_changes=changes_)])
+    rates = [market.schedule(A, T0 + ms * MS).taker_rate_ppm for ms in (0, 99, 100, 199, 200, 10**6)]
+    assert rates == [70_000, 70_000, 100, 100, 200, 200]
+    assert A not in market.refused
+    backwards, _ = fold([*START, mr.instrument(A, fee_changes=changes_[::-1])])
+    assert "not after" in backwards.refused[A]
+    unknown = msgspec.structs.replace(changes_[0], hash="")
+    assert A in fold([*START, mr.instrument(A, fee_changes=(unknown,))])[0].refused
+
+
 def test_unchanged_listings_are_no_change():
     market, _ = fold([*START, mr.pair(), mr.friction()])
     later = T0 + 100 * MS
