@@ -3,6 +3,7 @@
 Decides nothing. Whoever fills it names what it leaves out in `refused`, and raises CatalogError when the venue does not answer.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from schemas.records import InstrumentListed, InstrumentSettled
@@ -19,5 +20,7 @@ class Catalog(Protocol):
     async def find(self, symbol: str, ts_ns: int, refused: list[str]) -> InstrumentListed | None:
         """One market by name."""
 
-    async def settlement(self, listed: InstrumentListed, ts_ns: int) -> InstrumentSettled | None:
-        """The payout, once it is final."""
+    async def settlements(
+        self, listed: Sequence[InstrumentListed], ts_ns: int, refused: list[str]
+    ) -> list[InstrumentSettled]:
+        """The payouts that are final; one that the venue states and that cannot be believed is named in `refused`."""

@@ -33,6 +33,7 @@ from producers.protocol import (
     Output,
     ProbeBooks,
     Reconnect,
+    RefreshListing,
     SocketProtocol,
     VenueProtocol,
 )
@@ -87,6 +88,9 @@ class Sink(Protocol):
 
     def resolved(self, instrument_id: str) -> None:
         """The socket says that the market resolved; to be confirmed elsewhere."""
+
+    def refresh_listing(self, instrument_id: str | None) -> None:
+        """The socket says that the market (None: any market) may have changed; the catalogue says how."""
 
 
 class SocketFeed(Generic[P]):
@@ -415,6 +419,8 @@ class Feed(SocketFeed[VenueProtocol]):
                 self._probing = asyncio.ensure_future(self._probe(command))
             case ConfirmSettlement():
                 self._sink.resolved(command.instrument_id)
+            case RefreshListing():
+                self._sink.refresh_listing(command.instrument_id)
             case Reconnect():
                 raise AssertionError("every shell reconnects by itself")
             case _:

@@ -17,20 +17,19 @@ import msgspec
 import structlog
 
 from crossbook.domain.dead_letters import dead_letter
-from crossbook.domain.errors import SymbolError
-from crossbook.domain.venues import KALSHI, POLYMARKET, parse_instrument_id
+from crossbook.domain.venues import KALSHI, POLYMARKET
 from crossbook.runtime.clock import now_ns
-from crossbook.runtime.errors import SettingsError, StageError
+from crossbook.runtime.errors import SettingsError
 from crossbook.runtime.settings import Settings
 from producers.backoff import DialBudget
 from producers.binance.feed import reference_feeds
-from producers.catalog import Catalog
-from producers.errors import CatalogError
 from producers.feed import Feed, SocketFeed, Venue
 from producers.kalshi.auth import RequestSigner
 from producers.kalshi.catalog import KalshiCatalog
+from producers.kalshi.exchange import ExchangePoll
 from producers.kalshi.feed import KalshiVenue
 from producers.kalshi.protocol import KalshiProtocol
+from producers.listings import Listings
 from producers.market_writer import LogHead, MarketWriter, friction_pack
 from producers.moves import GroupMoves
 from producers.pairs import PairsFileError, load_pairs_file
@@ -66,7 +65,6 @@ KEYFRAME_TICK_S = 0.1
 MS = 1_000_000
 #: Dead letters beyond this many a second are counted, not written: a venue that drifts wholly must not fill the log.
 DEAD_LETTERS_PER_S = 100
-CONFIRM_AFTER_S = 15.0
 PAIRS_FILE_OPERATOR = "pairs file"
 
 
@@ -91,15 +89,14 @@ class Ingest:
         self._feeds: dict[VenueName, list[Feed]] = {}
         self._references = reference_feeds(settings, self, stamp, head.sessions, log)
         self._feed_of: dict[str, Feed] = {}
-        self._catalogs: dict[VenueName, Catalog] = {}
+        self.listings = Listings(settings.catalog, self.universe, self, stamp, self.counters, log)
+        self._exchange: ExchangePoll | None = None
         self._venues: dict[VenueName, Venue] = {}
         self._budgets = {venue: DialBudget.of(venue) for venue in (KALSHI, POLYMARKET)}
         self._group: asyncio.TaskGroup | None = None
         self._configured = head.configured
         self._wanted_configured: DecideConfigured | None = None
-        self._confirming: set[str] = set()
         self._refused: set[str] = set()
-        self._refresh_now = asyncio.Event()
         self._dead_second = 0
         self._dead_count = 0
         self._keyframe_next = 0
@@ -118,7 +115,7 @@ class Ingest:
             case DeadLetter():
                 self._dead(record)
             case InstrumentListed():
-                self._do(self.universe.list_instruments([record], self.stamp()))
+                self.do(self.universe.tell(record, self.stamp()))
             case _:
                 raise AssertionError(f"a feed gave a {type(record).__name__}")
 
@@ -134,9 +131,11 @@ class Ingest:
 
     def resolved(self, instrument_id: str) -> None:
         """Ask the catalogue whether the market really resolved, until it says so."""
-        if self._group is not None and instrument_id not in self._confirming:
-            self._confirming.add(instrument_id)
-            self._group.create_task(self._confirm(instrument_id))
+        self.listings.resolved(instrument_id)
+
+    def refresh_listing(self, instrument_id: str | None) -> None:
+        """Read a market anew that its feed says has changed."""
+        self.listings.changed(instrument_id)
 
     def _dead(self, letter: DeadLetter) -> None:
         self.counters["deadletters"] += 1
@@ -150,7 +149,7 @@ class Ingest:
 
     # -- the universe
 
-    def _do(self, steps: list[Step]) -> None:
+    def do(self, steps: list[Step]) -> None:
         for step in steps:
             if isinstance(step, ShowBook):
                 feed = self._feed_of.get(step.instrument_id)
@@ -160,9 +159,9 @@ class Ingest:
             else:
                 self.writer.write(step.record, step.group)
         for refusal in self.universe.refusals:
-            self._refuse(refusal, self.stamp())
+            self.refuse(refusal, self.stamp())
 
-    def _follow(self, listed: InstrumentListed) -> None:
+    def follow(self, listed: InstrumentListed) -> None:
         """Hand an instrument to the feed that has it, or to the first of its venue with room, or to a new one."""
         feed = self._feed_of.get(listed.instrument_id)
         if feed is None:
@@ -201,102 +200,18 @@ class Ingest:
         self._group.create_task(feed.run())
         return feed
 
-    # -- the catalogue
-
-    async def refresh(self) -> None:
-        """Read both catalogues and take what changed; one venue's failure leaves the other alone."""
-        ts_ns = self.stamp()
-        catalog = self.settings.catalog
-        refused: list[str] = []
-        found: list[InstrumentListed] = []
-        for venue, reader in self._catalogs.items():
-            try:
-                listed = await reader.discover(
-                    catalog.volume_min_dollars * 1_000_000, catalog.instruments_max, ts_ns, refused
-                )
-                found += listed
-                found += await self._find_wanted(venue, reader, listed, ts_ns, refused)
-                await self._check_missing(venue, reader, {one.instrument_id for one in found}, ts_ns)
-            except CatalogError as error:
-                self.counters[f"catalog_errors.{venue}"] += 1
-                self.log.warning("catalog.failed", venue=venue, error=str(error))
-            except StageError:
-                raise
-            except Exception as error:  # a page that nobody foresaw is this venue's trouble, and this reading's
-                self.counters[f"catalog_errors.{venue}"] += 1
-                self.log.exception("catalog.failed", venue=venue)
-                self._refuse(f"{venue}: the catalogue could not be read: {type(error).__name__}: {error}", ts_ns)
-        for refusal in refused:
-            self._refuse(refusal, ts_ns)
-        self._do(self.universe.list_instruments(found, ts_ns))
-        for one in self.universe.open_instruments():
-            self._follow(one)
-
-    async def _find_wanted(
-        self, venue: VenueName, reader: Catalog, listed: list[InstrumentListed], ts_ns: int, refused: list[str]
-    ) -> list[InstrumentListed]:
-        """Legs of approved pairs that discovery did not bring."""
-        have = {one.instrument_id for one in listed}
-        found: list[InstrumentListed] = []
-        for wanted in self.universe.wanted():
-            try:
-                name = parse_instrument_id(wanted)
-            except SymbolError as error:
-                refused.append(f"an approved pair names {wanted[:80]!r}: {error}")
-                continue
-            if name.venue != venue or wanted in have:
-                continue
-            one = await reader.find(name.symbol, ts_ns, refused)
-            if one is None:
-                refused.append(f"{venue} {name.symbol}: an approved pair names it, the catalogue does not have it")
-                continue
-            if one.instrument_id != wanted:
-                self.universe.rename(wanted, one.instrument_id)
-            found.append(one)
-        return found
-
-    async def _check_missing(self, venue: VenueName, reader: Catalog, have: set[str], ts_ns: int) -> None:
-        """Followed instruments that left the listing: closed, settled, or merely traded less."""
-        for known in self.universe.open_instruments():
-            if known.venue != venue or known.instrument_id in have:
-                continue
-            settled = await reader.settlement(known, ts_ns)
-            if settled is not None:
-                self._settle(settled)
-                continue
-            current = await reader.find(known.symbol, ts_ns, [])
-            if current is not None:
-                self._do(self.universe.list_instruments([current], ts_ns))
-
-    def _settle(self, settled: InstrumentSettled) -> None:
-        self._do(self.universe.settle(settled))
+    def settle(self, settled: InstrumentSettled) -> None:
+        self.do(self.universe.settle(settled))
         feed = self._feed_of.pop(settled.instrument_id, None)
         if feed is not None:
             feed.unfollow(settled.instrument_id)
 
-    def _refuse(self, refusal: str, ts_ns: int) -> None:
+    def refuse(self, refusal: str, ts_ns: int) -> None:
         """A market left out is said loudly, once."""
         if refusal in self._refused:
             return
         self._refused.add(refusal)
         self._dead(dead_letter(ts_ns=ts_ns, stage=STAGE, source="catalog", error=refusal))
-
-    async def _confirm(self, instrument_id: str) -> None:
-        while (listed := self.universe.instruments.get(instrument_id)) and instrument_id not in self.universe.settled:
-            try:
-                settled = await self._catalogs[listed.venue].settlement(listed, self.stamp())
-            except CatalogError as error:
-                self.log.warning("settlement.failed", instrument=instrument_id, error=str(error))
-            except StageError:
-                raise
-            except Exception:  # asked again; one market's answer must not end the stage
-                self.log.exception("settlement.failed", instrument=instrument_id)
-            else:
-                if settled is not None:
-                    self._settle(settled)
-                    break
-            await asyncio.sleep(CONFIRM_AFTER_S)
-        self._confirming.discard(instrument_id)
 
     # -- control
 
@@ -307,11 +222,11 @@ class Ingest:
                 case DecideAnnounced():
                     self._wanted_configured = configured(word.record, word.offset, self.stamp())
                 case PairApproved():
-                    self._do(self.universe.approve(word.record, self.stamp()))
+                    self.do(self.universe.approve(word.record, self.stamp()))
                     if self.universe.wanted():
-                        self._refresh_now.set()
+                        self.listings.soon()
                 case PairRevoked():
-                    self._do(self.universe.revoke(word.record.pair_id, word.record.reason, self.stamp()))
+                    self.do(self.universe.revoke(word.record.pair_id, word.record.reason, self.stamp()))
                 case None:
                     letter = dead_letter(
                         ts_ns=self.stamp(),
@@ -350,7 +265,7 @@ class Ingest:
         except (OSError, PairsFileError) as error:
             raise SettingsError(f"catalog.pairs_file {name}: {error}") from error
         for pair in pairs:
-            self._do(self.universe.approve(pair.approval(self.stamp(), PAIRS_FILE_OPERATOR), self.stamp()))
+            self.do(self.universe.approve(pair.approval(self.stamp(), PAIRS_FILE_OPERATOR), self.stamp()))
 
     # -- loops
 
@@ -362,10 +277,19 @@ class Ingest:
             try:
                 async with asyncio.TaskGroup() as group:
                     self._group = group
-                    moves = GroupMoves(self.settings, self.universe, self.writer, self._do, self.stamp, self.log)
-                    for loop in (self._poll(), self._relay(control), self._keyframes(), self._catalogue(), moves.run()):
+                    moves = GroupMoves(self.settings, self.universe, self.writer, self.do, self.stamp, self.log)
+                    loops = (
+                        self._poll(),
+                        self._relay(control),
+                        self._keyframes(),
+                        self.listings.run(group),
+                        moves.run(),
+                    )
+                    for loop in loops:
                         group.create_task(loop)
-                    for venue in self._catalogs:
+                    if self._exchange is not None:
+                        group.create_task(self._exchange.run())
+                    for venue in self.listings.catalogs:
                         self._new_feed(venue)
                     for reference in self._references:
                         group.create_task(reference.run())
@@ -380,13 +304,14 @@ class Ingest:
 
     def _connect_venues(self, client: httpx.AsyncClient) -> None:
         if self.settings.polymarket.enabled:
-            self._catalogs[POLYMARKET] = PolymarketCatalog(self.settings.polymarket, client)
+            self.listings.catalogs[POLYMARKET] = PolymarketCatalog(self.settings.polymarket, client)
             self._venues[POLYMARKET] = PolymarketVenue(self.settings.polymarket, client)
         if self.settings.kalshi.enabled:
             signer = RequestSigner.from_file(self.settings.kalshi.key_id, self.settings.kalshi.key_file)
-            self._catalogs[KALSHI] = KalshiCatalog(self.settings.kalshi, client)
+            self.listings.catalogs[KALSHI] = KalshiCatalog(self.settings.kalshi, client)
+            self._exchange = ExchangePoll(self.settings.kalshi, client, self.writer.broadcast, self.stamp, self.log)
             self._venues[KALSHI] = KalshiVenue(self.settings.kalshi, client, signer, now_ns)
-        if not self._catalogs:
+        if not self.listings.catalogs:
             raise SettingsError("polymarket.enabled and kalshi.enabled are both false; enable at least one")
 
     async def _poll(self) -> None:
@@ -395,6 +320,8 @@ class Ingest:
             if self.writer.poll():
                 self.log.warning("buffer.recovered", counters=dict(self.writer.counters))
                 self._repeat_settings()
+                if self._exchange is not None:
+                    self._exchange.keyframe(whole=True)
                 for write in self.universe.repeat(self.stamp()):
                     self.writer.write(write.record, write.group)
                 for feed in self._all_feeds():
@@ -411,17 +338,6 @@ class Ingest:
                 self.configure()
                 await asyncio.sleep(RELAY_S)
 
-    async def _catalogue(self) -> None:
-        while True:
-            self._refresh_now.clear()
-            await self.refresh()
-            wait_s = self.settings.catalog.refresh_s if self._feed_of else 1.0
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._refresh_now.wait()
-            except TimeoutError:
-                continue
-
     async def _keyframes(self) -> None:
         """Repeat every instrument, its pairs and its book once an interval, spread evenly."""
         owed = settings_owed = 0.0
@@ -432,6 +348,8 @@ class Ingest:
             if settings_owed >= interval_s:
                 settings_owed = 0.0
                 self._repeat_settings()
+                if self._exchange is not None:
+                    self._exchange.keyframe()
             ids = [listed.instrument_id for listed in self.universe.open_instruments()]
             owed += len(ids) * KEYFRAME_TICK_S / interval_s
             while owed >= 1 and ids:

@@ -55,7 +55,14 @@ class ProbeBooks:
     instrument_ids: tuple[str, ...]
 
 
-Command: TypeAlias = FetchBook | Reconnect | ConfirmSettlement | ProbeBooks
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshListing:
+    """Command: the socket says that something of the market changed; read its listing anew. None: of any market."""
+
+    instrument_id: str | None
+
+
+Command: TypeAlias = FetchBook | Reconnect | ConfirmSettlement | RefreshListing | ProbeBooks
 Output: TypeAlias = Record | Command
 
 

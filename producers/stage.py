@@ -12,13 +12,17 @@ import structlog
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, StageError
 from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
+from crossbook.runtime.reading import KafkaLog
 from crossbook.runtime.settings import Settings
 from producers.ingest import Ingest
 from producers.market_writer import LogHead, MarketWriter, draw_log_id, friction_pack, read_log_head
 from producers.protocol import STAGE
 from producers.relay import ControlReader
+from producers.remembered import remembered
 from producers.stamp import ReceiveStamp
+from producers.universe import Remembered
 from schemas.codec import load_codec
+from schemas.registry import load_registry
 
 BROKER_DEADLINE_S = 60.0
 
@@ -42,9 +46,10 @@ def run(settings: Settings) -> None:
     writer.open(head, stamp())
     writer.flush()
     writer.broadcast(friction_pack(settings.friction, stamp()))
+    before = remembered(KafkaLog(settings.kafka), codec, load_registry())
     control = ControlReader(settings.kafka, codec)
     try:
-        asyncio.run(_run(settings, writer, head, stamp, control, log))
+        asyncio.run(_run(settings, writer, head, before, stamp, control, log))
     except BaseExceptionGroup as group:
         raise _first_stage_error(group) from group
     finally:
@@ -59,6 +64,7 @@ async def _run(
     settings: Settings,
     writer: MarketWriter,
     head: LogHead,
+    before: Remembered,
     stamp: ReceiveStamp,
     control: ControlReader,
     log: structlog.stdlib.BoundLogger,
@@ -68,6 +74,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     ingest = Ingest(settings, writer, head, stamp, log)
+    ingest.universe.remember(before)
     ingest.read_pairs_file()
     ingest.hear(control.read_to_end())
     await ingest.run(control, stop)

@@ -12,7 +12,7 @@ in this order.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,7 @@ from schemas.records import (
     PairDelisted,
     PairListed,
     Record,
+    Venue,
 )
 
 
@@ -52,8 +53,21 @@ class Waiting(NamedTuple):
     instruments: tuple[str, ...]
 
 
+class Remembered(msgspec.Struct):
+    """What earlier runs left in the log: listings, payouts of YES in micros, and legs of pairs, by instrument."""
+
+    listed: dict[str, InstrumentListed] = {}
+    paid: dict[str, int] = {}
+    paired: dict[str, None] = {}
+
+
 #: Fields in which two listings may differ without being news.
 _NO_NEWS = {"ts_received_ns": 0, "keyframe": False, "volume_micros": None}
+#: What a feed can say of a listing, and how long its word beats the catalogue's, whose answers may be 15 s old.
+_TOLD: Final = ("status", "ts_close_ns", "grid", "fee_schedule", "fee_changes")
+CATALOGUE_LAG_NS: Final = 20_000_000_000
+#: A payout is asked for again for so long, to hear of it when a venue says another one later.
+RECHECK_NS: Final = 24 * 3_600 * 1_000_000_000
 
 
 class Universe:
@@ -66,6 +80,10 @@ class Universe:
         self.instruments: dict[str, InstrumentListed] = {}
         self.pairs: dict[str, PairApproved] = {}
         self.settled: dict[str, InstrumentSettled] = {}
+        self.paid: dict[str, int] = {}  # payout of YES in micros, of earlier runs as well
+        self._remembered: dict[str, InstrumentListed] = {}
+        self._paired: dict[str, None] = {}  # legs of every pair that ever was: something of them may be held
+        self._told: dict[str, tuple[int, dict[str, Any]]] = {}
         self._listed_pairs: dict[str, PairListed] = {}
         self._delisted: dict[str, Write] = {}
         self._parents: dict[str, str] = {}
@@ -82,7 +100,7 @@ class Universe:
         """Take listings as the catalogue or a feed gives them; their group is worked out here."""
         changed: list[InstrumentListed] = []
         for listed in found:
-            if listed.instrument_id in self.settled:
+            if listed.instrument_id in self.paid:
                 continue
             known = self.instruments.get(listed.instrument_id)
             placed = self._placed(listed, known, ts_ns)
@@ -100,6 +118,11 @@ class Universe:
         """The listing under the group that it stands in; an event never changes under a market, and older news changes no grid."""
         event_id = listed.event_id if known is None else known.event_id
         group = self._placements.get(listed.instrument_id, self._root(event_id)) if known is None else known.group
+        until_ns, told = self._told.get(listed.instrument_id, (0, {}))
+        if listed.ts_received_ns < until_ns:
+            listed = msgspec.structs.replace(listed, **told)
+        if known is not None:
+            listed = _keep_fee_changes(listed, known)
         is_older = known is not None and listed.ts_received_ns < known.ts_received_ns
         return msgspec.structs.replace(
             listed,
@@ -110,19 +133,75 @@ class Universe:
             keyframe=False,
         )
 
+    def tell(self, listed: InstrumentListed, ts_ns: int) -> list[Step]:
+        """Take a listing as a feed changed it; where it differs it beats what the catalogue says, until that must know it too."""
+        known = self.instruments.get(listed.instrument_id)
+        if known is not None:
+            said = {name: getattr(listed, name) for name in _TOLD if getattr(listed, name) != getattr(known, name)}
+            until_ns, before = self._told.get(listed.instrument_id, (0, {}))
+            if said:
+                self._told[listed.instrument_id] = (
+                    ts_ns + CATALOGUE_LAG_NS,
+                    (before if ts_ns < until_ns else {}) | said,
+                )
+        return self.list_instruments([listed], ts_ns)
+
+    def shut(self, instrument_id: str, ts_ns: int) -> list[Step]:
+        """The catalogue cannot list the instrument any more, or does not have it: it is not traded until it can."""
+        known = self.instruments.get(instrument_id)
+        if known is None or known.status != "active":
+            return []
+        return self.list_instruments([msgspec.structs.replace(known, ts_received_ns=ts_ns, status="paused")], ts_ns)
+
     def settle(self, settled: InstrumentSettled) -> list[Step]:
-        """Take a confirmed payout; said once."""
-        listed = self.instruments.get(settled.instrument_id)
-        if listed is None or settled.instrument_id in self.settled:
+        """Take a confirmed payout; said once. Another payout of the same instrument is never written, only told to people."""
+        paid = self.paid.get(settled.instrument_id)
+        if paid is not None:
+            if paid != settled.payout_yes_micros:
+                self._refuse(
+                    f"{settled.instrument_id} was paid out at {paid} micros, its venue now says {settled.payout_yes_micros} "
+                    f"({settled.source}): the first payout stands, look at both"
+                )
+            return []
+        group = self._group_in_log(settled.instrument_id)
+        if group is None:
             return []
         self.settled[settled.instrument_id] = settled
-        return [Write(settled, listed.group)]
+        self.paid[settled.instrument_id] = settled.payout_yes_micros
+        return [Write(settled, group)]
+
+    def remember(self, before: Remembered) -> None:
+        """Take what earlier runs left in the log, before anything is listed: groups go on, payouts are waited for."""
+        assert not self.instruments, "the log is remembered first"
+        self._remembered = dict(before.listed)
+        self.paid = dict(before.paid)
+        self._paired = dict(before.paired)
+        for listed in before.listed.values():
+            self._placements.setdefault(listed.instrument_id, listed.group)
+
+    def unpaid(self, venue: Venue, ts_ns: int) -> list[InstrumentListed]:
+        """Everything of a venue that was ever listed and may still pay, and what has paid within a day."""
+        known = {**self._remembered, **self.instruments}
+        return [
+            listed
+            for key, listed in known.items()
+            if listed.venue == venue and (key not in self.paid or self._paid_lately(key, ts_ns))
+        ]
+
+    def _paid_lately(self, instrument_id: str, ts_ns: int) -> bool:
+        settled = self.settled.get(instrument_id)
+        return settled is not None and ts_ns - settled.ts_received_ns < RECHECK_NS
+
+    def _group_in_log(self, instrument_id: str) -> str | None:
+        listed = self.instruments.get(instrument_id) or self._remembered.get(instrument_id)
+        return None if listed is None else listed.group
 
     # -- pairs
 
     def approve(self, pair: PairApproved, ts_ns: int) -> list[Step]:
         """Take an approval, or a new one under the same name."""
         self.pairs[pair.pair_id] = pair
+        self._paired |= {pair.instrument_a: None, pair.instrument_b: None}
         return self._settle_groups(ts_ns)
 
     def revoke(self, pair_id: str, reason: str, ts_ns: int) -> list[Step]:
@@ -142,6 +221,8 @@ class Universe:
 
     def rename(self, symbol_from: str, symbol_to: str) -> None:
         """A pair named its Polymarket leg by slug: the catalogue says which instrument that is."""
+        if symbol_from in self._paired:
+            self._paired[symbol_to] = self._paired.pop(symbol_from)
         for pair_id, pair in self.pairs.items():
             if pair.instrument_a == symbol_from:
                 self.pairs[pair_id] = msgspec.structs.replace(pair, instrument_a=symbol_to)
@@ -149,9 +230,8 @@ class Universe:
                 self.pairs[pair_id] = msgspec.structs.replace(pair, instrument_b=symbol_to)
 
     def wanted(self) -> list[str]:
-        """Instruments that approved pairs name and nobody has listed yet."""
-        legs = [leg for pair in self.pairs.values() for leg in (pair.instrument_a, pair.instrument_b)]
-        return [leg for leg in dict.fromkeys(legs) if leg not in self.instruments]
+        """Instruments that pairs name, revoked ones too, and that nobody has listed yet: what is held of them has to be sold somewhere."""
+        return [leg for leg in self._paired if leg not in self.instruments and leg not in self.paid]
 
     # -- readers
 
@@ -161,12 +241,12 @@ class Universe:
 
     def open_instruments(self) -> list[InstrumentListed]:
         """Instruments listed and not settled."""
-        return [listed for key, listed in self.instruments.items() if key not in self.settled]
+        return [listed for key, listed in self.instruments.items() if key not in self.paid]
 
     def keyframes(self, instrument_id: str, ts_ns: int) -> list[Write]:
         """The instrument and the pairs that it leads, repeated as they stand."""
         listed = self.instruments.get(instrument_id)
-        if listed is None or instrument_id in self.settled:
+        if listed is None or instrument_id in self.paid:
             return []
         writes = [Write(msgspec.structs.replace(listed, ts_received_ns=ts_ns, keyframe=True), listed.group)]
         writes += [
@@ -184,7 +264,9 @@ class Universe:
         writes = list(self._delisted.values())
         said: list[InstrumentListed | PairListed] = [*self.open_instruments(), *self._listed_pairs.values()]
         writes += [Write(msgspec.structs.replace(one, ts_received_ns=ts_ns), one.group) for one in said]
-        writes += [Write(one, self.group_of(one.instrument_id)) for one in self.settled.values()]
+        writes += [
+            Write(one, group) for key, one in self.settled.items() if (group := self._group_in_log(key)) is not None
+        ]
         return writes
 
     # -- groups
@@ -242,7 +324,7 @@ class Universe:
         group = self._root(listed.event_id)
         placed = msgspec.structs.replace(listed, group=group, ts_received_ns=ts_ns, keyframe=False)
         self.instruments[listed.instrument_id] = placed
-        if listed.instrument_id in self.settled:
+        if listed.instrument_id in self.paid:
             return []
         moved = InstrumentMoved(
             ts_received_ns=ts_ns, instrument_id=listed.instrument_id, group_from=listed.group, group_to=group
@@ -300,3 +382,15 @@ class Universe:
 
 def _same(known: InstrumentListed, found: InstrumentListed) -> bool:
     return msgspec.structs.replace(known, **_NO_NEWS) == msgspec.structs.replace(found, **_NO_NEWS)
+
+
+def _keep_fee_changes(listed: InstrumentListed, known: InstrumentListed) -> InstrumentListed:
+    """An announced change that took effect stays in force while the venue still states the schedule from before it.
+
+    The announcement leaves the venue's list at its moment, and for some seconds more the catalogue may answer with the old fee.
+    """
+    if listed.fee_schedule != known.fee_schedule:
+        return listed
+    begun = tuple(one for one in known.fee_changes if one.ts_effective_ns <= listed.ts_received_ns)
+    ahead = tuple(one for one in listed.fee_changes if not begun or one.ts_effective_ns > begun[-1].ts_effective_ns)
+    return msgspec.structs.replace(listed, fee_changes=begun + ahead)

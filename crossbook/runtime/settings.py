@@ -81,6 +81,15 @@ class KalshiSettings(Section):
     ws_url: str = Field("wss://external-api-ws.kalshi.com/trade-api/ws/v2", description="socket")
     key_id: str = Field("", description="API key id; empty: no socket is possible")
     key_file: str = Field("", description="path of the private key (PEM, RSA or Ed25519)")
+    status_interval_ms: int = Field(
+        2_000,
+        ge=500,
+        le=10_000,
+        description="how often it is asked whether it trades (its own cache holds the answer for a second)",
+    )
+    status_silence_ms: int = Field(
+        10_000, ge=2_000, le=60_000, description="no answer for this long: it counts as not trading"
+    )
     member: Literal["direct", "fcm"] = Field(
         "direct", description="direct member (fee precision 0.0001) or through a broker (0.01)"
     )

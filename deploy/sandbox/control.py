@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from deploy.sandbox import garbage
+from deploy.sandbox import garbage, words
 from deploy.sandbox.binance_socket import BinanceHub
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.errors import SandboxError, UnknownInstrumentError
-from deploy.sandbox.faults import FRAME_FAULTS, FaultRequest, parse_fault
+from deploy.sandbox.faults import FRAME_FAULTS, WORDS, FaultRequest, parse_fault
 from deploy.sandbox.floor import Market
 from deploy.sandbox.kalshi_socket import KalshiHub
 from deploy.sandbox.polymarket_socket import PolymarketHub
@@ -124,6 +124,8 @@ def _apply(engine: Engine, wanted: FaultRequest, later: set[asyncio.TimerHandle]
         for socket in sockets:
             socket.abort()
         return {"receivers": len(sockets)}
+    if wanted.fault in WORDS:
+        return {"instrument": market.key, "receivers": words.say(engine, market, wanted, later)}
     if wanted.fault == "tick_change":
         engine.change_tick(market, 1_000 if market.tick == 10_000 else 10_000)
         return {"instrument": market.key, "tick_micros": market.tick}

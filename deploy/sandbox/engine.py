@@ -20,6 +20,7 @@ from deploy.sandbox.kalshi_socket import PING_BODY, KalshiHub
 from deploy.sandbox.polymarket_socket import PATH as POLYMARKET_PATH
 from deploy.sandbox.polymarket_socket import PolymarketHub
 from deploy.sandbox.pricing import BINANCE, KALSHI, POLYMARKET
+from deploy.sandbox.standing import Exchange
 from deploy.sandbox.world import World
 
 # One publishing turn covers at most this much simulated time, so that a late loop never starves its sockets.
@@ -60,6 +61,7 @@ class Engine:
     def __init__(self, world: World, *, start_delay_s: float | None, truth_file: Path | None) -> None:
         self.world = world
         self.boards = {POLYMARKET: FaultBoard(), KALSHI: FaultBoard(), BINANCE: FaultBoard()}
+        self.exchange = Exchange()
         self.opened_wall_ns = time.time_ns()
         self._opened_ns = time.monotonic_ns()
         self._start_delay_ns = None if start_delay_s is None else int(start_delay_s * 1e9)

@@ -9,12 +9,22 @@ from enum import Enum, auto
 
 from deploy.sandbox.errors import UnknownFaultError
 from deploy.sandbox.pricing import BINANCE, KALSHI, POLYMARKET
+from deploy.sandbox.standing import OUTCOMES, PAUSES
 
 SECONDS_MAX = 3_600
 COUNT_MAX = 100_000
 
 FRAME_FAULTS = ("drop_delta", "duplicate", "reorder")
-FAULTS = (*FRAME_FAULTS, "silence", "tick_change", "garbage", "disconnect", "crossed", "shutdown", "clear")
+#: What a venue says about trading, with the kinds that each one takes; the first is the default.
+WORDS: dict[str, tuple[str, ...]] = {
+    "pause": PAUSES,
+    "deactivate": ("",),
+    "close": ("",),
+    "settle": tuple(OUTCOMES),
+    "fee_change": ("",),
+    "fee_override": ("",),
+}
+FAULTS = (*FRAME_FAULTS, "silence", "tick_change", "garbage", "disconnect", "crossed", "shutdown", *WORDS, "clear")
 GARBAGE_KINDS = (
     "non_json",
     "unknown_type",
@@ -62,9 +72,12 @@ def parse_fault(body: object) -> FaultRequest:
         raise UnknownFaultError("crossed needs a book: for Binance use garbage of the kind off_grid")
     if fault == "tick_change" and venue != POLYMARKET:
         raise UnknownFaultError("tick_change is Polymarket's: Kalshi grids do not change here")
-    kind = body.get("kind", GARBAGE_KINDS[0])
-    if kind not in GARBAGE_KINDS:
-        raise UnknownFaultError(f"kind {kind!r} is unknown: use one of {', '.join(GARBAGE_KINDS)}")
+    if fault in WORDS and venue != KALSHI and not (venue == POLYMARKET and fault in ("deactivate", "close", "settle")):
+        raise UnknownFaultError(f"{fault} is not said by {venue}")
+    kinds = WORDS.get(str(fault), GARBAGE_KINDS)
+    kind = body.get("kind", kinds[0])
+    if kind not in kinds:
+        raise UnknownFaultError(f"kind {kind!r} is unknown: use one of {', '.join(kinds)}")
     count, seconds, instrument = body.get("count", 1), body.get("seconds", 0), body.get("instrument")
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= COUNT_MAX:
         raise UnknownFaultError(f"count must be an integer from 1 to {COUNT_MAX}")

@@ -11,6 +11,7 @@ from deploy.sandbox.happenings import LevelSet, TradeDone, WorldEvent
 from deploy.sandbox.listing import Subject
 from deploy.sandbox.presets import Preset
 from deploy.sandbox.pricing import KALSHI, NO_ASK, NO_BID, POLYMARKET, SIZE_STEP, Grid, net_edge
+from deploy.sandbox.standing import Standing
 
 # Views older than the slowest maker's lag are never asked for; 10 views a second are kept.
 VIEWS_KEPT = 24
@@ -72,6 +73,7 @@ class Market:
         "makers",
         "offset",
         "rate",
+        "standing",
         "subject",
         "tick",
         "traded",
@@ -94,6 +96,7 @@ class Market:
         self.visitor = Maker(lag_ns=0, half_spread=0, depth=0, stride=tick, size_base=0)
         self.twin: Market | None = None
         self.offset = 0.0
+        self.standing = Standing()
         self.views: deque[tuple[int, int]] = deque(maxlen=VIEWS_KEPT)
         self.last_price = 0
         self.traded = 0

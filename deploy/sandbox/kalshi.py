@@ -5,6 +5,7 @@ Decides answers and refusals, in the venue's error shapes. Public endpoints only
 
 import base64
 import binascii
+import time
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,6 +19,13 @@ from deploy.sandbox.pricing import contracts, dollars
 EVENTS_LIMIT_MAX = 200
 MARKETS_LIMIT_MAX = 1000
 BOOKS_MAX = 100
+#: Statuses behind a value of the parameter ``status``; without it every market is shown.
+_FILTERS = {
+    "open": frozenset({"active"}),
+    "paused": frozenset({"inactive"}),
+    "closed": frozenset({"closed"}),
+    "settled": frozenset({"finalized"}),
+}
 
 
 def _not_found() -> Response:
@@ -40,7 +48,9 @@ class _Rest:
 
     async def list_events(self, request: Request) -> Response:
         query = request.query_params
-        rows = [m for m in self._markets.values() if query.get("status", "open") == "open"]
+        wall_ns = time.time_ns()
+        wanted_open = query.get("status", "open") == "open"
+        rows = [m for m in self._markets.values() if m.standing.closed(wall_ns) is not wanted_open]
         if "series_ticker" in query:
             rows = [m for m in rows if wire.listing_of(m).series_ticker == query["series_ticker"]]
         nested = query.get("with_nested_markets", "false") == "true"
@@ -48,7 +58,7 @@ class _Rest:
         if isinstance(page, Response):
             return page
         found, cursor = page
-        events = [wire.event_row(m, opened_s=self._engine.opened_s, nested=nested) for m in found]
+        events = [wire.event_row(m, opened_s=self._engine.opened_s, nested=nested, wall_ns=wall_ns) for m in found]
         return JSONResponse({"events": events, "cursor": cursor})
 
     async def one_event(self, request: Request) -> Response:
@@ -56,14 +66,20 @@ class _Rest:
         if market is None:
             return _not_found()
         nested = request.query_params.get("with_nested_markets", "false") == "true"
-        body: dict[str, object] = {"event": wire.event_row(market, opened_s=self._engine.opened_s, nested=nested)}
+        opened_s, wall_ns = self._engine.opened_s, time.time_ns()
+        row = wire.event_row(market, opened_s=opened_s, nested=nested, wall_ns=wall_ns)
+        body: dict[str, object] = {"event": row}
         if not nested:
-            body["markets"] = [wire.market_row(market, opened_s=self._engine.opened_s)]
+            body["markets"] = [wire.market_row(market, opened_s=opened_s, wall_ns=wall_ns)]
         return JSONResponse(body)
 
     async def list_markets(self, request: Request) -> Response:
         query = request.query_params
-        rows = [m for m in self._markets.values() if query.get("status", "open") == "open"]
+        wall_ns = time.time_ns()
+        rows = list(self._markets.values())
+        if "status" in query:
+            words = _FILTERS.get(query["status"], frozenset())
+            rows = [m for m in rows if m.standing.status(wall_ns) in words]
         if query.get("tickers"):
             wanted = set(query["tickers"].split(","))
             rows = [m for m in rows if wire.listing_of(m).ticker in wanted]
@@ -75,14 +91,18 @@ class _Rest:
             return page
         found, cursor = page
         return JSONResponse(
-            {"markets": [wire.market_row(m, opened_s=self._engine.opened_s) for m in found], "cursor": cursor}
+            {
+                "markets": [wire.market_row(m, opened_s=self._engine.opened_s, wall_ns=wall_ns) for m in found],
+                "cursor": cursor,
+            }
         )
 
     async def one_market(self, request: Request) -> Response:
         market = self._markets.get(request.path_params["ticker"])
         if market is None:
             return _not_found()
-        return JSONResponse({"market": wire.market_row(market, opened_s=self._engine.opened_s)})
+        row = wire.market_row(market, opened_s=self._engine.opened_s, wall_ns=time.time_ns())
+        return JSONResponse({"market": row})
 
     async def orderbook(self, request: Request) -> Response:
         market = self._markets.get(request.path_params["ticker"])
@@ -105,11 +125,14 @@ class _Rest:
 
     async def one_series(self, request: Request) -> Response:
         market = self._by_series.get(request.path_params["series"])
-        return _not_found() if market is None else JSONResponse({"series": wire.series_row(market)})
+        if market is None:
+            return _not_found()
+        return JSONResponse({"series": wire.series_row(market, wall_ns=time.time_ns())})
 
     async def series_fee_changes(self, request: Request) -> Response:
         del request
-        return JSONResponse({"series_fee_change_arr": []})
+        rows = wire.fee_change_rows(list(self._markets.values()), time.time_ns())
+        return JSONResponse({"series_fee_change_arr": rows})
 
     async def event_fee_changes(self, request: Request) -> Response:
         del request
@@ -118,15 +141,11 @@ class _Rest:
     async def status(self, request: Request) -> Response:
         del request
         shards = sorted({wire.listing_of(m).exchange_index for m in self._markets.values()})
-        rows = [{"exchange_index": i, "exchange_active": True, "trading_active": True} for i in shards]
-        return JSONResponse(
-            {
-                "exchange_active": True,
-                "trading_active": True,
-                "intra_exchange_transfers_active": True,
-                "exchange_index_statuses": rows,
-            }
-        )
+        return JSONResponse(self._engine.exchange.body(shards, time.time_ns()))
+
+    async def schedule(self, request: Request) -> Response:
+        del request
+        return JSONResponse({"schedule": {"standard_hours": [], "maintenance_windows": []}})
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -143,6 +162,7 @@ def routes(engine: Engine) -> list[Route]:
         Route("/series/fee_changes", rest.series_fee_changes),
         Route("/series/{series}", rest.one_series),
         Route("/exchange/status", rest.status),
+        Route("/exchange/schedule", rest.schedule),
     ]
 
 

@@ -2,7 +2,8 @@
 
 Decides what each subscriber is told. Laws: ``seq`` is per (connection, sid), shared by all its tickers and by ``ok`` and
 ``unsubscribed``; ``subscribed`` and errors carry none; a second subscribe on a channel merges into the sid, is answered
-``ok`` and gives no snapshot for tickers already held. A dropped frame has consumed its sequence number.
+``ok`` and gives no snapshot for tickers already held. A dropped frame has consumed its sequence number. The lifecycle
+channel takes no tickers and tells of every market.
 """
 
 import json
@@ -17,7 +18,7 @@ from deploy.sandbox.frames import VenueSocket, text_frame
 from deploy.sandbox.happenings import LevelSet, TradeDone
 
 PATH = "/trade-api/ws/v2"
-BOOKS, TRADES = "orderbook_delta", "trade"
+BOOKS, TRADES, LIFECYCLE = "orderbook_delta", "trade", "market_lifecycle_v2"
 PING_BODY = b"heartbeat"
 _ERRORS = {
     1: "Unable to process message",
@@ -153,7 +154,7 @@ class KalshiHub:
         channels = params.get("channels")
         if not isinstance(channels, list) or not channels:
             raise RefusedError(3)
-        if any(channel not in (BOOKS, TRADES) for channel in channels):
+        if any(channel not in (BOOKS, TRADES, LIFECYCLE) for channel in channels):
             raise RefusedError(8)
         tickers = _tickers(params)
         if BOOKS in channels and not tickers:
@@ -270,6 +271,14 @@ class KalshiHub:
         msg = kalshi_wire.trade_msg(market, event, wall_ns)
         for subscription in receivers:
             subscription.socket.send(subscription.frame("trade", msg))
+
+    def publish_lifecycle(self, kind: str, msg: str) -> int:
+        """Tell everybody on the lifecycle channel, which has no filter; returns how many."""
+        found = [s for mine in self._subscriptions.values() for s in mine.values() if s.channel == LIFECYCLE]
+        for subscription in found:
+            subscription.socket.send(subscription.frame(kind, msg))
+            subscription.socket.flush()
+        return len(found)
 
     def _deliver(self, subscription: Subscription, frame: bytes, verdict: Verdict) -> None:
         socket = subscription.socket

@@ -4,12 +4,14 @@ Decides bytes only. The book is bids only: an ask of YES at p leaves as a bid fo
 subscriber asked for ``use_yes_price``. It must never read a clock; wall times are arguments.
 """
 
+import json
 from datetime import UTC, datetime
 
 from deploy.sandbox.floor import Market
 from deploy.sandbox.happenings import LevelSet, TradeDone
 from deploy.sandbox.listing import KalshiListing
 from deploy.sandbox.pricing import MICROS, NO_ASK, NO_BID, contracts, dollars
+from deploy.sandbox.standing import OUTCOMES
 
 DAY_S = 86_400
 
@@ -76,12 +78,74 @@ def trade_msg(market: Market, event: TradeDone, wall_ns: int) -> str:
     )
 
 
-def market_row(market: Market, *, opened_s: int) -> dict[str, object]:
+def lifecycle_msg(market: Market, event_type: str, wall_s: int) -> str:
+    """The ``msg`` of a lifecycle frame; each kind states its own fields."""
+    standing = market.standing
+    row: dict[str, object] = {"market_ticker": listing_of(market).ticker, "event_type": event_type}
+    if event_type == "close_date_updated":
+        assert standing.closes_ns is not None, "a close was told before"
+        row["close_ts"] = standing.closes_ns // 1_000_000_000
+    elif event_type == "determined":
+        row |= _outcome(market) | {"determination_ts": wall_s}
+        row["settlement_value"] = row.pop("settlement_value_dollars")
+    elif event_type == "settled":
+        row["settled_ts"] = wall_s
+    return json.dumps(row, separators=(",", ":"))
+
+
+def fee_msg(market: Market) -> str:
+    """The ``msg`` of an ``event_fee_update``."""
+    return json.dumps({"event_ticker": listing_of(market).event_ticker, **_override(market)}, separators=(",", ":"))
+
+
+def _override(market: Market) -> dict[str, object]:
+    tenths = market.standing.override_tenths
+    listing = listing_of(market)
+    return {
+        "fee_type_override": None if tenths is None else listing.fee_type,
+        "fee_multiplier_override": None if tenths is None else _multiplier(tenths),
+    }
+
+
+def _outcome(market: Market) -> dict[str, object]:
+    outcome = market.standing.outcome
+    if outcome is None:
+        return {"result": ""}
+    return {
+        "result": outcome if outcome in ("yes", "no") else "scalar",
+        "settlement_value_dollars": dollars(OUTCOMES[outcome]),
+    }
+
+
+def fee_change_rows(markets: list[Market], wall_ns: int) -> list[dict[str, object]]:
+    """The rows of ``GET /series/fee_changes``: those ahead."""
+    return [
+        {
+            "id": f"{listing_of(market).series_ticker}-{begins}",
+            "series_ticker": listing_of(market).series_ticker,
+            "fee_type": listing_of(market).fee_type,
+            "fee_multiplier": _multiplier(tenths),
+            "scheduled_ts": iso_micros(begins),
+        }
+        for market in markets
+        for begins, tenths in market.standing.fee_changes
+        if begins > wall_ns
+    ]
+
+
+def _multiplier(tenths: int) -> int | float:
+    return tenths // 10 if tenths % 10 == 0 else tenths / 10
+
+
+def market_row(market: Market, *, opened_s: int, wall_ns: int = 0) -> dict[str, object]:
     """One REST market; an empty side shows the venue's sentinels (bid 0.0000, ask 1.0000)."""
     listing, subject, book = listing_of(market), market.subject, market.book
     bid, ask = book.best_bid, book.best_ask
     volume = listing.volume * MICROS + market.traded
+    standing = market.standing
     closes = opened_s + subject.days_to_close * DAY_S
+    if standing.closes_ns is not None:
+        closes = standing.closes_ns // 1_000_000_000
     return {
         "ticker": listing.ticker,
         "event_ticker": listing.event_ticker,
@@ -126,13 +190,13 @@ def market_row(market: Market, *, opened_s: int) -> dict[str, object]:
             {"start": dollars(start), "end": dollars(end), "step": dollars(step)}
             for start, end, step in listing.grid.ranges
         ],
-        "status": "active",
-        "result": "",
+        "status": standing.status(wall_ns),
+        **_outcome(market),
         "expiration_value": "",
     }
 
 
-def event_row(market: Market, *, opened_s: int, nested: bool) -> dict[str, object]:
+def event_row(market: Market, *, opened_s: int, nested: bool, wall_ns: int = 0) -> dict[str, object]:
     listing, subject = listing_of(market), market.subject
     row: dict[str, object] = {
         "event_ticker": listing.event_ticker,
@@ -146,15 +210,15 @@ def event_row(market: Market, *, opened_s: int, nested: bool) -> dict[str, objec
         "strike_period": "",
         "last_updated_ts": iso(opened_s),
         "exchange_index": listing.exchange_index,
+        **_override(market),
     }
     if nested:
-        row["markets"] = [market_row(market, opened_s=opened_s)]
+        row["markets"] = [market_row(market, opened_s=opened_s, wall_ns=wall_ns)]
     return row
 
 
-def series_row(market: Market) -> dict[str, object]:
+def series_row(market: Market, *, wall_ns: int = 0) -> dict[str, object]:
     listing, subject = listing_of(market), market.subject
-    whole = listing.multiplier_tenths % 10 == 0
     return {
         "ticker": listing.series_ticker,
         "frequency": "custom",
@@ -165,7 +229,7 @@ def series_row(market: Market) -> dict[str, object]:
         "contract_url": "",
         "contract_terms_url": "",
         "fee_type": listing.fee_type,
-        "fee_multiplier": listing.multiplier_tenths // 10 if whole else listing.multiplier_tenths / 10,
+        "fee_multiplier": _multiplier(market.standing.tenths(listing.multiplier_tenths, wall_ns)),
         "additional_prohibitions": [],
         "exchange_index": listing.exchange_index,
     }

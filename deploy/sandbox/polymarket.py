@@ -25,7 +25,7 @@ def gamma_routes(engine: Engine) -> list[Route]:
     markets = list(engine.conditions.values())
 
     def row(market: Market) -> dict[str, object]:
-        row = wire.gamma_market(market, opened_s=engine.opened_s)
+        row = wire.gamma_market(market, opened_s=engine.opened_s, wall_ns=time.time_ns())
         return {**row, "events": [wire.gamma_event(market.subject, [], opened_s=engine.opened_s)]}
 
     async def list_markets(request: Request) -> Response:
@@ -60,7 +60,7 @@ def gamma_routes(engine: Engine) -> list[Route]:
 
 def _wanted(request: Request, market: Market) -> bool:
     query, listing = request.query_params, wire.listing_of(market)
-    if query.get("closed", "false") == "true":
+    if (query.get("closed", "false") == "true") is not market.standing.closed(time.time_ns()):
         return False
     if "version" in query and query["version"] != listing.version:
         return False
@@ -72,7 +72,7 @@ def _wanted(request: Request, market: Market) -> bool:
 
 
 def _event(engine: Engine, subject: Subject, market: Market, *, nested: bool) -> dict[str, object]:
-    rows = [wire.gamma_market(market, opened_s=engine.opened_s)] if nested else []
+    rows = [wire.gamma_market(market, opened_s=engine.opened_s, wall_ns=time.time_ns())] if nested else []
     return wire.gamma_event(subject, rows, opened_s=engine.opened_s)
 
 
@@ -146,7 +146,7 @@ class _Clob:
         market = self._engine.conditions.get(request.path_params["condition_id"])
         if market is None:
             return JSONResponse({"error": "market not found"}, status_code=404)
-        return JSONResponse(wire.clob_market(market, opened_s=self._engine.opened_s))
+        return JSONResponse(wire.clob_market(market, opened_s=self._engine.opened_s, wall_ns=time.time_ns()))
 
     async def clock(self, request: Request) -> Response:
         del request

@@ -13,6 +13,7 @@ from deploy.sandbox.floor import Market
 from deploy.sandbox.happenings import LevelSet, TickChanged, TradeDone
 from deploy.sandbox.listing import PolymarketListing, Subject
 from deploy.sandbox.pricing import MICROS, NO_ASK, NO_BID, plain
+from deploy.sandbox.standing import OUTCOMES
 
 MIN_ORDER_SIZE = 5
 DAY_S = 86_400
@@ -129,7 +130,25 @@ def iso(wall_s: int) -> str:
     return datetime.fromtimestamp(wall_s, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def gamma_market(market: Market, *, opened_s: int) -> dict[str, object]:
+def market_resolved(market: Market, wall_ms: int) -> bytes:
+    """The event of an outcome; a split names nobody, so the venue's form for it is not known and none is sent."""
+    listing = listing_of(market)
+    won = market.standing.outcome == "yes"
+    tokens = [listing.token_yes, listing.token_no]
+    row = {
+        "event_type": "market_resolved",
+        "id": str(listing.number),
+        "market": listing.condition_id,
+        "assets_ids": tokens,
+        "winning_asset_id": tokens[0 if won else 1],
+        "winning_outcome": "Yes" if won else "No",
+        "timestamp": str(wall_ms),
+        "tags": [],
+    }
+    return json.dumps(row, separators=(",", ":")).encode()
+
+
+def gamma_market(market: Market, *, opened_s: int, wall_ns: int = 0) -> dict[str, object]:
     """One Gamma market: arrays as JSON in strings, floats for numbers, ``positionIds`` a real array on v2."""
     listing, subject, book = listing_of(market), market.subject, market.book
     bid = 0 if book.best_bid == NO_BID else book.best_bid
@@ -191,9 +210,26 @@ def gamma_market(market: Market, *, opened_s: int) -> dict[str, object]:
     if subject.game:
         row["gameStartTime"] = iso(opened_s + subject.days_to_close * DAY_S).replace("T", " ").replace("Z", "+00")
         row["sportsMarketType"] = "moneyline"
+    row |= _standing(market, wall_ns)
     if listing.version == "v2":
         row["clobTokenIds"] = None
         row["positionIds"] = [listing.token_yes, listing.token_no]
+    return row
+
+
+def _standing(market: Market, wall_ns: int) -> dict[str, object]:
+    """What a row says otherwise of a market that was paused, closed or resolved."""
+    standing, row = market.standing, dict[str, object]()
+    if standing.closes_ns is not None:
+        row["endDate"] = iso(standing.closes_ns // 1_000_000_000)
+    if standing.closed(wall_ns):
+        row |= {"closed": True, "acceptingOrders": False}
+    elif wall_ns < standing.inactive_until_ns:
+        row["acceptingOrders"] = False
+    if standing.outcome is not None:
+        paid = OUTCOMES[standing.outcome]
+        status = "umaResolutionStatus" if listing_of(market).version == "v1" else "resolutionStatus"
+        row |= {status: "resolved", "outcomePrices": f'["{plain(paid)}", "{plain(MICROS - paid)}"]'}
     return row
 
 
@@ -224,7 +260,7 @@ def gamma_event(subject: Subject, markets: list[dict[str, object]], *, opened_s:
     return row
 
 
-def clob_market(market: Market, *, opened_s: int) -> dict[str, object]:
+def clob_market(market: Market, *, opened_s: int, wall_ns: int = 0) -> dict[str, object]:
     """The body of ``GET /clob-markets/{condition id}``: short keys; what does not apply is absent."""
     listing = listing_of(market)
     row: dict[str, object] = {
@@ -235,7 +271,7 @@ def clob_market(market: Market, *, opened_s: int) -> dict[str, object]:
         "mts": market.tick / MICROS,
         "mbf": 1000 if listing.fee_rate else 0,
         "tbf": 1000 if listing.fee_rate else 0,
-        "ao": True,
+        "ao": market.standing.status(wall_ns) == "active",
         "aot": iso(opened_s - 30 * DAY_S),
         "v": listing.version,
     }

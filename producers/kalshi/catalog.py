@@ -1,32 +1,33 @@
-"""Kalshi's catalogue: open events with their markets, and the fee schedule of their series.
+"""Kalshi's catalogue: open events with their markets, their fees now and announced, and what finalized markets pay.
 
-Decides which markets can be listed safely and turns a row into InstrumentListed. Grid names are ignored, `price_ranges` count;
-an event's fee override beats its series. It must never price from here (answers are up to 15 s old), and never list a market
-under a fee type that it does not know.
+Decides which markets can be listed safely and turns a row into InstrumentListed, and which statement of a payout is believed. Grid
+names are ignored, `price_ranges` count. It must never price from here (answers are up to 15 s old), never list a market under a fee
+type that it does not know, and never pay out where result and settlement value do not say the same.
 """
 
-from collections.abc import AsyncIterator
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import httpx
 
 from crossbook.domain.errors import DomainError
-from crossbook.domain.fees import KALSHI_DIRECT_PRECISION_MICROS, KALSHI_FCM_PRECISION_MICROS, make_schedule
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS
 from crossbook.domain.venues import KALSHI, instrument_id
 from crossbook.runtime.settings import KalshiSettings
 from producers.errors import CatalogError, ListingError
-from producers.reading import digest, micros, read_json, rows, text, time_ns, volume_micros
-from schemas.records import FeeSchedule, InstrumentListed, InstrumentSettled, InstrumentStatus, OrderMinimum
+from producers.fields import digest, micros, rows, text, time_ns, volume_micros
+from producers.kalshi.fees import NO_CHANGES, FeeChanges, Member, fee
+from producers.reading import read_json
+from schemas.records import InstrumentListed, InstrumentSettled, InstrumentStatus, OrderMinimum
 
 PAGE = 200
 PAGES_MAX = 2_000
 QUANTITY_STEP_MICROS = 10_000
-TAKER_RATE_PPM = 70_000
-#: Maker coefficient as parts per thousand of the taker's, by fee type. (Fee schedule of 2026-07-07)
-MAKER_PER_MILLE = {"quadratic": 0, "quadratic_with_maker_fees": 250, "quadratic_with_combo_maker_fees": 500}
-_STATUS: dict[str, InstrumentStatus] = {"active": "active", "inactive": "paused", "initialized": "paused"}
+#: Markets asked for at once by ticker: keeps the address of a request well below 8 kB.
+TICKERS = 100
+#: A market before its open is listed as active: it opens by the clock, and nothing tells when it does.
+_STATUS: dict[str, InstrumentStatus] = {"active": "active", "inactive": "paused", "initialized": "active"}
 _PAID = {"yes": MICROS, "no": 0}
 
 
@@ -55,9 +56,10 @@ class KalshiCatalog:
                         chosen.append((volume, event, market))
         chosen.sort(key=lambda entry: (-entry[0], text(entry[2].get("ticker"))))
         series: dict[str, Any] = {}
+        changes = await self.fee_changes(refused)
         found: list[InstrumentListed] = []
         for _, event, market in chosen[:limit]:
-            listed = await self._list(event, market, series, ts_ns, refused)
+            listed = await self._list(event, market, series, changes, ts_ns, refused)
             if listed is not None:
                 found.append(listed)
         return found
@@ -74,13 +76,35 @@ class KalshiCatalog:
             raise
         except AttributeError as error:
             raise CatalogError(f"/markets/{symbol} answered another form than {{market}}") from error
-        return await self._list(event if isinstance(event, dict) else {}, market, {}, ts_ns, refused)
+        changes = await self.fee_changes(refused)
+        return await self._list(event if isinstance(event, dict) else {}, market, {}, changes, ts_ns, refused)
 
-    async def settlement(self, listed: InstrumentListed, ts_ns: int) -> InstrumentSettled | None:
-        """The payout, once the market is finalized; None before."""
-        body = await read_json(self._client, f"{self._root}/markets/{listed.symbol}")
-        market = body.get("market") if isinstance(body, dict) else None
-        return settled(listed, market, ts_ns) if isinstance(market, dict) else None
+    async def settlements(
+        self, listed: Sequence[InstrumentListed], ts_ns: int, refused: list[str]
+    ) -> list[InstrumentSettled]:
+        """The payouts of those that are finalized; see `settled`."""
+        found: list[InstrumentSettled] = []
+        url = f"{self._root}/markets"
+        for start in range(0, len(listed), TICKERS):
+            asked = {one.symbol: one for one in listed[start : start + TICKERS]}
+            params = {"tickers": ",".join(asked), "limit": str(len(asked))}
+            for market in rows(await read_json(self._client, url, params), "markets", url):
+                one = asked.get(text(market.get("ticker")))
+                payout = None if one is None else settled(one, market, ts_ns, refused)
+                found += [] if payout is None else [payout]
+        return found
+
+    async def fee_changes(self, refused: list[str]) -> FeeChanges:
+        """What the venue has announced; what it does not answer is named, and the fees in force are read anew with each listing."""
+        pages: list[list[dict[str, Any]]] = []
+        for path, name in (("series", "series_fee_change_arr"), ("events", "event_fee_changes")):
+            url = f"{self._root}/{path}/fee_changes"
+            try:
+                pages.append(rows(await read_json(self._client, url), name, url))
+            except CatalogError as error:
+                refused.append(f"kalshi: announced fee changes cannot be read: {error}")
+                pages.append([])
+        return FeeChanges(*pages)
 
     async def _pages(self) -> AsyncIterator[list[dict[str, Any]]]:
         url = f"{self._root}/events"
@@ -96,7 +120,13 @@ class KalshiCatalog:
                 return
 
     async def _list(
-        self, event: dict[str, Any], market: dict[str, Any], series: dict[str, Any], ts_ns: int, refused: list[str]
+        self,
+        event: dict[str, Any],
+        market: dict[str, Any],
+        series: dict[str, Any],
+        changes: FeeChanges,
+        ts_ns: int,
+        refused: list[str],
     ) -> InstrumentListed | None:
         ticker = text(event.get("series_ticker"))
         try:
@@ -104,14 +134,19 @@ class KalshiCatalog:
                 body = await read_json(self._client, f"{self._root}/series/{ticker}")
                 found = body.get("series") if isinstance(body, dict) else None
                 series[ticker] = found if isinstance(found, dict) else {}
-            return listing(event, market, series[ticker], self._settings.member, ts_ns)
+            return listing(event, market, series[ticker], self._settings.member, ts_ns, changes)
         except (ListingError, DomainError, CatalogError) as error:
             refused.append(f"kalshi {text(market.get('ticker'))}: {error}")
             return None
 
 
 def listing(
-    event: dict[str, Any], market: dict[str, Any], series: dict[str, Any], member: Literal["direct", "fcm"], ts_ns: int
+    event: dict[str, Any],
+    market: dict[str, Any],
+    series: dict[str, Any],
+    member: Member,
+    ts_ns: int,
+    changes: FeeChanges = NO_CHANGES,
 ) -> InstrumentListed:
     """One market, its event and its series as a listing. Numbers are text; see `read_json`.
 
@@ -125,6 +160,12 @@ def listing(
         raise ListingError("price_ranges is missing")
     if market.get("market_type") != "binary":
         raise ListingError(f"market_type {market.get('market_type')!r} is not binary")
+    open_ns, close_ns = time_ns(market.get("open_time")), time_ns(market.get("close_time"))
+    status = text(market.get("status"))
+    if close_ns is None:
+        raise ListingError("close_time is missing: nobody knows until when it trades")
+    if status == "initialized" and open_ns is None:
+        raise ListingError("open_time is missing: nobody knows from when on it trades")
     expected_ns = time_ns(market.get("expected_expiration_time"))
     timer = market.get("settlement_timer_seconds")
     timer_ns = int(timer) * 1_000_000_000 if isinstance(timer, str) and timer.isdigit() and len(timer) < 10 else 0
@@ -149,16 +190,18 @@ def listing(
         quantity_step_micros=QUANTITY_STEP_MICROS,
         minimums=minimums(),
         taker_delay_ms=0,
-        ts_close_ns=time_ns(market.get("close_time")),
+        ts_close_ns=close_ns,
         ts_payout_expected_ns=None if expected_ns is None else expected_ns + timer_ns,
         ts_game_start_ns=None,
         neg_risk=False,
         exchange_version="trade-api-v2",
         shard=int(shard) if isinstance(shard, str) and shard.isdigit() and len(shard) < 6 else 0,
         volume_micros=volume_micros(market.get("volume_fp")),
-        status=_STATUS.get(text(market.get("status")), "closed"),
+        status=_STATUS.get(status, "closed"),
         fee_schedule=fee(event, series, member),
         keyframe=False,
+        ts_open_ns=open_ns,
+        fee_changes=changes.ahead(event, series, member, ts_ns),
     )
 
 
@@ -171,47 +214,49 @@ def minimums() -> tuple[OrderMinimum, ...]:
     )
 
 
-def fee(event: dict[str, Any], series: dict[str, Any], member: Literal["direct", "fcm"]) -> FeeSchedule:
-    """The schedule in force: the event's override, else the series. Raises ListingError for a type that is not known."""
-    overridden = event.get("fee_type_override") or event.get("fee_multiplier_override") is not None
-    fee_type = text(event.get("fee_type_override")) or text(series.get("fee_type"))
-    multiplier = event.get("fee_multiplier_override")
-    if multiplier is None:
-        multiplier = series.get("fee_multiplier")
-    if fee_type not in MAKER_PER_MILLE:
-        raise ListingError(f"fee_type {fee_type!r} is unknown: unknown fee")
-    factor = micros(multiplier, "fee_multiplier")
-    taker, rest = divmod(TAKER_RATE_PPM * factor, MICROS)
-    # Whether the multiplier scales the maker's part is not stated; charging makers the larger of both never under-charges.
-    maker, maker_rest = divmod(TAKER_RATE_PPM * MAKER_PER_MILLE[fee_type] * max(factor, MICROS), 1_000 * MICROS)
-    if rest or maker_rest or factor < 0:
-        raise ListingError(f"fee_multiplier {multiplier!r} gives no whole rate: unknown fee")
-    return make_schedule(
-        model="kalshi_quadratic",
-        taker_rate_ppm=taker,
-        maker_rate_ppm=maker,
-        member_precision_micros=KALSHI_DIRECT_PRECISION_MICROS if member == "direct" else KALSHI_FCM_PRECISION_MICROS,
-        ts_effective_ns=0,
-        source=f"GET /{'events' if overridden else 'series'} {fee_type} x{multiplier}",
-    )
+def payout(market: dict[str, Any]) -> int | None:
+    """What one YES of a market pays, micros; None while that is not final.
 
+    Both words have to say the same: `result` who won, `settlement_value_dollars` what YES pays. A result of yes or no says the payout
+    by itself where the value is absent; a scalar result needs its value.
 
-def settled(listed: InstrumentListed, market: dict[str, Any], ts_ns: int) -> InstrumentSettled | None:
-    """The payout of a finalized market; None before, or while the venue names no value."""
+    Raises:
+        ListingError: the market is final, and the two contradict each other or do not say what is paid.
+    """
     if market.get("status") != "finalized":
         return None
-    value = market.get("settlement_value_dollars")
+    result, value = market.get("result"), market.get("settlement_value_dollars")
+    paid = None if value is None else micros(value, "settlement_value_dollars")
+    if paid is not None and not 0 <= paid <= MICROS:
+        raise ListingError(f"its settlement value {value!r} is no price")
+    if result == "scalar":
+        if paid is None:
+            raise ListingError("its result is scalar and no settlement value is stated")
+        return paid
+    if not isinstance(result, str) or result not in _PAID:
+        raise ListingError(f"it is finalized with result {result!r:.40} and settlement value {value!r:.40}")
+    if paid is not None and paid != _PAID[result]:
+        raise ListingError(f"its result {result!r} and its settlement value {value!r} contradict each other")
+    return _PAID[result]
+
+
+def settled(
+    listed: InstrumentListed, market: dict[str, Any], ts_ns: int, refused: list[str] | None = None
+) -> InstrumentSettled | None:
+    """The payout of a finalized market; None before, and while it cannot be believed, which is named in `refused`."""
     try:
-        payout = _PAID[text(market.get("result"))] if value is None else micros(value, "settlement_value_dollars")
-    except (KeyError, ListingError):
+        paid = payout(market)
+    except ListingError as error:
+        if refused is not None:
+            refused.append(f"kalshi {listed.symbol} is not paid out: {error}")
         return None
-    if not 0 <= payout <= MICROS:
+    if paid is None:
         return None
     return InstrumentSettled(
         ts_received_ns=ts_ns,
         ts_venue_ns=time_ns(market.get("settlement_ts")),
         instrument_id=listed.instrument_id,
-        payout_yes_micros=payout,
+        payout_yes_micros=paid,
         source="GET /markets of a finalized market",
     )
 

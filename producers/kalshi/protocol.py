@@ -19,9 +19,11 @@ from crossbook.domain.errors import DomainError
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS, parse_micros, parse_price, parse_size
 from crossbook.domain.venues import KALSHI
-from producers.errors import WireDriftError
+from producers.errors import CatalogError, WireDriftError
 from producers.kalshi import wire
+from producers.kalshi.lifecycle import heard
 from producers.kalshi.sequence import Sequence, Verdict
+from producers.kalshi.wire import refuse_renamed_side
 from producers.protocol import (
     RETRY_FIRST_NS,
     SECOND_NS,
@@ -29,6 +31,7 @@ from producers.protocol import (
     Followed,
     Output,
     Reconnect,
+    RefreshListing,
     VenueProtocol,
     decode_json,
     stamp_ns,
@@ -37,6 +40,7 @@ from schemas.records import PublicTrade, Venue
 
 BOOKS = "orderbook_delta"
 TRADES = "trade"
+LIFECYCLE = "market_lifecycle_v2"
 #: An acknowledgement or a snapshot that was asked for comes within this, or the connection is given up.
 ANSWER_NS = 5 * SECOND_NS
 #: A subscription that the venue ends is asked for anew; a second time within this, the connection is given up.
@@ -46,7 +50,7 @@ ID_MAX = 200
 TERMINAL_ERRORS = frozenset({10, 25})
 UNKNOWN_SID = 7
 _TICKER = re.compile(rb'"market_ticker"\s*:\s*"([^"\\]{1,200})"')
-_UNUSABLE = (ValidationError, DomainError, WireDriftError, RecursionError)
+_UNUSABLE = (ValidationError, DomainError, WireDriftError, CatalogError, RecursionError)
 
 
 class _Head(msgspec.Struct):
@@ -85,6 +89,8 @@ class KalshiProtocol(VenueProtocol):
         if not params["market_tickers"]:
             return  # the venue refuses a book subscription without tickers; `follow` subscribes
         self._books_command = self._command("subscribe", params)
+        # It takes no tickers and tells of every market; a command of its own, so that a refusal of it costs no book.
+        self._command("subscribe", {"channels": [LIFECYCLE]})
         self._deadline_ns = ts_ns + ANSWER_NS
         self._subscription_asked(ts_ns)
         self._troubled.update(dict.fromkeys(self.followed))
@@ -186,8 +192,12 @@ class KalshiProtocol(VenueProtocol):
             if envelope.sid is not None and envelope.seq is not None:
                 self._in_sequence(envelope, is_data=False, ts_ns=ts_ns, outputs=outputs)
             return
-        if kind in {"market_lifecycle_v2", "ticker", "event_lifecycle", "event_fee_update"}:
-            self._lifecycle(kind, envelope.msg, outputs)
+        if kind in {"market_lifecycle_v2", "event_lifecycle", "event_fee_update"}:
+            if self._in_lifecycle(envelope, outputs):
+                self._lifecycle(kind, envelope.msg, raw, ts_ns, outputs)
+            return
+        if kind == "ticker":
+            self.counters["other.ticker"] += 1  # a channel that this feed does not ask for
             return
         raise WireDriftError(f"type {kind[:40]!r} is unknown")
 
@@ -201,7 +211,7 @@ class KalshiProtocol(VenueProtocol):
         return outputs
 
     def _subscribed(self, message: wire.Subscribed, ts_ns: int, outputs: list[Output]) -> None:
-        if message.channel not in {BOOKS, TRADES}:
+        if message.channel not in {BOOKS, TRADES, LIFECYCLE}:
             raise WireDriftError(f"channel {message.channel[:40]!r} was not asked for")
         self._sids[message.channel] = message.sid
         self._channels[message.sid] = message.channel
@@ -243,7 +253,10 @@ class KalshiProtocol(VenueProtocol):
         before_ns, self._lost_ns[channel] = self._lost_ns.get(channel), ts_ns
         if before_ns is not None and ts_ns - before_ns < LOST_AGAIN_NS:
             return [*outputs, Reconnect(reason=f"{reason}, again")]
-        if tickers := self._symbols():
+        if channel == LIFECYCLE:
+            self._command("subscribe", {"channels": [LIFECYCLE]})
+            outputs.append(RefreshListing(instrument_id=None))  # nobody knows what it told meanwhile
+        elif tickers := self._symbols():
             number = self._command(
                 "subscribe", {"channels": [channel], "market_tickers": tickers, "use_yes_price": True}
             )
@@ -301,7 +314,7 @@ class KalshiProtocol(VenueProtocol):
     def _snapshot_frame(self, msg: Any, ts_ns: int, outputs: list[Output]) -> None:
         snapshot = wire.Snapshot.model_validate(msg)
         one = self._find(snapshot.market_ticker)
-        _refuse_renamed_side(snapshot)
+        refuse_renamed_side(snapshot)
         bids = _side(snapshot.yes_dollars_fp or [], one.grid)
         asks = _side(snapshot.no_dollars_fp or [], one.grid)
         if bids and asks and max(bids) >= min(asks):
@@ -376,15 +389,34 @@ class KalshiProtocol(VenueProtocol):
             )
         )
 
-    def _lifecycle(self, kind: str, msg: Any, outputs: list[Output]) -> None:
-        """Frames of channels that this feed does not ask for; an end is passed on to be confirmed."""
-        self.counters[f"other.{kind}"] += 1
-        if kind != "market_lifecycle_v2":
-            return
-        event = wire.Lifecycle.model_validate(msg)
-        one = self._tickers.get(event.market_ticker)
-        if one is not None and event.event_type in {"determined", "settled"}:
-            outputs.append(ConfirmSettlement(instrument_id=one.id))
+    # -- lifecycle
+
+    def _in_lifecycle(self, envelope: wire.Envelope, outputs: list[Output]) -> bool:
+        """Whether the frame is to be used. After a gap nobody knows which market changed: every listing is read anew."""
+        sequence = self._sequences.get(-1 if envelope.sid is None else envelope.sid)
+        if sequence is None or envelope.seq is None:
+            return True  # it proves nothing about books, and what it states is confirmed by the catalogue
+        verdict = sequence.take(envelope.seq, is_data=True)
+        if verdict is Verdict.HOLE:
+            self.counters["gap"] += 1
+            outputs.append(RefreshListing(instrument_id=None))
+        return verdict is not Verdict.REPLAY
+
+    def _lifecycle(self, kind: str, msg: Any, raw: bytes, ts_ns: int, outputs: list[Output]) -> None:
+        """Take what a frame states of followed markets at once, and have the catalogue asked for the rest."""
+        self.counters[kind] += 1
+        for one, listed, is_over in heard(kind, msg, raw, self._tickers, ts_ns):
+            outputs.append(RefreshListing(instrument_id=one.id))
+            if is_over:
+                outputs.append(ConfirmSettlement(instrument_id=one.id))
+            if listed is one.listed:
+                continue
+            grid = PriceGrid.from_ranges(listed.grid)
+            one.listed = listed
+            outputs.append(listed)
+            if grid != one.grid:
+                one.grid = grid
+                outputs += self.distrust(one.id, "the price grid changed", ts_ns)
 
     # -- time and REST
 
@@ -455,15 +487,6 @@ def _side(rows: list[list[str]], grid: PriceGrid | None) -> dict[int, int]:
             raise WireDriftError(f"price {row[0]!r} came twice on one side of a whole book")
         levels[price] = size
     return levels
-
-
-def _refuse_renamed_side(snapshot: wire.Snapshot) -> None:
-    """An absent side beside an unknown list is a side that was renamed, not an empty one."""
-    if snapshot.yes_dollars_fp is not None and snapshot.no_dollars_fp is not None:
-        return
-    for name, value in (snapshot.model_extra or {}).items():
-        if isinstance(value, list):
-            raise WireDriftError(f"a side is absent while {name[:40]!r} is new: the side was renamed")
 
 
 def _say(error: Exception) -> str:

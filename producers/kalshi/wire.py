@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from producers.errors import WireDriftError
+
 
 class Wire(BaseModel):
     """Base: unknown keys are ignored, types are not bent."""
@@ -73,10 +75,20 @@ class Trade(Wire):
 
 
 class Lifecycle(Wire):
-    """A market changed state, grid or rules."""
+    """A market changed state, close, grid or rules; each kind of event states its own fields."""
 
     market_ticker: str
     event_type: str
+    close_ts: int | None = None
+    price_ranges: list[dict[str, str]] | None = None
+
+
+class EventFeeUpdate(Wire):
+    """An event's fee override was set, or taken back (null); numbers as text, see `producers.fields`."""
+
+    event_ticker: str
+    fee_type_override: str | None = None
+    fee_multiplier_override: str | None = None
 
 
 class OrderbookFp(Wire):
@@ -90,3 +102,12 @@ class RestBook(Wire):
     """The body of `GET /markets/{ticker}/orderbook`."""
 
     orderbook_fp: OrderbookFp
+
+
+def refuse_renamed_side(snapshot: Snapshot) -> None:
+    """An absent side beside an unknown list is a side that was renamed, not an empty one."""
+    if snapshot.yes_dollars_fp is not None and snapshot.no_dollars_fp is not None:
+        return
+    for name, value in (snapshot.model_extra or {}).items():
+        if isinstance(value, list):
+            raise WireDriftError(f"a side is absent while {name[:40]!r} is new: the side was renamed")

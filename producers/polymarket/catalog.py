@@ -2,12 +2,13 @@
 
 Decides which markets can be listed safely and turns a row into InstrumentListed. Gamma's prices are late and never read; tick,
 minimum, fee and delay come from `/clob-markets`. It must never guess: a version that is neither v1 nor v2, a fee that is not the
-known curve, a missing token or tick leave the market out by name.
+known curve, a missing token or tick, outcomes in another order than their tokens leave the market out by name, and a resolved market
+is paid out only where its row states what a binary market can pay.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import httpx
@@ -19,8 +20,9 @@ from crossbook.domain.money import MICROS
 from crossbook.domain.venues import POLYMARKET, instrument_id
 from crossbook.runtime.settings import PolymarketSettings
 from producers.errors import CatalogError, ListingError
+from producers.fields import digest, micros, rows, text, time_ns, volume_micros
 from producers.pairs import full_condition_id
-from producers.reading import digest, micros, read_json, rows, text, time_ns, volume_micros
+from producers.reading import read_json
 from schemas.records import FeeSchedule, InstrumentListed, InstrumentSettled, OrderMinimum
 
 PAGE = 100
@@ -28,6 +30,13 @@ PAGES_MAX = 2_000
 #: Rows come by volume; after this many pages without one above the minimum the rest is smaller (Gamma's order is approximate).
 SMALL_PAGES = 3
 PARALLEL = 8
+#: Markets asked for at once by id: each has two forms, and the venue takes about a hundred.
+CONDITIONS = 40
+#: What a binary market pays for its two outcomes, in their order, micros.
+PAYOUTS = frozenset({(MICROS, 0), (0, MICROS), (MICROS // 2, MICROS // 2)})
+#: Words that can only stand first, or only second. Names of teams stand in any order: the first one is YES here.
+FIRST_WORDS = frozenset({"yes", "up", "over", "true", "above", "higher"})
+SECOND_WORDS = frozenset({"no", "down", "under", "false", "below", "lower"})
 QUANTITY_STEP_MICROS = 10_000
 MARKETABLE_BUY_NOTIONAL_MICROS = 1_000_000
 #: itode marks a taker delay without its length: documented as 50 ms and as 250 ms; the longer one is assumed.
@@ -73,10 +82,25 @@ class PolymarketCatalog:
         found = await self._list([row], ts_ns, refused)
         return found[0] if found else None
 
-    async def settlement(self, listed: InstrumentListed, ts_ns: int) -> InstrumentSettled | None:
-        """The payout, once Gamma calls the market resolved and names prices that add up; None before."""
-        row = await self._row(listed.symbol)
-        return None if row is None else settled(listed, row, ts_ns)
+    async def settlements(
+        self, listed: Sequence[InstrumentListed], ts_ns: int, refused: list[str]
+    ) -> list[InstrumentSettled]:
+        """The payouts of those that are resolved; see `settled`."""
+        found: list[InstrumentSettled] = []
+        for start in range(0, len(listed), CONDITIONS):
+            asked = {one.symbol: one for one in listed[start : start + CONDITIONS]}
+            for row in await self._rows(asked, "true"):
+                one = asked.get(full_condition_id(text(row.get("conditionId"))))
+                payout = None if one is None else settled(one, row, ts_ns, refused)
+                found += [] if payout is None else [payout]
+        return found
+
+    async def _rows(self, symbols: Iterable[str], closed: str) -> list[dict[str, Any]]:
+        """Rows of up to `CONDITIONS` markets; a protocol-v2 id has 62 digits at Gamma and 64 at the CLOB: one of the two is known."""
+        names = [name for symbol in symbols for name in dict.fromkeys((symbol, symbol[:64]))]
+        url = f"{self._gamma}/markets/keyset"
+        params = [("condition_ids", name) for name in names] + [("closed", closed), ("limit", str(PAGE))]
+        return rows(await read_json(self._client, url, params), "markets", url)
 
     async def _row(self, symbol: str) -> dict[str, Any] | None:
         if not symbol.startswith("0x"):
@@ -87,12 +111,8 @@ class PolymarketCatalog:
                     return None
                 raise
             return body if isinstance(body, dict) else None
-        # A protocol-v2 id has 62 digits at Gamma and 64 at the CLOB; one of the two forms is known.
-        names = list(dict.fromkeys((symbol, symbol[:64])))
         for closed in ("false", "true"):
-            url = f"{self._gamma}/markets/keyset"
-            body = await read_json(self._client, url, [("condition_ids", n) for n in names] + [("closed", closed)])
-            for row in rows(body, "markets", url):
+            for row in await self._rows([symbol], closed):
                 if full_condition_id(text(row.get("conditionId"))) == symbol:
                     return row
         return None
@@ -148,6 +168,9 @@ def listing(row: dict[str, Any], clob: Any, fee_rounding: Any, ts_ns: int) -> In
     on_clob = [text(entry.get("t")) for entry in clob.get("t") or [] if isinstance(entry, dict)]
     if on_clob != [yes_token, no_token]:
         raise ListingError("Gamma and the CLOB name different tokens")
+    _check_outcomes(row, clob)
+    if row.get("negRiskOther") is True:
+        raise ListingError("a neg-risk placeholder: what it means changes")
     tick = micros(clob.get("mts"), "mts")
     if tick not in POLYMARKET_TICKS_MICROS:
         raise ListingError(f"tick {tick} micros is unknown")
@@ -202,24 +225,79 @@ def minimums(resting_micros: int) -> tuple[OrderMinimum, ...]:
     )
 
 
-def settled(listed: InstrumentListed, row: dict[str, Any], ts_ns: int) -> InstrumentSettled | None:
-    """The payout that a Gamma row states; None while it is not resolved or its prices do not add up to a dollar."""
-    resolved = "resolved" in {text(row.get("umaResolutionStatus")), text(row.get("resolutionStatus"))}
-    if row.get("closed") is not True or not resolved:
+def payout(listed: InstrumentListed, row: dict[str, Any]) -> int | None:
+    """What one YES of a market pays, micros; None while it is not resolved.
+
+    `outcomePrices` are quotes that become the payout when the market is resolved, but not at the same moment: only what a binary market
+    can pay is believed, 1 and 0, 0 and 1, or a half each. They stand in the order of the outcomes, so that order has to be the listed one.
+
+    Raises:
+        ListingError: the market is resolved, and the row does not state a payout, or states it for other outcomes than were listed.
+    """
+    stated = {word for name in ("umaResolutionStatus", "resolutionStatus") if (word := text(row.get(name)))}
+    if row.get("closed") is not True or "resolved" not in stated:
         return None
+    if stated != {"resolved"}:
+        raise ListingError(f"its two statuses contradict each other: {', '.join(sorted(stated))}")
+    if listed.yes_token is not None and _tokens(row, listed.exchange_version) != (listed.yes_token, listed.no_token):
+        raise ListingError("it names other tokens than those that were listed")
+    words = _array(row.get("outcomes"))
+    if words:
+        _check_order(words)
+    stated_prices = _array(row.get("outcomePrices"))
+    prices = tuple(micros(price, "outcomePrices") for price in stated_prices)
+    if prices not in PAYOUTS:
+        raise ListingError(f"it is resolved, and its outcomePrices {stated_prices!r:.80} are no payout")
+    return prices[0]
+
+
+def settled(
+    listed: InstrumentListed, row: dict[str, Any], ts_ns: int, refused: list[str] | None = None
+) -> InstrumentSettled | None:
+    """The payout that a Gamma row states; None before it does, and while it cannot be believed, which is named in `refused`."""
     try:
-        prices = [micros(price, "outcomePrices") for price in _array(row.get("outcomePrices"))]
-    except ListingError:
+        paid = payout(listed, row)
+    except ListingError as error:
+        if refused is not None:
+            refused.append(f"polymarket {listed.symbol} is not paid out: {error}")
         return None
-    if len(prices) != 2 or sum(prices) != MICROS or min(prices) < 0:
+    if paid is None:
         return None
     return InstrumentSettled(
         ts_received_ns=ts_ns,
         ts_venue_ns=time_ns(row.get("closedTime")),
         instrument_id=listed.instrument_id,
-        payout_yes_micros=prices[0],
+        payout_yes_micros=paid,
         source="Gamma outcomePrices of a resolved market",
     )
+
+
+def _check_outcomes(row: dict[str, Any], clob: dict[str, Any]) -> None:
+    """Refuse outcomes that are not two, stand in the other order, or are other words than the CLOB's.
+
+    The first outcome is YES here, and the payout goes by that order: a pair of tokens behind reversed words would be paid the wrong way.
+    """
+    words = _array(row.get("outcomes"))
+    on_clob = [text(entry.get("o")) for entry in clob.get("t") or [] if isinstance(entry, dict)]
+    if not words and not all(on_clob):
+        raise ListingError("nobody names its outcomes: which token is YES is unknown")
+    _check_order(words or on_clob)
+    for word, other in zip(words, on_clob, strict=False):
+        if other and _plain(word) != _plain(other):
+            raise ListingError(f"Gamma names outcome {word!r:.40}, the CLOB {other!r:.40}")
+
+
+def _check_order(words: list[Any]) -> None:
+    if len(words) != 2 or not all(isinstance(word, str) and word.strip() for word in words):
+        raise ListingError(f"its outcomes {words!r:.80} are not two names")
+    if _plain(words[0]) == _plain(words[1]):
+        raise ListingError(f"both outcomes are {words[0]!r:.40}")
+    if _plain(words[0]) in SECOND_WORDS or _plain(words[1]) in FIRST_WORDS:
+        raise ListingError(f"its outcomes {words!r:.80} stand in the other order")
+
+
+def _plain(word: Any) -> str:
+    return word.strip().casefold() if isinstance(word, str) else ""
 
 
 def _tokens(row: dict[str, Any], version: str) -> tuple[str, str]:

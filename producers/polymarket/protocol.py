@@ -27,6 +27,7 @@ from producers.protocol import (
     FetchBook,
     Followed,
     Output,
+    RefreshListing,
     VenueProtocol,
     decode_json,
     stamp_ns,
@@ -141,7 +142,7 @@ class PolymarketProtocol(VenueProtocol):
         elif kind == "tick_size_change":
             self._tick_change(wire.TickSizeChange.model_validate(event), ts_ns, outputs)
         elif kind == "market_resolved":
-            self._resolved(wire.MarketResolved.model_validate(event), outputs)
+            self._resolved(wire.MarketResolved.model_validate(event), ts_ns, outputs)
         elif kind == "new_market":
             self.counters["new_market"] += 1  # global and repeated; the catalogue finds new markets
         else:
@@ -337,12 +338,18 @@ class PolymarketProtocol(VenueProtocol):
         outputs.append(one.listed)
         outputs += self.distrust(one.id, f"tick size became {tick_text}", ts_ns)
 
-    def _resolved(self, event: wire.MarketResolved, outputs: list[Output]) -> None:
+    def _resolved(self, event: wire.MarketResolved, ts_ns: int, outputs: list[Output]) -> None:
         one = self._conditions.get(event.market)
         if one is None:
             self.counters["unknown_resolved"] += 1
             return
         self.counters["resolution_pending"] += 1
+        if (
+            one.listed.status != "closed"
+        ):  # not believed for a payout, but enough to trade no more until the catalogue has said
+            one.listed = msgspec.structs.replace(one.listed, ts_received_ns=ts_ns, status="closed", keyframe=False)
+            outputs.append(one.listed)
+            outputs.append(RefreshListing(instrument_id=one.id))
         outputs.append(ConfirmSettlement(instrument_id=one.id))
 
     # -- time and REST

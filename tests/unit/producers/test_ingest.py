@@ -29,8 +29,8 @@ class EmptyCatalog:
     async def find(self, symbol, ts_ns, refused):
         return None
 
-    async def settlement(self, listed, ts_ns):
-        return None
+    async def settlements(self, listed, ts_ns, refused):
+        return []
 
 
 def ingest(sender: MemorySender, partitions: int = 2, **settings) -> Ingest:
@@ -160,10 +160,10 @@ def test_dead_letters_are_bounded_and_counted() -> None:
 def test_an_approval_of_no_instrument_is_refused_loudly_and_once() -> None:
     sender = MemorySender()
     one = ingest(sender)
-    one._catalogs["kalshi"] = EmptyCatalog()
+    one.listings.catalogs["kalshi"] = EmptyCatalog()
     one.hear([Word(0, approved("nonsense", "kalshi:KXB"), b"")])
     for _ in range(2):
-        asyncio.run(one.refresh())
+        asyncio.run(one.listings.refresh())
     errors = sorted(r.error for r in sender.records("deadletter"))
     assert len(errors) == 2
     assert "nonsense" in errors[0]

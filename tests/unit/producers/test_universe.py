@@ -2,8 +2,17 @@
 
 from typing import Any
 
+from crossbook.domain.fees import make_schedule
 from crossbook.domain.grid import PriceGrid
-from producers.universe import ShowBook, Universe, Waiting, Write
+from producers.universe import (
+    CATALOGUE_LAG_NS,
+    RECHECK_NS,
+    Remembered,
+    ShowBook,
+    Universe,
+    Waiting,
+    Write,
+)
 from schemas.records import InstrumentSettled, PairApproved, PairListed, PayoutCell
 from tests.unit.producers.conftest import make_listing
 
@@ -186,6 +195,103 @@ def test_a_settlement_is_said_once_and_ends_the_instrument() -> None:
     assert universe.open_instruments() == []
     assert universe.keyframes("polymarket:0xa", 3) == []
     assert universe.list_instruments([A], 4) == []
+
+
+def settled(instrument_id: str, payout: int = 1_000_000, ts_ns: int = 2) -> InstrumentSettled:
+    return InstrumentSettled(ts_received_ns=ts_ns, instrument_id=instrument_id, payout_yes_micros=payout, source="s")
+
+
+def test_another_payout_is_told_to_people_and_never_written() -> None:
+    universe = Universe()
+    universe.list_instruments([A], 1)
+    assert kinds(universe.settle(settled("polymarket:0xa"))) == ["InstrumentSettled"]
+    assert universe.settle(settled("polymarket:0xa", 0)) == []
+    (refusal,) = universe.refusals
+    assert "paid out at 1000000" in refusal and "says 0" in refusal
+    assert universe.paid == {"polymarket:0xa": 1_000_000}
+    assert "InstrumentSettled" in kinds(universe.repeat(9))
+
+
+def test_what_has_paid_is_asked_again_for_a_day() -> None:
+    universe = Universe()
+    universe.list_instruments([A, B, C], 1)
+    universe.settle(settled("kalshi:KXB", ts_ns=5))
+    assert [one.symbol for one in universe.unpaid("kalshi", 5 + RECHECK_NS - 1)] == ["KXB", "KXC"]
+    assert [one.symbol for one in universe.unpaid("kalshi", 5 + RECHECK_NS)] == ["KXC"]
+    assert [one.symbol for one in universe.unpaid("polymarket", 5)] == ["0xa"]
+
+
+def test_what_the_log_lists_is_waited_for_over_restarts_and_goes_on_in_its_group() -> None:
+    before = Universe()
+    before.list_instruments([A, B, C], 1)
+    before.approve(approved("polymarket:0xa", "kalshi:KXB"), 2)
+    before.revoke("p", "why", 3)
+    left = Remembered(
+        listed=dict(before.instruments), paid={"kalshi:KXC": 0}, paired={"polymarket:0xa": None, "kalshi:KXB": None}
+    )
+    universe = Universe()
+    universe.remember(left)
+    assert [one.symbol for venue in ("polymarket", "kalshi") for one in universe.unpaid(venue, 9)] == ["0xa", "KXB"]
+    assert universe.wanted() == ["polymarket:0xa", "kalshi:KXB"]  # what is held of a revoked pair is sold on a book
+    (write,) = universe.settle(settled("polymarket:0xa", 0))
+    assert write.group == B.event_id == before.group_of("polymarket:0xa")
+    assert universe.settle(settled("kalshi:KXC", 0)) == []
+    assert universe.settle(settled("kalshi:KXC", 1_000_000)) == [] and len(universe.refusals) == 1
+    assert universe.list_instruments([A], 10) == []  # paid
+    (listed,) = universe.list_instruments([B], 10)
+    assert listed.group == B.event_id
+
+
+def test_a_revoked_pair_does_not_end_the_wait() -> None:
+    universe = Universe()
+    universe.list_instruments([A, B], 1)
+    universe.approve(approved("polymarket:0xa", "kalshi:KXB"), 2)
+    universe.revoke("p", "why", 3)
+    assert [one.symbol for one in universe.unpaid("kalshi", 4)] == ["KXB"]
+    assert kinds(universe.settle(settled("kalshi:KXB"))) == ["InstrumentSettled"]
+
+
+def test_a_feed_beats_the_catalogue_until_that_must_know_it_too() -> None:
+    universe = Universe()
+    universe.list_instruments([B], 1)
+    told = make_listing("kalshi", "KXB", ts_received_ns=50, status="paused", ts_close_ns=99)
+    (write,) = universe.tell(told, 50)
+    assert (write.record.status, write.record.ts_close_ns) == ("paused", 99)
+    cached = make_listing("kalshi", "KXB", ts_received_ns=60, volume_micros=5)
+    assert universe.list_instruments([cached], 60) == []
+    late = make_listing("kalshi", "KXB", ts_received_ns=50 + CATALOGUE_LAG_NS)
+    (write,) = universe.list_instruments([late], 50 + CATALOGUE_LAG_NS)
+    assert (write.record.status, write.record.ts_close_ns) == ("active", None)
+
+
+def test_a_market_that_cannot_be_listed_any_more_is_not_traded() -> None:
+    universe = Universe()
+    universe.list_instruments([B], 1)
+    (write,) = universe.shut("kalshi:KXB", 5)
+    assert write.record.status == "paused"
+    assert universe.shut("kalshi:KXB", 6) == []
+    assert universe.shut("kalshi:KXNONE", 6) == []
+    (write,) = universe.list_instruments([make_listing("kalshi", "KXB", ts_received_ns=7)], 7)
+    assert write.record.status == "active"
+
+
+def test_a_fee_change_that_took_effect_outlives_the_announcement() -> None:
+    def fees(rate: int, at: int = 0):
+        return make_schedule(model="kalshi_quadratic", taker_rate_ppm=rate, ts_effective_ns=at, source="t")
+
+    def listing(ts_ns: int, rate: int, *ahead: Any):
+        return make_listing("kalshi", "KXB", ts_received_ns=ts_ns, fee_schedule=fees(rate), fee_changes=ahead)
+
+    universe = Universe()
+    universe.list_instruments([listing(1, 70_000, fees(35_000, 100), fees(140_000, 300))], 1)
+    # Announcement and old fee are gone from one list and not yet changed in the other: the announced fee holds.
+    universe.list_instruments([listing(110, 70_000, fees(140_000, 300))], 110)
+    assert [one.taker_rate_ppm for one in universe.instruments["kalshi:KXB"].fee_changes] == [35_000, 140_000]
+    universe.list_instruments([listing(120, 35_000, fees(140_000, 300))], 120)
+    after = universe.instruments["kalshi:KXB"]
+    assert (after.fee_schedule.taker_rate_ppm, [one.taker_rate_ppm for one in after.fee_changes]) == (35_000, [140_000])
+    universe.list_instruments([listing(130, 35_000)], 130)  # called off in time
+    assert universe.instruments["kalshi:KXB"].fee_changes == ()
 
 
 def test_keyframes_repeat_the_instrument_and_the_pairs_that_it_leads() -> None:

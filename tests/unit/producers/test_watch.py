@@ -142,6 +142,8 @@ class KalshiWire(Venue):
 
     def answers(self, frame: dict[str, Any]) -> tuple[list[Any], list[int]]:
         params = frame["params"]
+        if params.get("channels") == ["market_lifecycle_v2"]:
+            return [], []  # it takes no market, and this world tells nothing of any
         indexes = [int(ticker.removeprefix("KX-")) for ticker in params["market_tickers"]]
         assert indexes
         if frame["cmd"] == "subscribe":

@@ -30,7 +30,7 @@ def test_a_bad_request_is_refused_by_what_to_mend(body: object, names: str) -> N
 
 def test_every_fault_and_kind_parses() -> None:
     for fault in FAULTS:
-        venue = "binance" if fault == "shutdown" else "polymarket"
+        venue = {"shutdown": "binance", "tick_change": "polymarket"}.get(fault, "kalshi")
         assert parse_fault({"venue": venue, "fault": fault}).fault == fault
     for kind in GARBAGE_KINDS:
         assert parse_fault({"venue": "kalshi", "fault": "garbage", "kind": kind}).kind == kind

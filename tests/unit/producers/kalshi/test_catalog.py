@@ -8,10 +8,12 @@ import httpx
 import pytest
 
 from crossbook.domain.errors import GridError
+from crossbook.domain.fees import check_changes
 from crossbook.runtime.settings import KalshiSettings
 from producers.errors import ListingError
-from producers.kalshi.catalog import KalshiCatalog, fee, listing, settled
-from producers.reading import parse_json
+from producers.fields import parse_json, time_ns
+from producers.kalshi.catalog import TICKERS, KalshiCatalog, listing, settled
+from producers.kalshi.fees import FeeChanges, fee, overridden_fee
 from tests.unit.producers.conftest import make_listing
 
 SERIES = {
@@ -83,20 +85,156 @@ def test_unsafe_markets_are_left_out(market: dict) -> None:
         make(market=MARKET | market)
 
 
+#: name: (what the row says beside its ticker, what YES is paid, why it is not believed)
+PAYOUTS = {
+    "yes": ({"result": "yes", "settlement_value_dollars": "1.0000"}, 1_000_000, ""),
+    "no": ({"result": "no", "settlement_value_dollars": "0.0000"}, 0, ""),
+    "a number instead of text": ({"result": "yes", "settlement_value_dollars": 1}, 1_000_000, ""),
+    "yes, no value": ({"result": "yes"}, 1_000_000, ""),
+    "no, value null": ({"result": "no", "settlement_value_dollars": None}, 0, ""),
+    "scalar": ({"result": "scalar", "settlement_value_dollars": "0.3060"}, 306_000, ""),
+    "scalar at an end": ({"result": "scalar", "settlement_value_dollars": "0.0000"}, 0, ""),
+    "scalar without value": ({"result": "scalar"}, None, "no settlement value"),
+    "not final": ({"status": "determined", "result": "yes", "settlement_value_dollars": "1.0000"}, None, ""),
+    "disputed": ({"status": "disputed", "result": "yes", "settlement_value_dollars": "1.0000"}, None, ""),
+    "amended": ({"status": "amended", "result": "no", "settlement_value_dollars": "0.0000"}, None, ""),
+    "active with a value": ({"status": "active", "result": "yes", "settlement_value_dollars": "1.0000"}, None, ""),
+    "no pays one": ({"result": "no", "settlement_value_dollars": "1.0000"}, None, "contradict"),
+    "yes pays nothing": ({"result": "yes", "settlement_value_dollars": "0.0000"}, None, "contradict"),
+    "yes pays a part": ({"result": "yes", "settlement_value_dollars": "0.9995"}, None, "contradict"),
+    "no result, value 0": ({"result": "", "settlement_value_dollars": "0.0000"}, None, "finalized with result ''"),
+    "no result at all": ({"result": None, "settlement_value_dollars": "1.0000"}, None, "finalized with result None"),
+    "nothing": ({"result": ""}, None, "finalized with result ''"),
+    "an unknown result": (
+        {"result": "void", "settlement_value_dollars": "0.5000"},
+        None,
+        "finalized with result 'void'",
+    ),
+    "no string": ({"result": ["yes"], "settlement_value_dollars": "1.0000"}, None, "finalized with result"),
+    "another case": ({"result": "YES", "settlement_value_dollars": "1.0000"}, None, "finalized with result 'YES'"),
+    "value out of bounds": ({"result": "yes", "settlement_value_dollars": "7"}, None, "no price"),
+    "value below zero": ({"result": "scalar", "settlement_value_dollars": "-0.1"}, None, "no price"),
+    "value no number": ({"result": "yes", "settlement_value_dollars": "one"}, None, "no number"),
+    "value empty": ({"result": "yes", "settlement_value_dollars": ""}, None, "no number"),
+    "value too fine": ({"result": "scalar", "settlement_value_dollars": "0.12345678"}, None, "whole number"),
+}
+
+
+@pytest.mark.parametrize("name", PAYOUTS)
+def test_a_payout_is_believed_only_where_result_and_value_say_the_same(name: str) -> None:
+    row, payout, why = PAYOUTS[name]
+    refused: list[str] = []
+    found = settled(make_listing("kalshi", "KXS-1-A"), text(MARKET | {"status": "finalized"} | row), 9, refused)
+    assert (found.payout_yes_micros if found else None) == payout
+    assert [why in one for one in refused] == ([True] if why else [])
+
+
 @pytest.mark.parametrize(
-    ("market", "payout"),
+    ("row", "status"),
     [
-        ({"status": "finalized", "result": "yes"}, 1_000_000),
-        ({"status": "finalized", "result": "no"}, 0),
-        ({"status": "finalized", "result": "scalar", "settlement_value_dollars": "0.3060"}, 306_000),
-        ({"status": "finalized", "result": "scalar"}, None),
-        ({"status": "determined", "result": "yes"}, None),
-        ({"status": "finalized", "result": "yes", "settlement_value_dollars": "7"}, None),
+        ({}, "active"),
+        ({"status": "inactive"}, "paused"),
+        ({"status": "initialized"}, "active"),
+        ({"status": "closed"}, "closed"),
+        ({"status": "determined"}, "closed"),
+        ({"status": "something new"}, "closed"),
+        ({"status": None}, "closed"),
     ],
 )
-def test_settlement(market: dict, payout: int | None) -> None:
-    found = settled(make_listing("kalshi", "KXS-1-A"), text(MARKET | market), 9)
-    assert (found.payout_yes_micros if found else None) == payout
+def test_a_market_opens_and_closes_by_the_clock(row: dict, status: str) -> None:
+    one = make(market=MARKET | {"open_time": "2026-06-11T05:39:29Z"} | row)
+    assert (one.status, one.ts_open_ns, one.ts_close_ns) == (
+        status,
+        time_ns("2026-06-11T05:39:29Z"),
+        time_ns("2026-06-25T16:00:00Z"),
+    )
+
+
+@pytest.mark.parametrize("row", [{"close_time": None}, {"close_time": "soon"}, {"status": "initialized"}])
+def test_a_market_of_unknown_hours_is_left_out(row: dict) -> None:
+    with pytest.raises(ListingError, match="nobody knows"):
+        make(market=MARKET | row)
+
+
+SERIES_CHANGE = {"series_ticker": "KXS", "fee_type": "quadratic", "fee_multiplier": 0.5}
+EVENT_CHANGE = {"event_ticker": "KXS-1", "fee_type_override": "quadratic", "fee_multiplier_override": 2}
+NOW = time_ns("2026-06-12T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("of_series", "of_events", "rates"),
+    [
+        ([], [], []),
+        ([{"scheduled_ts": "2026-06-13T00:00:00Z"}], [], [35_000]),
+        ([{"scheduled_ts": 1_781_308_800}], [], [35_000]),
+        ([{"scheduled_ts": "2026-06-11T00:00:00Z"}], [], []),
+        ([{"scheduled_ts": "2026-06-13T00:00:00Z", "fee_multiplier": 1}], [], []),
+        ([{"scheduled_ts": "2026-06-13T00:00:00Z", "series_ticker": "KXOTHER"}], [], []),
+        ([], [{"scheduled_ts": "2026-06-13T00:00:00Z"}], [140_000]),
+        (
+            [{"scheduled_ts": "2026-06-15T00:00:00Z"}],
+            [
+                {"scheduled_ts": "2026-06-13T00:00:00Z"},
+                {"scheduled_ts": "2026-06-16T00:00:00Z", "fee_type_override": None, "fee_multiplier_override": None},
+            ],
+            [140_000, 35_000],
+        ),
+    ],
+)
+def test_announced_fees_take_effect_at_their_moment(of_series: list, of_events: list, rates: list) -> None:
+    changes = FeeChanges(
+        [text(SERIES_CHANGE | one) for one in of_series], [text(EVENT_CHANGE | one) for one in of_events]
+    )
+    one = listing(text(EVENT), text(MARKET), text(SERIES), "direct", NOW, changes)
+    assert [change.taker_rate_ppm for change in one.fee_changes] == rates
+    assert all(change.ts_effective_ns > NOW for change in one.fee_changes)
+    check_changes(one.fee_schedule, one.fee_changes)
+
+
+@pytest.mark.parametrize(
+    "change", [{"scheduled_ts": None}, {"scheduled_ts": "2026-06-13T00:00:00Z", "fee_type": "flat"}]
+)
+def test_an_announced_fee_that_cannot_be_priced_leaves_the_market_out(change: dict) -> None:
+    with pytest.raises(ListingError, match="unknown fee"):
+        listing(text(EVENT), text(MARKET), text(SERIES), "direct", NOW, FeeChanges([text(SERIES_CHANGE | change)], []))
+
+
+@pytest.mark.parametrize(
+    ("override", "rate"),
+    [
+        ({"fee_type_override": "quadratic", "fee_multiplier_override": 2}, 140_000),
+        ({"fee_type_override": "quadratic", "fee_multiplier_override": 0}, 0),
+        ({"fee_type_override": None, "fee_multiplier_override": None}, None),
+        ({"fee_type_override": "quadratic"}, None),
+        ({"fee_type_override": "flat", "fee_multiplier_override": 1}, None),
+    ],
+)
+def test_an_override_told_by_the_socket(override: dict, rate: int | None) -> None:
+    before = fee(text(EVENT), text(SERIES), "fcm")
+    found = overridden_fee(before, text(override), NOW)
+    assert (found.taker_rate_ppm if found else None) == rate
+    if found is not None:
+        assert (found.ts_effective_ns, found.member_precision_micros) == (NOW, 10_000)
+
+
+def test_settlements_are_read_in_pages_by_ticker() -> None:
+    asked: list[list[str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        tickers = request.url.params["tickers"].split(",")
+        asked.append(tickers)
+        rows = [MARKET | {"ticker": one, "status": "finalized", "result": "no"} for one in tickers if one != "KX-7"]
+        return httpx.Response(200, json={"markets": [*rows, MARKET | {"ticker": "KX-OTHER", "status": "finalized"}]})
+
+    async def go() -> list[str]:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            catalog = KalshiCatalog(KalshiSettings(rest_url="http://x"), client)
+            known = [make_listing("kalshi", f"KX-{number}") for number in range(2 * TICKERS + 5)]
+            return [one.instrument_id for one in await catalog.settlements(known, 9, [])]
+
+    found = asyncio.run(go())
+    assert [len(one) for one in asked] == [TICKERS, TICKERS, 5]
+    assert len(found) == 2 * TICKERS + 4 and "kalshi:KX-7" not in found
 
 
 def test_discovery_follows_cursors_and_reads_each_series_once() -> None:

@@ -78,8 +78,9 @@ def test_subscribes_books_and_trades_in_yes_prices_explicitly() -> None:
     protocol = KalshiProtocol()
     protocol.follow(make_listing("kalshi", A), 1)
     protocol.connect(1, 1)
-    (command,) = (json.loads(text) for text in protocol.to_send())
-    assert command["cmd"] == "subscribe"
+    command, lifecycle = (json.loads(text) for text in protocol.to_send())
+    assert command["cmd"] == lifecycle["cmd"] == "subscribe"
+    assert lifecycle["params"] == {"channels": ["market_lifecycle_v2"]}  # it takes no tickers
     assert command["params"] == {"channels": ["orderbook_delta", "trade"], "market_tickers": [A], "use_yes_price": True}
 
 

@@ -10,9 +10,8 @@ import pytest
 from crossbook.domain.grid import PriceGrid
 from crossbook.runtime.settings import PolymarketSettings
 from producers.errors import ListingError
-from producers.polymarket.catalog import ITODE_DELAY_MS, PolymarketCatalog, listing, settled
-from producers.reading import parse_json, time_ns
-from tests.unit.producers.conftest import make_listing
+from producers.fields import parse_json, time_ns
+from producers.polymarket.catalog import CONDITIONS, ITODE_DELAY_MS, PolymarketCatalog, listing, settled
 
 CONDITION = "0x" + "a" * 64
 
@@ -22,6 +21,7 @@ def gamma(**more: Any) -> dict[str, Any]:
         "conditionId": CONDITION, "slug": "s", "question": "Q?", "description": "rules", "resolutionSource": "src",
         "endDate": "2026-10-05T23:15:00Z", "clobTokenIds": '["11", "22"]', "version": "v1", "active": True,
         "closed": False, "acceptingOrders": True, "enableOrderBook": True, "volumeNum": 2000000.5, "feesEnabled": True,
+        "outcomes": '["Up", "Down"]',
         "category": "Crypto", "events": [{"id": "77", "seriesSlug": "btc"}],
     } | more  # fmt: skip
     return parse_json(json.dumps(row).encode(), "test")
@@ -96,6 +96,7 @@ def test_no_fd_is_free_only_where_gamma_agrees() -> None:
         ({"clobTokenIds": "x"}, {}, "two ids"),
         ({}, {"t": [{"t": "22"}, {"t": "11"}]}, "different tokens"),
         ({}, {"mts": 0.002}, "tick"),
+        ({"negRiskOther": True}, {}, "placeholder"),
         ({}, {"mts": ...}, "mts"),
         ({}, {"mos": ...}, "mos"),
         ({}, {"fd": {"r": 0.07, "e": 1, "to": False}}, "unknown fee"),
@@ -116,20 +117,121 @@ def test_status(more: dict, status: str) -> None:
     assert listing(gamma(**more), clob(), "half_up", 9).status == status
 
 
-@pytest.mark.parametrize(
-    ("more", "payout"),
-    [
-        ({"closed": True, "umaResolutionStatus": "resolved", "outcomePrices": '["1", "0"]'}, 1_000_000),
-        ({"closed": True, "resolutionStatus": "resolved", "outcomePrices": '["0.5", "0.5"]'}, 500_000),
-        ({"closed": True, "umaResolutionStatus": "proposed", "outcomePrices": '["1", "0"]'}, None),
-        ({"closed": False, "umaResolutionStatus": "resolved", "outcomePrices": '["1", "0"]'}, None),
-        ({"closed": True, "umaResolutionStatus": "resolved", "outcomePrices": '["0.99", "0.02"]'}, None),
-        ({"closed": True, "umaResolutionStatus": "resolved", "outcomePrices": "x"}, None),
-    ],
-)
-def test_settlement(more: dict, payout: int | None) -> None:
-    found = settled(make_listing("polymarket", CONDITION), gamma(**more), 9)
+RESOLVED = {"closed": True, "umaResolutionStatus": "resolved", "outcomes": '["Up", "Down"]'}
+#: name: (what the row says, what YES is paid, why it is not believed)
+PAYOUTS = {
+    "yes": ({"outcomePrices": '["1", "0"]'}, 1_000_000, ""),
+    "no": ({"outcomePrices": '["0", "1"]'}, 0, ""),
+    "a half each": ({"outcomePrices": '["0.5", "0.5"]'}, 500_000, ""),
+    "a list of numbers": ({"outcomePrices": [1.0, 0.0]}, 1_000_000, ""),
+    "numbers in a string": ({"outcomePrices": "[1, 0]"}, 1_000_000, ""),
+    "by the word of protocol v2": (
+        {"umaResolutionStatus": None, "resolutionStatus": "resolved", "outcomePrices": '["1", "0"]'},
+        1_000_000,
+        "",
+    ),
+    "disputed before": (
+        {"umaResolutionStatuses": '["proposed", "disputed"]', "outcomePrices": '["1", "0"]'},
+        1_000_000,
+        "",
+    ),
+    "names of teams": ({"outcomes": '["Lakers", "Celtics"]', "outcomePrices": '["0", "1"]'}, 0, ""),
+    "no outcomes, the tokens as listed": ({"outcomes": None, "outcomePrices": '["1", "0"]'}, 1_000_000, ""),
+    "proposed": ({"umaResolutionStatus": "proposed", "outcomePrices": '["1", "0"]'}, None, ""),
+    "disputed": ({"umaResolutionStatus": "disputed", "outcomePrices": '["1", "0"]'}, None, ""),
+    "no status": ({"umaResolutionStatus": None, "outcomePrices": '["1", "0"]'}, None, ""),
+    "still open": ({"closed": False, "outcomePrices": '["1", "0"]'}, None, ""),
+    "two statuses": (
+        {"umaResolutionStatus": "disputed", "resolutionStatus": "resolved", "outcomePrices": '["1", "0"]'},
+        None,
+        "contradict",
+    ),
+    "quotes": ({"outcomePrices": '["0.905", "0.095"]'}, None, "no payout"),
+    "nearly one": ({"outcomePrices": '["0.9995", "0.0005"]'}, None, "no payout"),
+    "nearly a half": ({"outcomePrices": '["0.505", "0.495"]'}, None, "no payout"),
+    "nothing": ({"outcomePrices": '["0", "0"]'}, None, "no payout"),
+    "twice": ({"outcomePrices": '["1", "1"]'}, None, "no payout"),
+    "more than a dollar": ({"outcomePrices": '["0.99", "0.02"]'}, None, "no payout"),
+    "negative": ({"outcomePrices": '["2", "-1"]'}, None, "no payout"),
+    "one price": ({"outcomePrices": '["1"]'}, None, "no payout"),
+    "three prices": ({"outcomePrices": '["1", "0", "0"]'}, None, "no payout"),
+    "no prices": ({"outcomePrices": None}, None, "no payout"),
+    "no array": ({"outcomePrices": "x"}, None, "no payout"),
+    "no numbers": ({"outcomePrices": '["yes", "no"]'}, None, "no number"),
+    "null prices": ({"outcomePrices": "[null, null]"}, None, "no number"),
+    "three outcomes": ({"outcomes": '["A", "B", "C"]', "outcomePrices": '["1", "0"]'}, None, "not two names"),
+    "outcomes the other way": ({"outcomes": '["No", "Yes"]', "outcomePrices": '["1", "0"]'}, None, "other order"),
+    "tokens the other way": ({"clobTokenIds": '["22", "11"]', "outcomePrices": '["1", "0"]'}, None, "other tokens"),
+    "other tokens": ({"clobTokenIds": '["11", "33"]', "outcomePrices": '["1", "0"]'}, None, "other tokens"),
+    "no tokens": ({"clobTokenIds": None, "outcomePrices": '["1", "0"]'}, None, "two ids"),
+}
+
+
+@pytest.mark.parametrize("name", PAYOUTS)
+def test_a_payout_is_believed_only_where_the_row_states_what_a_binary_market_can_pay(name: str) -> None:
+    row, payout, why = PAYOUTS[name]
+    refused: list[str] = []
+    found = settled(listing(gamma(), clob(), "half_up", 9), gamma(**(RESOLVED | row)), 9, refused)
     assert (found.payout_yes_micros if found else None) == payout
+    assert [why in one for one in refused] == ([True] if why else [])
+
+
+#: name: (Gamma's outcomes, the CLOB's words, why they are refused)
+OUTCOMES = {
+    "yes and no": (["Yes", "No"], ["Yes", "No"], ""),
+    "other letters": (["YES", "no "], ["Yes", "No"], ""),
+    "teams": (["Lakers", "Celtics"], ["Lakers", "Celtics"], ""),
+    "over and under": (["Over 2.5", "Under 2.5"], ["Over 2.5", "Under 2.5"], ""),
+    "Gamma says nothing": (None, ["Up", "Down"], ""),
+    "the CLOB says nothing": (["Up", "Down"], [None, None], ""),
+    "nobody says anything": (None, [None, None], "nobody names"),
+    "the other order": (["No", "Yes"], ["No", "Yes"], "other order"),
+    "down first": (["Down", "Up"], ["Down", "Up"], "other order"),
+    "under first": (["Under", "Over"], ["Under", "Over"], "other order"),
+    "the other order, only at the CLOB": (None, ["No", "Yes"], "other order"),
+    "no first, then another word": (["No", "Lakers"], ["No", "Lakers"], "other order"),
+    "the CLOB's are reversed": (["Yes", "No"], ["No", "Yes"], "the CLOB"),
+    "the CLOB's teams are reversed": (["Lakers", "Celtics"], ["Celtics", "Lakers"], "the CLOB"),
+    "three": (["A", "B", "C"], ["A", "B"], "not two names"),
+    "one": (["Yes"], ["Yes", "No"], "not two names"),
+    "twice the same": (["Yes", "yes"], ["Yes", "yes"], "both outcomes"),
+    "no text": ([1, 2], ["Yes", "No"], "the CLOB"),
+    "no text, and the CLOB silent": ([None, 2], [None, None], "not two names"),
+    "empty": (["", "No"], ["", "No"], "not two names"),
+}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_outcomes_stand_in_the_order_of_their_tokens(name: str, as_text: bool) -> None:
+    words, on_clob, why = OUTCOMES[name]
+    row = gamma(outcomes=json.dumps(words) if as_text and words is not None else words)
+    details = clob(t=[{"t": "11", "o": on_clob[0]}, {"t": "22", "o": on_clob[1]}])
+    if not why:
+        assert listing(row, details, "half_up", 9).yes_token == "11"
+        return
+    with pytest.raises(ListingError, match=why):
+        listing(row, details, "half_up", 9)
+
+
+def test_settlements_are_read_in_pages_by_both_forms_of_the_id() -> None:
+    asked: list[list[str]] = []
+    known = [listing(gamma(conditionId=f"0x{number:064x}"), clob(), "half_up", 9) for number in range(CONDITIONS + 1)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        names = request.url.params.get_list("condition_ids")
+        asked.append(names)
+        assert request.url.params["closed"] == "true"
+        rows = [gamma(conditionId=one, outcomePrices='["0", "1"]', **RESOLVED) for one in names if len(one) == 66]
+        return httpx.Response(200, json={"markets": rows})
+
+    async def go() -> list[str]:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            settings = PolymarketSettings(gamma_url="http://x/gamma", clob_url="http://x/clob")
+            return [one.instrument_id for one in await PolymarketCatalog(settings, client).settlements(known, 9, [])]
+
+    assert asyncio.run(go()) == [one.instrument_id for one in known]
+    assert [len(one) for one in asked] == [2 * CONDITIONS, 2]
 
 
 class Venue:

@@ -7,7 +7,7 @@ import pytest
 
 from crossbook.domain.grid import PriceGrid
 from producers.polymarket.protocol import PolymarketProtocol
-from producers.protocol import ConfirmSettlement, FetchBook, ProbeBooks
+from producers.protocol import ConfirmSettlement, FetchBook, ProbeBooks, RefreshListing
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, FeedStatus, InstrumentListed, PublicTrade
 from tests.unit.producers.conftest import make_listing
 
@@ -338,6 +338,9 @@ def test_new_markets_are_only_counted() -> None:
 def test_a_resolution_is_only_a_question() -> None:
     session = Session(book())
     frame = {"event_type": "market_resolved", "market": CONDITION, "assets_ids": [YES, NO], "winning_asset_id": YES}
+    listed, *commands = session.give(frame)
+    assert (listed.instrument_id, listed.status) == (ID, "closed")  # it trades no more until the catalogue has said
+    assert commands == [RefreshListing(instrument_id=ID), ConfirmSettlement(instrument_id=ID)]
     assert session.give(frame) == [ConfirmSettlement(instrument_id=ID)]
 
 
