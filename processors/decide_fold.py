@@ -13,13 +13,10 @@ from collections.abc import Sequence
 
 from crossbook.domain.book import Level
 from crossbook.domain.book_state import Change
-from crossbook.domain.fees import listed_in_force
-from crossbook.domain.identities import LEGS_CHANGED
 from crossbook.domain.market_state import MarketState
-from crossbook.domain.trading_hours import FOREVER
 from processors.decide_outputs import Outputs
-from processors.decide_state import DecideState, Output, PackageState, PairState
-from processors.edges import NOTHING, Evaluation, Refused, Terms, cap_quantity, evaluate, leaves_in_whole, make_terms
+from processors.decide_state import DecideState, Output, PackageState, PairState, make_package_terms
+from processors.edges import NOTHING, Evaluation, Refused, Terms, cap_quantity, evaluate, leaves_in_whole
 from processors.errors import CodeDigestError
 from schemas.records import (
     DecideConfigured,
@@ -197,7 +194,7 @@ def _evaluate_package(
     market = state.market
     terms = package.terms
     if terms is None or market.clock.now_ns >= package.terms_until_ns:
-        terms = _make_terms(market, pair, package)
+        terms = make_package_terms(market, pair, package)
     if isinstance(terms, Refused):
         _refuse(state, outputs, pair, package, terms.reason)
         return
@@ -222,26 +219,6 @@ def _evaluate_package(
     _quote_if_news(state, outputs, configured, pair, package, terms, evaluation)
     if evaluation.net_micros > 0 and _intent_allowed(market, configured, pair, pair_state):
         _intend(state, outputs, configured, pair, pair_state, package, terms, evaluation, levels_a, levels_b)
-
-
-def _make_terms(market: MarketState, pair: PairListed, package: PackageState) -> Terms | Refused:
-    """Price the package anew, under the fee schedules in force; they hold until the next announced change of either."""
-    now = market.clock.now_ns
-    ends: list[int] = []
-    legs: list[InstrumentListed | None] = []
-    for instrument_id in (pair.instrument_a, pair.instrument_b):
-        listed = market.instruments.get(instrument_id)
-        if listed is not None:
-            listed, until_ns = listed_in_force(listed, now)
-            ends += [] if until_ns is None else [until_ns]
-        legs.append(listed)
-    package.terms = (
-        Refused(LEGS_CHANGED)
-        if pair.pair_id in market.identities.pairs
-        else make_terms(pair, package.package, legs[0], legs[1], market.friction)
-    )
-    package.terms_until_ns = min(ends, default=FOREVER)
-    return package.terms
 
 
 def _count(

@@ -6,9 +6,12 @@ left out of checkpoints. The order of every dict here is the order of events, ne
 
 from typing import Literal, NamedTuple, TypeAlias
 
+from crossbook.domain.fees import listed_in_force
+from crossbook.domain.identities import LEGS_CHANGED
 from crossbook.domain.market_state import MarketState
-from processors.edges import NOTHING, PACKAGES, Evaluation, Refused, Terms
-from schemas.records import Package, PairListed, Record
+from crossbook.domain.trading_hours import FOREVER
+from processors.edges import NOTHING, PACKAGES, Evaluation, Refused, Terms, make_terms
+from schemas.records import InstrumentListed, Package, PairListed, Record
 
 QuoteStatus: TypeAlias = Literal["none", "open", "suspended"]
 
@@ -165,3 +168,23 @@ class DecideState:
         if pair_state is not None:
             for package in pair_state.packages.values():
                 package.terms = None
+
+
+def make_package_terms(market: MarketState, pair: PairListed, package: PackageState) -> Terms | Refused:
+    """Price the package anew, under the fee schedules in force; they hold until the next announced change of either."""
+    now = market.clock.now_ns
+    ends: list[int] = []
+    legs: list[InstrumentListed | None] = []
+    for instrument_id in (pair.instrument_a, pair.instrument_b):
+        listed = market.instruments.get(instrument_id)
+        if listed is not None:
+            listed, until_ns = listed_in_force(listed, now)
+            ends += [] if until_ns is None else [until_ns]
+        legs.append(listed)
+    package.terms = (
+        Refused(LEGS_CHANGED)
+        if pair.pair_id in market.identities.pairs
+        else make_terms(pair, package.package, legs[0], legs[1], market.friction)
+    )
+    package.terms_until_ns = min(ends, default=FOREVER)
+    return package.terms
