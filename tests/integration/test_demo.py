@@ -14,7 +14,7 @@ from crossbook.runtime.settings import KafkaSettings
 from deploy.demo import PREFIX
 from deploy.local.kafka import KafkaServer
 from tests.integration.audit import Audit
-from tests.integration.whole_stack import TEST_S, Log, answer, crossbook, processes_of
+from tests.integration.whole_stack import TEST_S, Log, answer, crossbook, patient, processes_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 SECONDS = "22"
@@ -27,7 +27,7 @@ KEYS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty working directory."""
-    return tmp_path_factory.mktemp("demo")
+    return patient(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,17 @@ from deploy.demo import PREFIX
 from deploy.local.kafka import KafkaServer
 from schemas.records import DeadLetter, FeedStatus, IntentSeen
 from tests.integration.audit import Audit
-from tests.integration.whole_stack import COMMAND_S, TEST_S, Log, Stack, answer, processes_of, started, wait_until
+from tests.integration.whole_stack import (
+    COMMAND_S,
+    TEST_S,
+    Log,
+    Stack,
+    answer,
+    patient,
+    processes_of,
+    started,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 GARBAGE = (b"no record at all", b"", b"\x00\x00\x0f\xff\xff" + b"of an unknown schema", b"\x00\x00\x00\x00\x0c\xff")
@@ -66,7 +76,7 @@ class Run:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty working directory."""
-    return tmp_path_factory.mktemp("faults")
+    return patient(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture(scope="module")

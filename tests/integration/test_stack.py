@@ -31,6 +31,7 @@ from tests.integration.whole_stack import (
     Stack,
     answer,
     crossbook,
+    patient,
     processes_of,
     refused,
     started,
@@ -81,7 +82,7 @@ def killed(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory."""
-    return tmp_path_factory.mktemp("stack")
+    return patient(tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture(scope="module")

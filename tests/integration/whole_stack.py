@@ -40,6 +40,12 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
 
 
+def patient(folder: Path) -> Path:
+    """The working directory, with settings under which nothing comes too late to be traded: a busy machine must not decide what a test sees."""
+    (folder / "crossbook.toml").write_text("[decide]\nintent_valid_ms = 60000\n[execute]\nlag_limit_ms = 60000\n")
+    return folder
+
+
 def crossbook(cwd: Path, *arguments: str, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
