@@ -60,7 +60,7 @@ def _fill(common: dict[str, object], trade: Trade, effect: Effect, report: Order
         quantity_micros=execution.quantity_micros,
         fee_micros=execution.fee_micros,
         liquidity=report.liquidity,
-        schedule_hash=leg.fee_schedule.hash,
+        schedule_hash=report.schedule_hash or leg.fee_schedule.hash,
         finality=report.finality,
     )
 

@@ -227,7 +227,8 @@ class PaperVenue:
 
     def _execute(self, order: _Order, book: BookState, takes: list[_Take], ts_ns: int) -> None:
         request = order.request
-        fees = FeeAccumulator(self._market.schedule(request.instrument_id, ts_ns))
+        schedule = self._market.schedule(request.instrument_id, ts_ns)
+        fees = FeeAccumulator(schedule)
         key = (request.instrument_id, request.outcome)
         cumulative = 0
         for take in takes:
@@ -243,6 +244,7 @@ class PaperVenue:
                 cumulative=cumulative,
                 take=take,
                 fee=fees.fill(take.price, take.quantity, request.side, "taker").net_micros,
+                schedule_hash=schedule.hash,
             )
 
     def _walk(self, request: OrderRequested, step: int, book: BookState, wanted: int) -> list[_Take]:
@@ -291,6 +293,7 @@ class PaperVenue:
         take: _Take | None = None,
         fee: int = 0,
         reason: str = "",
+        schedule_hash: str = "",
     ) -> None:
         request = order.request
         order.reports += 1
@@ -317,6 +320,7 @@ class PaperVenue:
             finality="provisional" if provisional else "final",
             reversed=False,
             reason=reason,
+            schedule_hash=schedule_hash,
         )
         self._push(report)
         if provisional:

@@ -11,8 +11,8 @@ worst case of an order is its limit price: a better price saves more than the fe
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from crossbook.domain.fees import fee_bound, payout_unit
-from crossbook.domain.money import MICROS, cost_micros
+from crossbook.domain.fees import fee_bound, payout_unit, taker_fee
+from crossbook.domain.money import MICROS, ceil_div, cost_micros
 from crossbook.domain.venues import VENUES
 from executors.equity import EquityBook
 from executors.halts import Halts
@@ -165,7 +165,26 @@ def gate_trade(
     for leg in legs:
         if quantity <= 0 or quantity < minimum_quantity(leg, planned_price(intent, leg)):
             return Refusal(limit_reason if quantity < intent.quantity_micros else "below_minimum")
+    if quantity < intent.quantity_micros and edge_at(intent, quantity) * MICROS < intent.edge_min_micros * quantity:
+        return Refusal("edge_of_cut")
     return Grant(quantity)
+
+
+def edge_at(intent: TradeIntent, quantity: int) -> int:
+    """Net edge of a smaller quantity of an intent, micros: what does not shrink with it (gas) is spread over fewer contracts.
+
+    Costs at the average displayed price, which a smaller walk never exceeds; fees at that price as well, where they are highest
+    (p(1-p) is concave) and rounded once for the smaller order.
+    """
+    whole = intent.quantity_micros
+    shrinking = intent.friction_micros - intent.friction_fixed_micros + intent.lockup_micros
+    costs = intent.friction_fixed_micros + ceil_div(shrinking * quantity, whole)
+    for leg in (intent.leg_a, intent.leg_b):
+        share = ceil_div(leg.fee_micros * quantity, whole)
+        price = min(ceil_div(leg.cost_micros * MICROS, whole), MICROS)
+        costs += ceil_div(leg.cost_micros * quantity, whole)
+        costs += max(share, taker_fee(leg.fee_schedule, price, quantity))
+    return intent.payout_micros * quantity // whole - costs
 
 
 def gate_order(

@@ -175,6 +175,8 @@ class Outputs:
             net_per_contract_micros=evaluation.net_per_contract_micros,
             friction_hash=friction.hash,
             valid_until_ns=now + configured.intent_valid_ns,
+            friction_fixed_micros=friction.gas_micros,
+            edge_min_micros=configured.min_edge_micros,
         )
         self.written.append(Output("intents", pair.group, record))
 

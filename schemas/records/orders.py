@@ -166,6 +166,7 @@ class OrderReport(Record, frozen=True, kw_only=True, gc=False):
     finality: Finality
     reversed: bool
     reason: str
+    schedule_hash: str = ""
 
 
 class TradeUpdate(Record, frozen=True, kw_only=True, gc=False):

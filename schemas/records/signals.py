@@ -108,6 +108,8 @@ class TradeIntent(Record, frozen=True, kw_only=True, gc=False):
     net_per_contract_micros: int
     friction_hash: str
     valid_until_ns: int
+    friction_fixed_micros: int = 0
+    edge_min_micros: int = 0
 
 
 class LeadLag(Record, frozen=True, kw_only=True, gc=False):

@@ -45,7 +45,9 @@ class Books:
         """The last order sent."""
         return self.sent[-1]
 
-    def fill(self, order, quantity=None, price=None, fee=0, *, status="filled", provisional=False, undo=""):
+    def fill(
+        self, order, quantity=None, price=None, fee=0, *, status="filled", provisional=False, undo="", schedule=""
+    ):
         self.reports += 1
         quantity = order.quantity_micros if quantity is None else quantity
         report = OrderReport(
@@ -53,7 +55,7 @@ class Books:
             trade_id=order.trade_id, order_status=status, cumulative_quantity_micros=quantity, leaves_quantity_micros=0,
             last_quantity_micros=quantity, last_price_micros=order.price_limit_micros if price is None else price,
             last_fee_micros=fee, fill_id=undo or (f"f{self.reports}" if quantity else ""), liquidity="taker",
-            finality="provisional" if provisional else "final", reversed=bool(undo), reason="",
+            finality="provisional" if provisional else "final", reversed=bool(undo), reason="", schedule_hash=schedule,
         )  # fmt: skip
         return self.put(report)
 

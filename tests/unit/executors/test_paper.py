@@ -3,11 +3,12 @@
 import msgspec
 import pytest
 
-from crossbook.domain.fees import FeeAccumulator, schedule_hash
+from crossbook.domain.fees import FeeAccumulator, make_schedule, schedule_hash
 from crossbook.domain.market_state import MarketState
 from executors.paper import STREAMING_WAIT_NS, PaperVenue
 from executors.terms import PaperTerms
-from schemas.records import InstrumentSettled, OrderMinimum, OrderRequested, PauseWindow, VenueStatus
+from schemas.records import Fill, InstrumentSettled, OrderMinimum, OrderRequested, PauseWindow, VenueStatus
+from tests.unit.executors.books import Books
 from tests.unit.executors.worlds import (
     CONTRACT,
     KA,
@@ -16,13 +17,16 @@ from tests.unit.executors.worlds import (
     MICROS,
     MS,
     PM,
+    PM_FEES,
     T0,
     S,
     delta,
     head,
+    intent,
     listed,
     snapshot,
     status,
+    top,
 )
 
 ASKS = [(410_000, 5 * CONTRACT), (420_000, 7 * CONTRACT)]
@@ -396,3 +400,27 @@ def test_a_minimum_for_sales_counts_where_the_venue_has_one():
     floor.run(100)
     floor.send(side="sell", quantity_micros=LOT, price_limit_micros=380_000)
     assert floor.run(200)[0].reason == "below the minimum"
+
+
+def test_a_fill_names_the_schedule_in_force_at_its_match_and_not_that_of_the_intent():
+    dearer = make_schedule(model="kalshi_quadratic", taker_rate_ppm=140_000, ts_effective_ns=0, source="override")
+    floor = Floor(book())
+    floor.send(quantity_micros=CONTRACT)
+    floor.feed(listed(KA, T0 + 10 * MS, fee_schedule=dearer))
+    (fill,) = [report for report in floor.run(200) if report.last_quantity_micros]
+    assert fill.schedule_hash == dearer.hash != KA_FEES.hash
+    assert (
+        fill.last_fee_micros == FeeAccumulator(dearer).fill(fill.last_price_micros, CONTRACT, "buy", "taker").net_micros
+    )
+
+
+def test_the_schedule_of_a_report_is_that_of_its_fill():
+    books = Books()
+    books.open(intent(), top(PM), top(KA, 500_000, 510_000))
+    order = books.order()
+    assert [one.schedule_hash for one in books.fill(order) if isinstance(one, Fill)] == [PM_FEES.hash], (
+        "not said: the intent's"
+    )
+    books = Books()
+    books.open(intent(), top(PM), top(KA, 500_000, 510_000))
+    assert [one.schedule_hash for one in books.fill(books.order(), schedule="abc") if isinstance(one, Fill)] == ["abc"]

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from crossbook.domain.fees import make_schedule, taker_fee
 from executors.ledger import Account, Place
 from executors.plan import make_plan
 from executors.risk import (
@@ -10,6 +11,7 @@ from executors.risk import (
     Grant,
     Refusal,
     Standing,
+    edge_at,
     gate_order,
     gate_trade,
     periods_of,
@@ -185,3 +187,49 @@ def test_terms_with_zero_limits_refuse_everything():
         ("pairs_open_max", "pairs_open"),
     ):
         assert gate(terms=msgspec.structs.replace(TERMS, **{name: 0})) == Refusal(reason)
+
+
+def test_a_cut_quantity_still_has_to_clear_what_decide_demanded():
+    """Ten contracts clear 2.5 cents with 50 cents of gas between them; four do not."""
+    one = intent(
+        friction_micros=500_000, friction_fixed_micros=500_000, edge_min_micros=25_000, payout_micros=10_100_000
+    )
+    assert edge_at(one, 10 * CONTRACT) >= 250_000
+    assert gate(one=one) == Grant(10 * CONTRACT)
+    tops = {PM: top(PM, size=4 * CONTRACT), KA: TOPS[KA]}
+    assert edge_at(one, 4 * CONTRACT) < 100_000
+    assert gate(one=one, tops=tops) == Refusal("edge_of_cut")
+    spread = msgspec.structs.replace(one, friction_fixed_micros=0)  # the same friction, but shrinking with the quantity
+    assert gate(one=spread, tops=tops) == Grant(4 * CONTRACT)
+
+
+@pytest.mark.parametrize("precision", [100, 10_000])
+@pytest.mark.parametrize("gas", [0, 4_000, 250_000])
+def test_the_edge_of_a_cut_is_never_flattered(precision, gas):
+    """At most what whole fills at the displayed prices leave, at every quantity."""
+    fees = make_schedule(
+        model="kalshi_quadratic",
+        taker_rate_ppm=70_000,
+        ts_effective_ns=0,
+        source="t",
+        member_precision_micros=precision,
+    )
+    whole = 10 * CONTRACT
+    legs = [
+        leg(
+            name,
+            outcome,
+            price,
+            whole,
+            fee_schedule=fees,
+            fee_micros=taker_fee(fees, price, whole),
+            cost_micros=price * 10,
+        )
+        for name, outcome, price in ((PM, "yes", 400_000), (KA, "no", 500_000))
+    ]
+    one = intent(leg_a=legs[0], leg_b=legs[1], friction_micros=gas + 7, friction_fixed_micros=gas, lockup_micros=13)
+    for lots in range(1, 1_001, 37):
+        quantity = lots * LOT
+        costs = sum(price * quantity // MICROS + taker_fee(fees, price, quantity) for price in (400_000, 500_000))
+        assert edge_at(one, quantity) <= quantity - costs - gas
+    assert edge_at(one, whole) == whole - 9 * CONTRACT - sum(each.fee_micros for each in legs) - gas - 20
