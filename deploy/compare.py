@@ -25,6 +25,8 @@ REPORT = "report.json"
 MANIFEST = "manifest.json"
 #: Trades named in the table; JSON has all.
 NAMED_MAX = 20
+#: What differs where the live executor saw an intent, or could send the leader, only when it was no longer valid.
+LATE_ENDS = frozenset({("declined", "late"), ("declined", "lagging"), ("flat", "leader_expired")})
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     executed_backtest: int
     states_differing: int
     fills_differing: int
+    late_differing: int
     net_live_micros: int
     net_backtest_micros: int
     net_difference_micros: int
@@ -94,7 +97,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def alike(self) -> bool:
         """Whether both runs traded exactly alike."""
-        return not (self.only_live or self.only_backtest or self.states_differing or self.fills_differing)
+        differing = self.states_differing or self.fills_differing or self.late_differing
+        return not (self.only_live or self.only_backtest or differing)
 
 
 def compare(live: Document, backtest: Document) -> Verdict:
@@ -120,6 +124,7 @@ def compare(live: Document, backtest: Document) -> Verdict:
         executed_backtest=backtest.analysis.counts.executed,
         states_differing=sum("state" in one.what for one in differences),
         fills_differing=sum("fills" in one.what for one in differences),
+        late_differing=sum(LATE in one.what for one in differences),
         net_live_micros=net_live,
         net_backtest_micros=net_backtest,
         net_difference_micros=net_backtest - net_live,
@@ -150,6 +155,8 @@ def _executed(trade: TradeRow) -> int:
 
 
 def _difference(live: TradeRow, backtest: TradeRow) -> TradeDifference | None:
+    if (live.state, live.reason) in LATE_ENDS and (live.state, live.reason) != (backtest.state, backtest.reason):
+        return _differing(live, backtest, (LATE,))
     what = []
     if (live.state, live.reason) != (backtest.state, backtest.reason):
         what.append("state")
@@ -157,12 +164,14 @@ def _difference(live: TradeRow, backtest: TradeRow) -> TradeDifference | None:
         what.append("fills")
     if live.net_micros != backtest.net_micros:
         what.append("PnL")
-    if not what:
-        return None
+    return _differing(live, backtest, tuple(what)) if what else None
+
+
+def _differing(live: TradeRow, backtest: TradeRow, what: tuple[str, ...]) -> TradeDifference:
     return TradeDifference(
         intent_id=live.intent_id,
         pair_id=live.pair_id,
-        what=tuple(what),
+        what=what,
         state_live=_state(live),
         state_backtest=_state(backtest),
         net_live_micros=live.net_micros,
@@ -214,6 +223,7 @@ def verdict_rows(found: Verdict) -> list[list[str]]:
         ["fills differing", "", "", f"{found.fills_differing:,}"],
         ["seen too late", f"{found.late_live:,}", f"{found.late_backtest:,}", ""],
         ["held by breakers", duration(found.breaker_live_ns), duration(found.breaker_backtest_ns), ""],
+        ["live came too late, the backtest never does", "", "", f"{found.late_differing:,}"],
         [
             "contracts sold again",
             contracts(found.unwound_contracts_live_micros),

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final, NamedTuple, cast, get_args
 
 from crossbook.domain.book_state import BookState, FeedHealth
+from crossbook.domain.feed_clock import RECORDED
 from crossbook.domain.market_state import MarketState
 from crossbook.runtime.errors import LogError
 from crossbook.runtime.log_head import log_opened
@@ -118,6 +119,7 @@ class ReplaySource:
             partition=partition,
             partitions=self.log.partitions,
             base_offset=0,
+            clock=RECORDED,
         )
         first: list[tuple[str | None, Record]] = [(None, opened)]
         begin = 1

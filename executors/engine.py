@@ -2,7 +2,8 @@
 
 Decides the order in which lanes are stepped and what a batch of journal records is. The same engine runs live, in a test, in a
 replay and in a backtest; only who feeds it and who writes its records differs. Must never read a clock or a topic: wall-clock
-stamps are handed in, and nothing but `LatencyObserved` and `IntentSeen.ts_seen_ns` holds one.
+stamps are handed in. `LatencyObserved` and `IntentSeen.ts_seen_ns` hold one and decide nothing; where the log's own stamps are a wall
+clock's, `IntentSeen.lag_ns` declines what is seen too late, and `OrderSent` says when an order really left.
 """
 
 from collections import deque
@@ -16,7 +17,9 @@ from crossbook.domain.venues import VENUES
 from executors.errors import JournalError
 from executors.fold import CAUGHT_UP_ACTION, KILL_ACTION, LAGGING_ACTION, ExecutorState, step
 from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
-from executors.lane import Journaled, Lane
+from executors.lane import Lane
+from executors.market_lane import Journaled
+from executors.paper import NEVER_NS, decide_latency_ns
 from executors.terms import Terms, canonical_terms
 from schemas.records import (
     ControlApplied,
@@ -26,6 +29,7 @@ from schemas.records import (
     LimitsChanged,
     OrderReport,
     OrderRequested,
+    OrderSent,
     PairApproved,
     PairRevoked,
     Record,
@@ -36,7 +40,6 @@ from schemas.records import (
 
 #: Steps of one `advance`, so that the shell looks at its signals and files now and then.
 STEPS_MAX: Final = 5_000
-NEVER_NS: Final = 2**63 - 1
 WATCHDOG: Final = "watchdog"
 
 
@@ -49,7 +52,7 @@ class Engine:
         self.state = ExecutorState() if state is None else state
         self.lanes = {number: Lane(number, self.state, self._journal, advice_age_max_ns) for number in partitions}
         self._written: list[Record] = []
-        self._observed: deque[LatencyObserved] = deque()
+        self._observed: deque[LatencyObserved | OrderSent] = deque()
         self._urgent = False
         self._sent_ns: dict[int, int] = {}  # when a venue gets the first order that is not committed yet, a lane
 
@@ -182,14 +185,48 @@ class Engine:
             )
         )
 
-    def advance(self, steps_max: int = STEPS_MAX) -> bool:
+    def sent(self, records: Iterable[Record], wall_ns: int) -> None:
+        """Records were committed: what they request leaves now, or is withheld where it would open a trade too late.
+
+        An order that leaves within the time that the terms assume needs no word, and where stamps are recorded no order is late.
+        """
+        for record in records:
+            if isinstance(record, OrderRequested):
+                self._sent(record, wall_ns)
+
+    def resume(self, wall_ns: int) -> None:
+        """A life begins: of an order that an earlier life committed nobody knows whether it left, so that it leaves now."""
+        for lane in self.lanes.values():
+            self.sent(lane.venue.unsent(), wall_ns)
+
+    def _sent(self, request: OrderRequested, wall_ns: int) -> None:
+        lane, lag_ns = self.lanes[request.partition], wall_ns - request.ts_ns
+        if lane.market.recorded or lag_ns <= decide_latency_ns(self.state.terms.paper, request.order_id):
+            return
+        intent = self.state.trades[request.trade_id].intent
+        self._observed.append(
+            OrderSent(
+                sequence=-1,
+                ts_ns=wall_ns,
+                partition=request.partition,
+                position=lane.position,
+                trade_id=request.trade_id,
+                order_id=request.order_id,
+                lag_ns=lag_ns,
+                withheld=request.role == "leader" and wall_ns > intent.valid_until_ns,
+            )
+        )
+
+    def advance(self, steps_max: int = STEPS_MAX, *, wall_ns: int = 0) -> bool:
         """Step the lanes until something must be committed before work goes on, or nothing is ready; whether more may be.
 
         A batch ends before the first step in which the venue could have received an order of the same batch: nothing of its
         answer is looked at before the plan is written. So trades that come together share a transaction, and one that comes
-        alone is committed at once, because nothing else is ready.
+        alone is committed at once, because nothing else is ready. `wall_ns`: the wall clock at this moment; 0: it says nothing here.
         """
         self._urgent = False
+        for lane in self.lanes.values():
+            lane.wall_ns = wall_ns
         while self._observed:
             self._journal(self._observed.popleft())
         steps = 0
@@ -198,7 +235,8 @@ class Engine:
             worked = False
             for lane in self.lanes.values():
                 if lane.ready():
-                    if lane.next_ts_ns() >= self._sent_ns.get(lane.partition, NEVER_NS):
+                    sent_ns = self._sent_ns.get(lane.partition)
+                    if sent_ns is not None and lane.next_ts_ns() >= sent_ns:
                         return True
                     lane.step()
                     worked = True
@@ -226,6 +264,8 @@ class Engine:
         outputs = step(self.state, numbered)
         self._written.append(numbered)
         self._written.extend(outputs)
+        if isinstance(numbered, OrderSent):
+            self.lanes[numbered.partition].venue.sent(numbered)
         for output in outputs:
             if isinstance(output, OrderRequested):
                 paper = self.state.terms.paper
@@ -246,7 +286,7 @@ def refold(
     expected: deque[Record] = deque()
     journaled: dict[int, deque[Journaled]] = {}
     for record in records:
-        if isinstance(record, (OrderRequested, OrderReport)):
+        if isinstance(record, (OrderRequested, OrderSent, OrderReport)):
             journaled.setdefault(record.partition, deque()).append((record, state.terms.paper))
         if isinstance(record, INPUTS):
             if expected:

@@ -19,6 +19,7 @@ import structlog
 from confluent_kafka import Message, TopicPartition
 
 from crossbook.domain.dead_letters import dead_letter
+from crossbook.domain.feed_clock import RECORDED
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError, LogError
 from crossbook.runtime.kafka import (
@@ -95,12 +96,26 @@ def run(settings: Settings, *, batch_records: int = BATCH_RECORDS) -> None:
             raise LogError(str(error)) from error
 
 
+def lag_limit_problem(settings: Settings) -> str:
+    """Why the watchdog's limit does not fit the validity of intents, in one line; empty when it does."""
+    limit_ms, valid_ms = settings.execute.lag_limit_ms, settings.decide.intent_valid_ms
+    if limit_ms == 0:
+        return f"execute.lag_limit_ms is 0: nobody watches our own lag; an intent is still declined {valid_ms} ms after its tick"
+    if limit_ms > valid_ms:
+        return (
+            f"execute.lag_limit_ms {limit_ms} is above decide.intent_valid_ms {valid_ms}: before the watchdog stops trading every "
+            f"intent is declined as late; set it to {valid_ms} or less"
+        )
+    return ""
+
+
 class _Input:
     """What the shell knows of one partition: where it reads and what it has committed."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self.base_offset: int | None = None
+        self.recorded = False  # whether stamps are a recording's, as soon as the head of the log was read
         self.paused = False
         self.lag = LagMeter()
 
@@ -185,6 +200,7 @@ class Execute:
         first: int | None = None
         if one.lane.market.log_id:
             one.base_offset = one.lane.market.base_offset
+            one.recorded = one.lane.market.recorded
             first = one.base_offset + one.lane.position + 1
             one.lane.catch_up(entries)
         self._next["market", number] = max(committed, first or 0)
@@ -210,6 +226,9 @@ class Execute:
         )  # fmt: skip
         terms = make_terms(self._settings.execute.model_dump(), self._settings.paper.model_dump())
         self._engine.configure(terms, portfolio=self._settings.execute.portfolio, code_digest=execution_digest())
+        if text := lag_limit_problem(self._settings):
+            _log.warning("execute.lag_limit", problem=text)
+        self._engine.resume(now_ns())
         _log.info("execute.started", journal=self._engine.state.next_sequence, positions=self._positions())
         try:
             while not stop.is_set():
@@ -263,7 +282,7 @@ class Execute:
                 if position is not None:
                     one.lane.put_record(position, record)
                     append_ns = message.timestamp()[1] * NS_PER_MS
-                    one.lag.read(position, append_ns, getattr(record, "ts_received_ns", 0), seen_ns)
+                    one.lag.read(position, append_ns, seen_ns, recorded=one.recorded)
                 continue
             self._next[topic, number] = offset + 1
             try:
@@ -313,6 +332,7 @@ class Execute:
                     "restore the topic or choose another prefix"
                 )
             one.base_offset = offset
+            one.recorded = record.clock == RECORDED
         return offset - one.base_offset, record
 
     def _throttle(self) -> None:
@@ -345,7 +365,7 @@ class Execute:
         more = True
         while more and not stop.is_set():
             began_ns = now_ns()
-            more = self._engine.advance()
+            more = self._engine.advance(wall_ns=began_ns)
             self._commit(began_ns)
 
     def _commit(self, began_ns: int, *, stopping: bool = False) -> None:
@@ -380,7 +400,10 @@ class Execute:
             for alarm in self._alarms.of(records):
                 _log.error(alarm.event, **alarm.fields)
             if records:
-                for seen in self._latency.committed(records, self._engine.state, began_ns, now_ns()):
+                ended_ns = now_ns()
+                self._engine.sent(records, ended_ns)
+                recorded = [number for number, one in self._inputs.items() if one.recorded]
+                for seen in self._latency.committed(records, self._engine.state, began_ns, ended_ns, recorded):
                     self._engine.observe(
                         seen.trade_id, seen.kind, start_ns=seen.start_ns, end_ns=seen.end_ns, latency_ns=seen.latency_ns
                     )

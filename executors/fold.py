@@ -30,6 +30,7 @@ from schemas.records import (
     ListingSeen,
     OrderReport,
     OrderRequested,
+    OrderSent,
     PairApproved,
     PairRevoked,
     PlanSlot,
@@ -139,7 +140,9 @@ def _open(state: ExecutorState, record: IntentSeen, intent: TradeIntent, tops: d
     standing, terms = state.standing, state.terms
     assert intent.intent_id not in state.trades, "an intent is seen once"
     decide_ns = terms.paper.decide_latency_ms * NS_PER_MS
-    verdict = gate_trade(standing, intent, tops, terms.execute, now_ns=record.ts_ns, decide_ns=decide_ns)
+    verdict = gate_trade(
+        standing, intent, tops, terms.execute, now_ns=record.ts_ns, decide_ns=decide_ns, lag_ns=record.lag_ns
+    )
     leader_is_a = choose_leader(intent, record.leader_advised)
     if isinstance(verdict, Refusal) or leader_is_a is None:
         reason = verdict.reason if isinstance(verdict, Refusal) else "two_delayed_legs"
@@ -216,6 +219,14 @@ def _timer_fired(state: ExecutorState, record: TimerFired) -> list[Output]:
     return [] if trade is None else _tell(state, trade, record, record.ts_ns)
 
 
+def _order_sent(state: ExecutorState, record: OrderSent) -> list[Output]:
+    state.positions[record.partition] = record.position
+    trade = state.trades.get(record.trade_id)
+    if trade is None or trade.order(record.order_id) is None:
+        raise JournalError(f"order {record.order_id} left, which the journal never requested")
+    return _tell(state, trade, record, record.ts_ns)
+
+
 def _order_report(state: ExecutorState, record: OrderReport) -> list[Output]:
     state.positions[record.partition] = record.position
     trade = state.trades.get(record.trade_id)
@@ -277,6 +288,7 @@ _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
     TimerFired: _timer_fired,
     TopSeen: _top_seen,
     ListingSeen: _listing_seen,
+    OrderSent: _order_sent,
     OrderReport: _order_report,
     LatencyObserved: _latency,
 }

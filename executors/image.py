@@ -6,7 +6,7 @@ as one that folds from zero.
 """
 
 from collections.abc import Container, Iterable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
@@ -19,7 +19,7 @@ from executors.fold import ExecutorState
 from executors.halts import Halts
 from executors.lane import Lane
 from executors.ledger import Account, Ledger, Lot, Place, Position, Reservation
-from executors.paper import PaperVenue, _Order
+from executors.paper import PaperVenue, _Entry, _Order
 from executors.risk import Period, Standing
 from executors.terms import PaperTerms, Terms
 from executors.trade import Trade
@@ -133,11 +133,11 @@ class OrderImage(msgspec.Struct, frozen=True):
     request: OrderRequested
     terms: PaperTerms
     arrival_ns: int
-    number: int
     fills: int
     report_ns: int
     reports: int
     met: bool
+    sent: bool
 
 
 class DueImage(msgspec.Struct, frozen=True):
@@ -145,6 +145,8 @@ class DueImage(msgspec.Struct, frozen=True):
 
     ts_ns: int
     kind: int
+    sequence: int
+    order_id: str
     number: int
     order: OrderImage | None
     report: OrderReport | None
@@ -172,8 +174,6 @@ class HeldImage(msgspec.Struct, frozen=True):
 class VenueImage(msgspec.Struct, frozen=True):
     """A PaperVenue; `queue` in the order in which it is worked off."""
 
-    number: int
-    floor_ns: int
     queue: tuple[DueImage, ...]
     early: tuple[DueImage, ...]
     waiting: dict[str, tuple[OrderImage, ...]]
@@ -361,16 +361,13 @@ def _put(thing: object, name: str, value: object) -> None:
 
 # Venue
 
-_Due: TypeAlias = tuple[int, int, int, _Order | OrderReport]
-_VENUE: Final = ("_market", "_queue", "_number", "_early", "_waiting", "_taken", "_held", "_floor_ns")
+_VENUE: Final = ("_market", "_queue", "_early", "_waiting", "_taken", "_held")
 
 
 def venue_image(venue: PaperVenue) -> VenueImage:
     """The image of a paper venue, without its market."""
     held = _opened(venue, _VENUE)
     return VenueImage(
-        number=held["_number"],
-        floor_ns=held["_floor_ns"],
         queue=tuple(map(_due_image, sorted(held["_queue"], key=_place_in_queue))),
         early=tuple(map(_due_image, held["_early"])),
         waiting={key: tuple(map(_order_image, orders)) for key, orders in held["_waiting"].items()},
@@ -388,8 +385,6 @@ def restore_venue(venue: PaperVenue, image: VenueImage) -> None:
         known = TakenLevel(one.left_micros, one.largest_micros, one.taken_micros)
         taken.restore(one.instrument_id, (one.side, one.price_micros), known)
     values = {
-        "_number": image.number,
-        "_floor_ns": image.floor_ns,
         "_queue": [_due(one) for one in image.queue],  # sorted, so it is a heap
         "_early": [_due(one) for one in image.early],
         "_waiting": {key: [_order(one) for one in orders] for key, orders in image.waiting.items()},
@@ -400,23 +395,24 @@ def restore_venue(venue: PaperVenue, image: VenueImage) -> None:
         setattr(venue, name, value)
 
 
-def _place_in_queue(due: _Due) -> tuple[int, int, int]:
-    return due[:3]
+def _place_in_queue(due: _Entry) -> tuple[int, int, int, str, int]:
+    return due[:-1]
 
 
-def _due_image(due: _Due) -> DueImage:
-    ts_ns, kind, number, item = due
+def _due_image(due: _Entry) -> DueImage:
+    ts_ns, kind, sequence, order_id, number, item = due
     if isinstance(item, OrderReport):
-        return DueImage(ts_ns, kind, number, None, item)
-    return DueImage(ts_ns, kind, number, _order_image(item), None)
+        return DueImage(ts_ns, kind, sequence, order_id, number, None, item)
+    return DueImage(ts_ns, kind, sequence, order_id, number, _order_image(item), None)
 
 
-def _due(image: DueImage) -> _Due:
+def _due(image: DueImage) -> _Entry:
+    place = (image.ts_ns, image.kind, image.sequence, image.order_id, image.number)
     if image.order is not None:
-        return image.ts_ns, image.kind, image.number, _order(image.order)
+        return *place, _order(image.order)
     if image.report is None:
         raise CheckpointError("something is due at the paper venue that is neither an order nor a report")
-    return image.ts_ns, image.kind, image.number, image.report
+    return *place, image.report
 
 
 def _order_image(order: _Order) -> OrderImage:
@@ -424,7 +420,7 @@ def _order_image(order: _Order) -> OrderImage:
 
 
 def _order(image: OrderImage) -> _Order:
-    order = _Order(image.request, image.terms, image.arrival_ns, image.number)
+    order = _Order(image.request, image.terms)
     for name in OrderImage.__struct_fields__:
         setattr(order, name, getattr(image, name))
     return order

@@ -18,6 +18,7 @@ from schemas.records import (
     ListingSeen,
     OrderReport,
     OrderRequested,
+    OrderSent,
     Record,
     TimerFired,
     TopSeen,
@@ -33,6 +34,7 @@ JournalInput: TypeAlias = (
     | TimerFired
     | TopSeen
     | ListingSeen
+    | OrderSent
     | OrderReport
     | LatencyObserved
 )
@@ -47,6 +49,7 @@ INPUTS: Final = (
     TimerFired,
     TopSeen,
     ListingSeen,
+    OrderSent,
     OrderReport,
     LatencyObserved,
 )
@@ -72,12 +75,13 @@ def key_of(record: Record) -> str | None:
 def comparable(record: Record) -> Record | None:
     """The record without what the wall clock put into it; None when nothing else is in it.
 
-    Two runs over the same log, at any speed and with any batches, give equal comparable records in `orders` and `fills`.
-    Masked: `LatencyObserved` as a whole, `ts_seen_ns`, the journal number, which a `LatencyObserved` lost in a crash shifts, and the
+    Two runs over the same recorded stamps, at any speed and with any batches, give equal comparable records in `orders` and `fills`.
+    Where stamps are the wall clock's, what an executor did too late shows in what followed: a decline, a fill at a later book.
+    Masked: `LatencyObserved` and `OrderSent` as a whole, `ts_seen_ns` and `lag_ns`, the journal number, which a `LatencyObserved` lost in a crash shifts, and the
     lead-lag advice, which comes when it comes (what was done on it shows in the plan).
     """
-    if isinstance(record, LatencyObserved):
+    if isinstance(record, (LatencyObserved, OrderSent)):
         return None
     if isinstance(record, IntentSeen):
-        return msgspec.structs.replace(record, ts_seen_ns=0, sequence=0, leader_advised=None, advice_id=None)
+        return msgspec.structs.replace(record, ts_seen_ns=0, lag_ns=0, sequence=0, leader_advised=None, advice_id=None)
     return msgspec.structs.replace(record, sequence=0)

@@ -1,13 +1,11 @@
 """How far the executor is behind one partition of `market`, by the broker's append times and the wall clock that it is handed.
 
 Decides what counts as lag: how old a record was when it was read, and how much of the log lies between the newest record read and the
-first that still waits for decide's proof. A market that says nothing is no lag, and neither is a recording: what was received long
-before it was appended is not measured. Must never read a clock.
+first that still waits for decide's proof. A market that says nothing is no lag, and neither is a recording, whose records are not
+measured. Must never read a clock.
 """
 
 from collections import deque
-
-from executors.latency import LIVE_NS
 
 
 class LagMeter:
@@ -19,11 +17,10 @@ class LagMeter:
         self._newest_ns = 0
         self._waiting: deque[tuple[int, int]] = deque()  # (position, append time): the last record of each append time
 
-    def read(self, position: int, append_ns: int, received_ns: int, now_ns: int) -> None:
-        """A record was read."""
+    def read(self, position: int, append_ns: int, now_ns: int, *, recorded: bool = False) -> None:
+        """A record was read; `recorded`: its log repeats a recording, at whatever pace."""
         self.known = True
-        if abs(append_ns - received_ns) >= LIVE_NS:
-            self._age_ns = 0
+        if recorded:
             return
         self._age_ns = max(0, now_ns - append_ns)
         self._newest_ns = append_ns

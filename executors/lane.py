@@ -4,9 +4,10 @@ Decides when something may be processed. Laws, which make the output equal at an
 
 - A position is folded only when decide is *proved* to have folded everything before it and every intent from before it is
   here: by a Watermark whose `intents` have all arrived, or by an intent, whose `number` says how many came before.
-- After the record at a position, everything that is due by the stream time reached happens in the order (time, kind, number):
-  arrivals at the venue, reports, timers. Only then come the intents that this position caused.
-- An order is matched at a later position than the one that caused it.
+- What is due happens in the order (time, kind, number): arrivals at the venue, reports, timers. What is due before the stream time that the
+  next record reaches happens before that record is folded, moment by moment, and sees the books of its own time; what is due at
+  that very time comes after the record, and then come the intents that the position caused.
+- What one step requests no step looks at: an order is matched in a later one, so that its request is committed first.
 
 Must never look at a wall clock, and never fold past its proof, however long decide is silent.
 """
@@ -18,15 +19,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from crossbook.domain.book_state import Change
-from crossbook.domain.market_state import MarketState
 from executors.advice import Advice, AdviceBook
 from executors.equity import Book
-from executors.errors import JournalError, LaneError
+from executors.errors import LaneError
 from executors.fold import SETTLED_ACTION, ExecutorState
 from executors.journal import JournalInput
 from executors.machine import is_adverse
-from executors.paper import PaperVenue
-from executors.terms import PaperTerms
+from executors.market_lane import MarketLane
+from executors.paper import NEVER_NS
 from executors.trade import WORKING, Trade
 from schemas.records import (
     ControlApplied,
@@ -36,7 +36,6 @@ from schemas.records import (
     LeadLag,
     ListingSeen,
     OrderReport,
-    OrderRequested,
     Record,
     TimerFired,
     TopSeen,
@@ -49,8 +48,6 @@ _TIMER: Final = 2  # after the venue's kinds 0 and 1
 WATCHED: Final = WORKING | {"hedged"}
 #: Journals an input and sends what follows from it.
 Journal = Callable[[JournalInput], None]
-#: What the journal holds of a venue: requests, with the terms they were sent under, and its reports.
-Journaled = tuple[OrderRequested | OrderReport, PaperTerms]
 
 
 class _Seen(NamedTuple):
@@ -58,16 +55,18 @@ class _Seen(NamedTuple):
     offset: int
     ts_seen_ns: int
     advice: Advice | None
+    lag_ns: int | None
 
 
-class Lane:
-    """The executor's view of one partition. `position` is the last one folded, -1 before the first."""
+class Lane(MarketLane):
+    """The executor's view of one partition. `position` is the last one folded, -1 before the first.
+
+    `wall_ns`: the wall clock as it was handed in, Unix ns; 0: nobody says. It counts where the log's stamps are a wall clock's.
+    """
 
     def __init__(self, partition: int, state: ExecutorState, journal: Journal, advice_age_max_ns: int = 0) -> None:
-        self.partition = partition
-        self.market = MarketState()
-        self.venue = PaperVenue(self.market)
-        self.position = -1
+        super().__init__(partition)
+        self.wall_ns = 0
         self._state = state
         self._journal = journal
         self._records: deque[tuple[int, Record | None]] = deque()
@@ -86,10 +85,18 @@ class Lane:
         """The next record of `market`; None for one that could not be decoded."""
         self._records.append((position, record))
 
-    def put_intent(self, intent: TradeIntent, offset: int, ts_seen_ns: int, *, advice: Advice | None = None) -> None:
+    def put_intent(
+        self,
+        intent: TradeIntent,
+        offset: int,
+        ts_seen_ns: int,
+        *,
+        advice: Advice | None = None,
+        lag_ns: int | None = None,
+    ) -> None:
         """The next record of `intents`. One that is journaled already is passed over.
 
-        `advice`: use this, as a journal has it, instead of what `put_advice` brought.
+        `advice`, `lag_ns`: use these, as a journal has them, instead of what `put_advice` brought and the wall clock says.
         """
         if intent.number <= self._arrived:
             return
@@ -99,7 +106,7 @@ class Lane:
                 "the topic lost records or belongs to another log; restore it or choose another prefix"
             )
         self._arrived = intent.number
-        self._intents.append(_Seen(intent, offset, ts_seen_ns, advice))
+        self._intents.append(_Seen(intent, offset, ts_seen_ns, advice, lag_ns))
         self._prove(intent.position, intent.number - 1)
 
     def put_advice(self, record: LeadLag) -> None:
@@ -143,26 +150,48 @@ class Lane:
         return bool(self._records) and self._records[0][0] <= self._proved
 
     def next_ts_ns(self) -> int:
-        """Stream time, at the earliest, that the next step may reach; it may be asked only when `ready`."""
-        now = self.market.now_ns
+        """Stream time that the next step reaches; it may be asked only when `ready`."""
         if self._intents and self._intents[0].intent.position <= self.position:
-            return now
-        # A claimed jump of the clock may be confirmed by the next record.
-        claimed = max(self.market.clock.claims.values(), default=now)
-        return max(now, claimed, getattr(self._records[0][1], "ts_received_ns", now))
+            return self.market.now_ns
+        return min(self.due_ns, self._reach_ns(self._records[0][1]))
 
     def step(self) -> None:
-        """Process the next intent of the position reached, or else fold the next position and all that is due by it."""
+        """Process the next intent of the position reached, or what is due next before the next position, or else fold that one."""
         if self._intents and self._intents[0].intent.position <= self.position:
             self._intent(self._intents.popleft())
             return
-        position, record = self._records.popleft()
-        self._journaled = False
-        floor_ns = self.market.now_ns
-        change = self._fold(position, record)
-        if change is None:
+        position, record = self._records[0]
+        due_ns = self.due_ns
+        if due_ns != NEVER_NS and due_ns < self._reach_ns(record):
+            self.pass_time(due_ns)
             return
-        self._run_due()
+        self._records.popleft()
+        change = self._fold(position, record)
+        if change is not None:
+            self._follow(change, record, due_ns)
+
+    @property
+    def due_ns(self) -> int:
+        """When something is due next at the venue or by a timer, Unix ns of stream time; NEVER_NS: nothing is."""
+        due_ns = self.venue.next_ns
+        for trade_id in self._state.timed.get(self.partition, ()):
+            for timer in self._state.trades[trade_id].timers:
+                due_ns = min(due_ns, timer.due_ns)
+        return due_ns
+
+    def pass_time(self, due_ns: int) -> None:
+        """Do what is due at a moment before the next record; the books are those of that moment."""
+        self._journaled = False
+        self._run_due(due_ns)
+        if self._journaled and self.market.settled:
+            self._settle()
+
+    def _follow(self, change: Change, record: Record | None, due_ns: int) -> None:
+        """Do what a record that was just folded causes; `due_ns` is when something was due next before it."""
+        self._journaled = False
+        now = self.market.now_ns
+        if due_ns <= now or self.venue.next_ns <= now:
+            self._run_due(now)
         if change.kind in {"moved", "instrument"}:
             self._watch_moves(change)
         if self._state.working.get(self.partition):
@@ -171,29 +200,16 @@ class Lane:
             self._watch_marks(change)
         if isinstance(record, InstrumentSettled) or (self._journaled and self.market.settled):
             self._settle()
-        assert self.market.now_ns >= floor_ns, "stream time is monotone"
 
-    def _fold(self, position: int, record: Record | None) -> Change | None:
-        floor_ns = self.market.now_ns
-        change = None
-        if record is None:
-            self.market.skip(position)
-        else:
-            change = self.market.apply(position, record)
-            self.venue.begin(change, floor_ns)
-        self.position = position
-        return change
-
-    def _run_due(self) -> None:
-        now = self.market.now_ns
+    def _run_due(self, until_ns: int) -> None:
         while True:
             due = self.venue.peek()
             timer = self._next_timer()
             if timer is not None and (due is None or (timer[0], _TIMER) < (due.ts_ns, due.kind)):
-                if timer[0] > now:
+                if timer[0] > until_ns:
                     return
                 self._fire(*timer)
-            elif due is None or due.ts_ns > now:
+            elif due is None or due.ts_ns > until_ns:
                 return
             else:
                 report = self.venue.pop()
@@ -252,8 +268,14 @@ class Lane:
                 intent=intent,
                 leader_advised=None if advice is None else advice.leader,
                 advice_id=None if advice is None else advice.advice_id,
+                lag_ns=self.lag_ns if seen.lag_ns is None else seen.lag_ns,
             )
         )
+
+    @property
+    def lag_ns(self) -> int:
+        """How far the wall clock is past stream time, ns; 0 where nobody says, or the stamps are a recording's."""
+        return 0 if self.market.recorded or not self.wall_ns else max(0, self.wall_ns - self.market.now_ns)
 
     # Tops
 
@@ -266,7 +288,7 @@ class Lane:
             position=self.position,
             trade_id=trade_id,
             instrument_id=instrument_id,
-            usable=self.market.usable(instrument_id) and not self.market.suspect,
+            usable=self.market.usable(instrument_id, ts_ns) and not self.market.suspect,
             bid_price_micros=None if bid is None else bid[0],
             bid_size_micros=None if bid is None else bid[1],
             ask_price_micros=None if ask is None else ask[0],
@@ -417,54 +439,6 @@ class Lane:
     def _record(self, record: JournalInput) -> None:
         self._journaled = True
         self._journal(record)
-
-    # Recovery
-
-    def catch_up(self, journaled: deque[Journaled]) -> None:
-        """Take from `journaled` what the position of a checkpoint caused after it was taken: orders of intents and of operators.
-
-        Raises JournalError when the journal holds a report there: reports come before the step of a position ends.
-        """
-        while journaled and journaled[0][0].position <= self.position:
-            entry, terms = journaled.popleft()
-            if not isinstance(entry, OrderRequested):
-                raise JournalError(f"the journal holds {entry}, from a position that was folded before it was written")
-            self.venue.submit(entry, terms)
-
-    def replay(self, position: int, record: Record | None, journaled: deque[Journaled]) -> None:
-        """Fold a position again that was committed before, with what the journal holds for it taken from `journaled`.
-
-        Raises JournalError naming both records when the venue reports something else than it did.
-        """
-        self._fold(position, record)
-        if record is None:
-            return
-        now = self.market.now_ns
-        while journaled and journaled[0][0].position <= position:
-            entry, terms = journaled.popleft()
-            if isinstance(entry, OrderRequested):
-                self.venue.submit(entry, terms)
-            else:
-                self._expect(entry, now)
-        while (due := self.venue.peek()) is not None and due.ts_ns <= now:
-            report = self.venue.pop()
-            if report is not None:
-                raise JournalError(
-                    f"the paper venue reports {report.report_id} ({report.order_status}) at position {position}, which the "
-                    f"journal does not hold; was `market` changed, or the code of the venue?"
-                )
-
-    def _expect(self, entry: OrderReport, now_ns: int) -> None:
-        while (due := self.venue.peek()) is not None and due.ts_ns <= now_ns:
-            report = self.venue.pop()
-            if report is not None:
-                again = msgspec.structs.replace(report, position=entry.position, sequence=entry.sequence)
-                if again != entry:
-                    raise JournalError(f"the paper venue reports {again}, the journal holds {entry}")
-                return
-        raise JournalError(
-            f"the journal holds {entry}, which the paper venue does not report at position {self.position}"
-        )
 
 
 def _is_unwatched(trade: Trade) -> bool:

@@ -1,18 +1,17 @@
 """Measures the executor by the wall clock: tick to committed plan, and what a hedge took of our own time.
 
+A tick of a recorded log is measured from when its intent was read: its own stamp says nothing about us.
+
 Decides nothing; what it finds is journaled as `LatencyObserved` and masked wherever two runs are compared. Must never mix the
 paper venue's simulated time into ours: of a hedge only the stretches are added up in which we held the ball, from taking an
 input in hand to the commit of what followed.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 from executors.fold import ExecutorState
 from schemas.records import Fill, IntentSeen, LatencyKind, OrderRequested, Record, TradePlan, TradeUpdate
-
-#: A tick older than this when its intent was read comes from a recording: its stamp says nothing about us.
-LIVE_NS: Final = 60_000_000_000
 
 
 class Observation(NamedTuple):
@@ -32,9 +31,17 @@ class LatencyWatch:
         self._hedges: dict[str, tuple[int, int]] = {}  # trade: (start, own time so far)
 
     def committed(
-        self, records: Sequence[Record], state: ExecutorState, began_ns: int, ended_ns: int
+        self,
+        records: Sequence[Record],
+        state: ExecutorState,
+        began_ns: int,
+        ended_ns: int,
+        recorded: Container[int] = (),
     ) -> list[Observation]:
-        """A batch was committed that was begun at one moment and ended at another; what it completed."""
+        """A batch was committed that was begun at one moment and ended at another; what it completed.
+
+        `recorded`: partitions whose stamps are a recording's.
+        """
         found: list[Observation] = []
         seen = {r.intent.intent_id: r.ts_seen_ns for r in records if isinstance(r, IntentSeen)}
         touched: dict[str, None] = {}
@@ -43,7 +50,9 @@ class LatencyWatch:
             match record:
                 case TradePlan():
                     tick_ns = state.trades[record.trade_id].intent.ts_received_ns
-                    start = tick_ns if 0 <= ended_ns - tick_ns < LIVE_NS else seen.get(record.trade_id, began_ns)
+                    start = (
+                        seen.get(record.trade_id, began_ns) if record.partition in recorded else min(tick_ns, ended_ns)
+                    )
                     found.append(Observation(record.trade_id, "tick_to_plan", start, ended_ns, ended_ns - start))
                 case Fill():
                     self._hedges.setdefault(record.trade_id, (began_ns, 0))

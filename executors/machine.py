@@ -26,7 +26,7 @@ from executors.steps import Context, Event, Move, Resume, Step
 from executors.tables import TRADE_TABLE, Handler, InputKind
 from executors.terms import NS_PER_MS, NS_PER_S
 from executors.trade import Trade, amended, planned_price, price_to_buy, unattended
-from schemas.records import ListingSeen, OrderReport, PlanSlot, TimerFired, TopSeen, TradeIntent, TradePlan
+from schemas.records import ListingSeen, OrderReport, OrderSent, PlanSlot, TimerFired, TopSeen, TradeIntent, TradePlan
 
 #: How long an unwind waits for a purchase to become final before a person is called. A block takes about 2 s.
 FINALITY_WAIT_NS: Final = 60 * NS_PER_S
@@ -107,6 +107,9 @@ def _take(run: Run, event: Event) -> InputKind | None:
             return run.take_top(event)
         case ListingSeen():
             run.set(intent=amended(run.trade.intent, event))
+            return None
+        case OrderSent():
+            run.take_sent(event)
             return None
         case Resume():
             run.set(held_back=False)

@@ -1,7 +1,8 @@
 """The paper venue: what both venues would have done with our orders, from the recorded market alone.
 
-Decides fills, from displayed depth: an order arrives at request time + decide, wire and taker delay, and meets the first book at
-or after that; it is never matched at the position that caused it. A streaming book fills it if it is usable; a polled one only
+Decides fills, from displayed depth: an order arrives at request time + decide, wire and taker delay, and meets the book that
+stands then; one that left later than that (`OrderSent`) arrives by as much later, one that was withheld comes to nothing. Without any latency
+it is matched at a later position than the one that caused it. A streaming book fills it if it is usable; a polled one only
 at its next poll, never at the row that triggered. Outside open and close and in a pause it refuses, as the venues do, and an
 order that waits there ends. What we took stays taken (`executors.depth`); a new poll of the same resting order grants nothing. Must
 never read a clock, draw a number or see the trade behind an order: its answers are a function of market, requests and terms, so they
@@ -16,8 +17,9 @@ vanished for a hedge stays gone for its later attempts, as it would.
 
 import hashlib
 import heapq
+from collections import Counter
 from collections.abc import Container
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from crossbook.domain.book import BookSide
 from crossbook.domain.book_state import BookState, Change
@@ -29,14 +31,17 @@ from crossbook.domain.venues import POLYMARKET
 from executors.depth import TakenDepth
 from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms, Quantiles, at_quantile
 from executors.trade import floor_step
-from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderStatus, Outcome
+from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderSent, OrderStatus, Outcome
 
 #: How long an order waits for a usable book: a streaming one is back within a resync, a polled one within two slow polls (5.3 s
 #: apart at most in the recorded matches). Both below the machine's horizon for unknown orders, so that silence always ends first.
 STREAMING_WAIT_NS: Final = 3 * NS_PER_S
 POLLED_WAIT_NS: Final = 12 * NS_PER_S
+NEVER_NS: Final = 2**63 - 1
 ARRIVAL: Final = 0
 REPORT: Final = 1
+#: Why an order never left.
+WITHHELD: Final = "late"
 
 
 class Due(NamedTuple):
@@ -49,17 +54,21 @@ class Due(NamedTuple):
 class _Order:
     """An order at the venue."""
 
-    __slots__ = ("arrival_ns", "fills", "met", "number", "report_ns", "reports", "request", "terms")
+    __slots__ = ("arrival_ns", "fills", "met", "report_ns", "reports", "request", "sent", "terms")
 
-    def __init__(self, request: OrderRequested, terms: PaperTerms, arrival_ns: int, number: int) -> None:
+    def __init__(self, request: OrderRequested, terms: PaperTerms) -> None:
         self.request = request
         self.terms = terms
-        self.arrival_ns = arrival_ns
-        self.number = number
+        self.arrival_ns = 0
+        self.sent = False
         self.fills = 0
         self.reports = 0
         self.report_ns = report_latency_ns(terms, request.order_id)
         self.met = False
+
+
+#: (due, kind, journal number and id of the request, number of the report, what): things due together go by the order of the requests.
+_Entry: TypeAlias = tuple[int, int, int, str, int, _Order | OrderReport]
 
 
 class _Take(NamedTuple):
@@ -74,25 +83,51 @@ class PaperVenue:
 
     def __init__(self, market: MarketState) -> None:
         self._market = market
-        self._queue: list[tuple[int, int, int, _Order | OrderReport]] = []
-        self._number = 0
-        self._early: list[
-            tuple[int, int, int, _Order | OrderReport]
-        ] = []  # requested at the position that is being folded
+        self._queue: list[_Entry] = []
+        self._early: list[_Entry] = []  # requested at the position folded last, without any latency
         self._waiting: dict[str, list[_Order]] = {}
         self._taken = TakenDepth()
         self._held: dict[tuple[str, Outcome], int] = {}
-        self._floor_ns = 0
 
     def submit(self, request: OrderRequested, terms: PaperTerms) -> None:
-        """Take an order. It can be matched from the next position on."""
-        listed = self._market.instruments.get(request.instrument_id)
-        delay_ns = (0 if listed is None else listed.taker_delay_ms) * NS_PER_MS
-        at_venue_ns = request.ts_ns + request_latency_ns(terms, request.order_id)
-        order = _Order(request, terms, at_venue_ns + delay_ns, self._next_number())
+        """Take an order."""
+        order = _Order(request, terms)
         if _fault(terms, "late", request.order_id, terms.late_ppm):
             order.report_ns += terms.late_ms * NS_PER_MS
-        self._early.append((order.arrival_ns, ARRIVAL, order.number, order))
+        self._enter(order, request.ts_ns + decide_latency_ns(terms, request.order_id))
+
+    def sent(self, word: OrderSent) -> None:
+        """An order that is not at the venue yet leaves at this moment instead, or never."""
+        entries = [entry[-1] for entry in (*self._queue, *self._early)]
+        order = next((e for e in entries if isinstance(e, _Order) and e.request.order_id == word.order_id), None)
+        assert order is not None, "nothing of an order is looked at before it left"
+        self._queue = [entry for entry in self._queue if _order_id(entry[-1]) != word.order_id]
+        self._early = [entry for entry in self._early if _order_id(entry[-1]) != word.order_id]
+        heapq.heapify(self._queue)
+        order.sent = True
+        order.reports = 0
+        if word.withheld:
+            self._report(order, word.ts_ns, "expired", cumulative=0, reason=WITHHELD)
+        else:
+            self._enter(order, word.ts_ns)
+
+    def unsent(self) -> list[OrderRequested]:
+        """Requests of which nobody said when they left, and nothing was heard yet."""
+        entries = [entry[-1] for entry in (*self._early, *self._queue)]
+        unheard = Counter(_order_id(one) for one in entries if isinstance(one, OrderReport))
+        orders = [one for one in entries if isinstance(one, _Order) and not (one.sent or one.met)]
+        return [one.request for one in orders if one.reports == unheard[one.request.order_id]]
+
+    def _enter(self, order: _Order, leaves_ns: int) -> None:
+        request, terms = order.request, order.terms
+        listed = self._market.instruments.get(request.instrument_id)
+        delay_ns = (0 if listed is None else listed.taker_delay_ms) * NS_PER_MS
+        at_venue_ns = leaves_ns + wire_latency_ns(terms, request.order_id)
+        order.arrival_ns = at_venue_ns + delay_ns
+        if order.arrival_ns > request.ts_ns:
+            heapq.heappush(self._queue, _arrival(order, order.arrival_ns))
+        else:
+            self._early.append(_arrival(order, order.arrival_ns))
         if delay_ns:
             self._report(order, at_venue_ns, "delayed", cumulative=0)
 
@@ -106,9 +141,8 @@ class PaperVenue:
         """Instruments whose books we took depth from, as it stands at any time: a change of such a book matters."""
         return self._taken
 
-    def begin(self, change: Change, floor_ns: int) -> None:
-        """A record of `market` was folded; `floor_ns` is the stream time before it."""
-        self._floor_ns = floor_ns
+    def begin(self, change: Change) -> None:
+        """A record of `market` was folded; what was due before its time must be done."""
         for entry in self._early:
             heapq.heappush(self._queue, entry)
         self._early.clear()
@@ -119,13 +153,18 @@ class PaperVenue:
         if self._waiting:
             self._revisit()
 
+    @property
+    def next_ns(self) -> int:
+        """When something is due next, Unix ns; NEVER_NS: nothing is under way."""
+        return self._queue[0][0] if self._queue else NEVER_NS
+
     def peek(self) -> Due | None:
         """What is next; None when nothing is under way."""
         return Due(self._queue[0][0], self._queue[0][1]) if self._queue else None
 
     def pop(self) -> OrderReport | None:
         """Do what is next: a report to journal (its sequence still -1), or None for something inside the venue."""
-        due_ns, _, _, item = heapq.heappop(self._queue)
+        due_ns, _, _, _, _, item = heapq.heappop(self._queue)
         if isinstance(item, OrderReport):
             return item
         self._arrive(item, due_ns)
@@ -135,32 +174,34 @@ class PaperVenue:
 
     def _arrive(self, order: _Order, due_ns: int) -> None:
         request = order.request
-        ts_ns = max(due_ns, self._floor_ns)
+        ts_ns = max(due_ns, self._market.now_ns)
         listed = self._market.instruments.get(request.instrument_id)
         if not order.met:
-            refusal = self._refusal(order, listed)
+            refusal = self._refusal(order, listed, ts_ns)
             if refusal:
                 self._report(order, ts_ns, "rejected", cumulative=0, reason=refusal)
                 return
-        shut = self._market.hours(request.instrument_id).shut
+        shut = self._market.hours(request.instrument_id, ts_ns).shut
         if order.met and shut:
-            self._report(order, self._market.now_ns, "canceled", cumulative=0, reason=f"market is not open: {shut}")
+            self._report(order, ts_ns, "canceled", cumulative=0, reason=f"market is not open: {shut}")
             return
         assert listed is not None, "an unlisted instrument was refused"
         book = self._market.books.get(request.instrument_id)
-        if book is not None and self._can_meet(request, book):
-            self._match(order, listed, book, self._market.now_ns if book.delivery == "polled" else ts_ns)
-        elif self._market.now_ns >= order.arrival_ns + _patience_ns(book):
-            self._report(order, self._market.now_ns, "canceled", cumulative=0, reason="no_book")
+        if book is not None and self._can_meet(order, book, ts_ns):
+            self._match(order, listed, book, ts_ns)
+        elif ts_ns >= order.arrival_ns + _patience_ns(book):
+            self._report(order, ts_ns, "canceled", cumulative=0, reason="no_book")
         else:
             order.met = True
             self._waiting.setdefault(request.instrument_id, []).append(order)
 
-    def _can_meet(self, request: OrderRequested, book: BookState) -> bool:
-        if not self._market.usable(request.instrument_id):
+    def _can_meet(self, order: _Order, book: BookState, ts_ns: int) -> bool:
+        """A streaming book as it stands; a polled one only at a poll that found the order there."""
+        request, market = order.request, self._market
+        if not market.usable(request.instrument_id, ts_ns):
             return False
-        position = self._market.position
-        return book.delivery == "streaming" or (book.refreshed_position == position > request.position)
+        polled_now = book.refreshed_position == market.position > request.position
+        return book.delivery == "streaming" or (polled_now and order.arrival_ns <= market.now_ns)
 
     def _revisit(self) -> None:
         """Bring back waiting orders whose book may be met now, whose market shut, or whose patience is over."""
@@ -170,8 +211,8 @@ class PaperVenue:
             kept: list[_Order] = []
             for order in orders:
                 ends = self._market.hours(instrument_id).shut or now >= order.arrival_ns + _patience_ns(book)
-                if ends or (book is not None and self._can_meet(order.request, book)):
-                    heapq.heappush(self._queue, (now, ARRIVAL, order.number, order))
+                if ends or (book is not None and self._can_meet(order, book, now)):
+                    heapq.heappush(self._queue, _arrival(order, now))
                 else:
                     kept.append(order)
             if kept:
@@ -179,13 +220,13 @@ class PaperVenue:
             else:
                 del self._waiting[instrument_id]
 
-    def _refusal(self, order: _Order, listed: InstrumentListed | None) -> str:
+    def _refusal(self, order: _Order, listed: InstrumentListed | None, ts_ns: int) -> str:
         request, terms = order.request, order.terms
         if listed is None:
             return "unknown instrument"
         if request.instrument_id in self._market.refused:
             return "fee schedule or price grid unknown"
-        if shut := self._market.hours(request.instrument_id).shut:
+        if shut := self._market.hours(request.instrument_id, ts_ns).shut:
             return f"market is not open: {shut}"
         grid = PriceGrid.from_ranges(listed.grid)
         price = request.price_limit_micros
@@ -298,7 +339,7 @@ class PaperVenue:
         request = order.request
         order.reports += 1
         provisional = take is not None and request.venue == POLYMARKET
-        done = status in {"filled", "canceled", "rejected"}
+        done = status in {"filled", "canceled", "rejected", "expired"}
         report = OrderReport(
             sequence=-1,
             ts_ns=ts_ns + order.report_ns,
@@ -322,7 +363,7 @@ class PaperVenue:
             reason=reason,
             schedule_hash=schedule_hash,
         )
-        self._push(report)
+        self._push(order, report)
         if provisional:
             self._mine(order, report)
 
@@ -346,20 +387,30 @@ class PaperVenue:
         if failed:
             key = (order.request.instrument_id, order.request.outcome)
             self._held[key] -= quantity if order.request.side == "buy" else -quantity
-        self._push(OrderReport(**fields))
+        self._push(order, OrderReport(**fields))
 
-    def _push(self, report: OrderReport) -> None:
-        heapq.heappush(self._queue, (report.ts_ns, REPORT, self._next_number(), report))
+    def _push(self, order: _Order, report: OrderReport) -> None:
+        request = order.request
+        heapq.heappush(self._queue, (report.ts_ns, REPORT, request.sequence, request.order_id, order.reports, report))
 
-    def _next_number(self) -> int:
-        self._number += 1
-        return self._number
+
+def _arrival(order: _Order, due_ns: int) -> _Entry:
+    return due_ns, ARRIVAL, order.request.sequence, order.request.order_id, 0, order
 
 
 def request_latency_ns(terms: PaperTerms, order_id: str) -> int:
     """From the request of this order to the venue's engine, ns: a function of terms and id alone."""
-    decide_ns = _drawn_ns(terms, "decide", order_id, terms.decide_quantiles, terms.decide_latency_ms)
-    return decide_ns + _drawn_ns(terms, "wire", order_id, terms.wire_quantiles, terms.wire_latency_ms)
+    return decide_latency_ns(terms, order_id) + wire_latency_ns(terms, order_id)
+
+
+def decide_latency_ns(terms: PaperTerms, order_id: str) -> int:
+    """From the cause of this order to the moment it leaves, as the terms assume it, ns."""
+    return _drawn_ns(terms, "decide", order_id, terms.decide_quantiles, terms.decide_latency_ms)
+
+
+def wire_latency_ns(terms: PaperTerms, order_id: str) -> int:
+    """From the moment this order leaves to the venue's engine, ns."""
+    return _drawn_ns(terms, "wire", order_id, terms.wire_quantiles, terms.wire_latency_ms)
 
 
 def report_latency_ns(terms: PaperTerms, order_id: str) -> int:
@@ -372,6 +423,10 @@ def _drawn_ns(terms: PaperTerms, kind: str, order_id: str, quantiles: Quantiles,
         return constant_ms * NS_PER_MS
     digest = hashlib.sha256(f"{terms.seed}:{kind}-latency:{order_id}".encode()).digest()
     return at_quantile(quantiles, int.from_bytes(digest[:8], "big") % MICROS)
+
+
+def _order_id(item: _Order | OrderReport) -> str:
+    return item.order_id if isinstance(item, OrderReport) else item.request.order_id
 
 
 def _vanishes(request: OrderRequested, terms: PaperTerms) -> bool:

@@ -21,7 +21,7 @@ from executors.checkpoint import STAGE, ExecuteImage, anchor_of, candidates, ope
 from executors.engine import refold
 from executors.errors import CheckpointError, ExecutorError
 from executors.fold import ExecutorState
-from executors.lane import Journaled
+from executors.market_lane import Journaled
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import Checkpoint, LogOpened, Record

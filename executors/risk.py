@@ -138,11 +138,12 @@ def gate_trade(
     *,
     now_ns: int,
     decide_ns: int,
+    lag_ns: int = 0,
 ) -> Grant | Refusal:
-    """Whether a trade may open, and how large. `decide_ns` passes between this moment and the request."""
+    """Whether a trade may open, and how large. `decide_ns` passes between this moment and the request; the wall clock is past it by `lag_ns`."""
     legs = (intent.leg_a, intent.leg_b)
     reason = (
-        _refusal_of_state(standing, intent, now_ns, decide_ns)
+        _refusal_of_state(standing, intent, now_ns, decide_ns, lag_ns)
         or _refusal_of_books(intent, tops)
         or _refusal_of_losses(standing, terms, now_ns)
         or _refusal_of_pairs(standing, intent, terms)
@@ -216,7 +217,7 @@ def gate_order(
     return ""
 
 
-def _refusal_of_state(standing: Standing, intent: TradeIntent, now_ns: int, decide_ns: int) -> str:
+def _refusal_of_state(standing: Standing, intent: TradeIntent, now_ns: int, decide_ns: int, lag_ns: int) -> str:
     venues = (intent.leg_a.venue, intent.leg_b.venue)
     for category in (intent.leg_a.category, intent.leg_b.category):
         state = standing.state_for(venues, category, intent.pair_id)
@@ -224,6 +225,8 @@ def _refusal_of_state(standing: Standing, intent: TradeIntent, now_ns: int, deci
             return state
     if now_ns + decide_ns > intent.valid_until_ns:
         return "expired"
+    if now_ns + lag_ns > intent.valid_until_ns:
+        return "late"  # the market has gone on without us
     if any(standing.breaker_until_ns.get(venue, 0) > now_ns for venue in venues):
         return "venue_errors"
     return ""

@@ -16,6 +16,7 @@ from executors.terms import NS_PER_MS, NS_PER_S
 from executors.trade import SETTLED, TERMINAL, Execution, Order, Timer, Trade
 from schemas.records import (
     OrderReport,
+    OrderSent,
     OrderStatus,
     PlanSlot,
     Role,
@@ -205,6 +206,14 @@ class Run:
         self.disarm(fired.timer, fired.order_id)
         self.order_id = fired.order_id
         return fired.timer
+
+    def take_sent(self, sent: OrderSent) -> None:
+        """An order left later than was assumed: it is expected by as much later."""
+        order = self.trade.order(sent.order_id)
+        if order is not None and order.status == "requested":
+            late = msgspec.structs.replace(order, ts_ns=sent.ts_ns)
+            self.put_order(late)
+            self.expect(late)
 
     def take_top(self, top: TopSeen) -> InputKind | None:
         """See a top of one of the legs; None for an instrument that is none of them."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from executors.terms import Terms
 from executors.trade import Execution, Order, Trade
-from schemas.records import ListingSeen, OrderReport, PlanSlot, TimerFired, TopSeen, TradeState
+from schemas.records import ListingSeen, OrderReport, OrderSent, PlanSlot, TimerFired, TopSeen, TradeState
 
 
 class Resume(NamedTuple):
@@ -56,4 +56,4 @@ class Context(NamedTuple):
     permits: Callable[[Trade, PlanSlot, int, int], str]
 
 
-Event = OrderReport | TimerFired | TopSeen | ListingSeen | Resume
+Event = OrderReport | OrderSent | TimerFired | TopSeen | ListingSeen | Resume

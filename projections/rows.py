@@ -38,6 +38,7 @@ from schemas.records import (
     LogOpened,
     OrderReport,
     OrderRequested,
+    OrderSent,
     PairApproved,
     PairDelisted,
     PairListed,
@@ -314,7 +315,7 @@ HANDLERS: dict[type[Record], Handler] = {
     Watermark: _fields("watermarks", "ts_ns", "position", "intents", "clamped"),
     TradeIntent: Handler("intents", _INTENT_COLUMNS, _intent),
     IntentSeen: _fields(
-        "intents_seen", "sequence", "ts_ns", "intent.intent_id", "ts_seen_ns", "leader_advised", "advice_id"
+        "intents_seen", "sequence", "ts_ns", "intent.intent_id", "ts_seen_ns", "leader_advised", "advice_id", "lag_ns"
     ),
     TradePlan: Handler("plans", _PLAN_COLUMNS, _plan),
     TopSeen: _fields(
@@ -324,6 +325,7 @@ HANDLERS: dict[type[Record], Handler] = {
         "order_requests", "sequence", "ts_ns", "order_id", "trade_id", "role", "attempt", "instrument_id", "venue", "outcome", "side",
         "price_limit_micros", "quantity_micros", "time_in_force", "reduce_only", "send_before_ns", "reserved_micros",
     ),
+    OrderSent: _fields("order_departures", "sequence", "ts_ns", "trade_id", "order_id", "lag_ns", "withheld"),
     OrderReport: _fields(
         "order_reports", "sequence", "ts_ns", "report_id", "order_id", "venue_order_id", "trade_id", "ts_venue_ns", "order_status",
         "cumulative_quantity_micros", "leaves_quantity_micros", "last_quantity_micros", "last_price_micros", "last_fee_micros",

@@ -118,6 +118,7 @@ TOPICS: dict[str, Topic] = {
                 "ListingSeen",
                 "TradePlan",
                 "OrderRequested",
+                "OrderSent",
                 "OrderReport",
                 "TradeUpdate",
                 "VenueHeld",

@@ -11,6 +11,11 @@ Decides what "now" is for every fold of the partition. Must never read a clock.
   the one who relays them may stand on another clock, and is no second witness.
 """
 
+from typing import Final
+
+#: What LogOpened says of a log whose stamps are not those of a wall clock; anything else is one, so that nothing late passes for new.
+RECORDED: Final = "recorded"
+
 
 class FeedClock:
     """Monotone now of one partition, all values Unix ns.
@@ -52,6 +57,20 @@ class FeedClock:
                 self._drop_reached(jump_ns)
             return
         self._claim(ts_ns, feed, jump_ns)
+
+    def reach(self, ts_ns: int, feed: str | None, jump_ns: int) -> int:
+        """What `advance` with the same stamp would make of now; it changes nothing."""
+        now = self.now_ns
+        if feed is None:
+            return ts_ns if now and now < ts_ns <= now + jump_ns else now
+        if not now:
+            return ts_ns
+        if ts_ns <= now + jump_ns:
+            return max(now, ts_ns)
+        for other, claimed_ns in self.claims.items():
+            if other != feed and abs(claimed_ns - ts_ns) <= jump_ns:
+                return max(claimed_ns, ts_ns)
+        return now
 
     def _claim(self, ts_ns: int, feed: str, jump_ns: int) -> None:
         for other, claimed_ns in self.claims.items():

@@ -76,6 +76,7 @@ class MarketImage(msgspec.Struct, frozen=True):
     partition: int
     partitions: int
     base_offset: int
+    recorded: bool
     now_ns: int
     clamped: int
     claims: dict[str, int]
@@ -108,6 +109,7 @@ def market_image(market: MarketState) -> MarketImage:
         partition=market.partition,
         partitions=market.partitions,
         base_offset=market.base_offset,
+        recorded=market.recorded,
         now_ns=market.clock.now_ns,
         clamped=market.clock.clamped,
         claims=market.clock.claims,
@@ -138,6 +140,7 @@ def restore_market(market: MarketState, image: MarketImage) -> None:
     market.partition = image.partition
     market.partitions = image.partitions
     market.base_offset = image.base_offset
+    market.recorded = image.recorded
     market.clock.now_ns = image.now_ns
     market.clock.clamped = image.clamped
     market.clock.claims = dict(image.claims)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from crossbook.domain.book import OrderBook
 from crossbook.domain.book_state import BookState, Change, ChangeKind, FeedHealth
 from crossbook.domain.errors import BookError, FeeError, GridError
-from crossbook.domain.feed_clock import FeedClock
+from crossbook.domain.feed_clock import RECORDED, FeedClock
 from crossbook.domain.fees import check_changes, check_schedule, schedule_in_force
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.identities import LEGS_CHANGED, TOKENS_CHANGED, Identities
@@ -62,9 +62,8 @@ class MarketState:
     """Fold of one partition of `market`; see the module.
 
     `position` is that of the last record folded (-1: none), `instruments`, `venues`, `pairs`, `friction`, `configured` the newest
-    word, `identities` what an id has stood for, `refused` why an instrument cannot be used (its grid, its fee schedule, another token
-    under its id), `settled` the payout of YES in micros: the first one told, for nothing that is paid out is paid again;
-    `contradicted` holds another payout told later of the same instrument.
+    word, `identities` what an id has stood for, `refused` why an instrument cannot be used, `settled` the payout of YES in micros: the
+    first one told, `contradicted` another one told later; `recorded` says that stamps are a recording's (LogOpened).
     """
 
     def __init__(self) -> None:
@@ -74,6 +73,7 @@ class MarketState:
         self.partition = -1
         self.partitions = 0
         self.base_offset = 0
+        self.recorded = False
         self.instruments: dict[str, InstrumentListed] = {}
         self.grids: dict[str, PriceGrid] = {}
         self.refused: dict[str, str] = {}
@@ -140,17 +140,24 @@ class MarketState:
         )
         self.position = position
 
-    def usable(self, instrument_id: str) -> bool:
-        """Whether the book may be traded on at the stream time reached; the clock's suspicion is the caller's to ask."""
-        state = self.books.get(instrument_id)
-        if state is None or not state.valid or not self.fresh(state):
-            return False
-        return not self.hours(instrument_id).shut
+    def reach_ns(self, record: Record) -> int:
+        """Stream time that folding a record next will reach."""
+        stamp = record.ts_received_ns if type(record) in self._appliers else 0  # type: ignore[attr-defined]  # each of them has it
+        return self.clock.reach(stamp, getattr(record, "feed", None), getattr(record, "jump_ns", self.jump_ns))
 
-    def hours(self, instrument_id: str) -> Hours:
-        """Whether an order in the instrument would be taken at the stream time reached, and until when that holds."""
+    def usable(self, instrument_id: str, at_ns: int = 0) -> bool:
+        """Whether the book may be traded on now, or at a later moment; the clock's suspicion is the caller's to ask."""
+        state = self.books.get(instrument_id)
+        if state is None or not state.valid or not self.fresh(state, at_ns):
+            return False
+        return not self.hours(instrument_id, at_ns).shut
+
+    def hours(self, instrument_id: str, at_ns: int = 0) -> Hours:
+        """Whether an order in the instrument would be taken at the stream time reached, or at a later moment, and until when that holds."""
         known = self._hours.get(instrument_id)
         now = self.clock.now_ns
+        if at_ns > now and (known is None or at_ns >= known.until_ns):
+            return self._find_hours(instrument_id, at_ns)
         if known is None or now >= known.until_ns:
             known = self._hours[instrument_id] = self._find_hours(instrument_id, now)
         return known
@@ -170,9 +177,9 @@ class MarketState:
         listed = self.instruments[instrument_id]
         return schedule_in_force(listed.fee_schedule, listed.fee_changes, ts_ns)[0]
 
-    def fresh(self, state: BookState) -> bool:
-        """Whether a book is young enough: polled by its own age, streaming by its feed's last word."""
-        now = self.clock.now_ns
+    def fresh(self, state: BookState, at_ns: int = 0) -> bool:
+        """Whether a book is young enough, or will be at a later moment: polled by its own age, streaming by its feed's last word."""
+        now = max(self.clock.now_ns, at_ns)
         if state.delivery == "polled":
             return now - state.refreshed_ns <= self.polled_fresh_ns
         feed = self.feeds.get(state.feed)
@@ -455,6 +462,7 @@ class MarketState:
         self.partition = record.partition
         self.partitions = record.partitions
         self.base_offset = record.base_offset
+        self.recorded = record.clock == RECORDED
         return _LOG
 
 

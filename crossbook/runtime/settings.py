@@ -217,7 +217,9 @@ class ExecuteSettings(Section):
         120_000, ge=0, description="lead-lag advice about an older window is not used; 0: none is"
     )
     lag_limit_ms: int = Field(
-        30_000, ge=0, description="no trade opens while live market records wait longer than this; 0: nobody watches"
+        500,
+        ge=0,
+        description="no trade opens while live market records wait longer than this, at most decide.intent_valid_ms; 0: nobody watches",
     )
 
 

@@ -18,6 +18,7 @@ from schemas.records import (
     PairListed,
     Record,
     TopOfBook,
+    TopSeen,
     TradeIntent,
 )
 
@@ -63,6 +64,8 @@ class Collection:
                 self.journal.append(record)
                 if isinstance(record, OrderRequested):
                     guard.requested(record, terms)
+                elif isinstance(record, TopSeen):
+                    guard.top(record)
                 elif isinstance(record, OrderReport):
                     guard.reported(record)
                 continue

@@ -4,7 +4,7 @@ Decides which records belong together: intents by id (or, where positions are si
 fills trade by trade, in their order. Must never leave out a record that the live run wrote in the range. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from deploy.backtest.outcome import Comparison
@@ -20,14 +20,14 @@ SAME_NS: Final = 2 * NS_PER_S
 class _Tally:
     def __init__(self, topic: str) -> None:
         self.topic = topic
-        self.equal = self.different = self.missing = self.extra = 0
+        self.equal = self.different = self.missing = self.extra = self.late = 0
         self.first = ""
 
     def note(self, text: str) -> None:
         self.first = self.first or text
 
     def result(self) -> Comparison:
-        return Comparison(self.topic, self.equal, self.different, self.missing, self.extra, self.first)
+        return Comparison(self.topic, self.equal, self.different, self.missing, self.extra, self.first, self.late)
 
 
 def compare_intents(live: Mapping[str, bytes], here: Sequence[TradeIntent], codec: Codec) -> Comparison:
@@ -79,12 +79,20 @@ def _wanted(intent: TradeIntent) -> tuple[int, int, int]:
     return intent.quantity_micros, intent.leg_a.price_limit_micros, intent.leg_b.price_limit_micros
 
 
-def compare_executions(topic: str, live: Sequence[Record], here: Sequence[Record]) -> Comparison:
-    """Trade by trade, in order, without what the wall clock wrote; records of no trade are one sequence of their own."""
+def compare_executions(
+    topic: str, live: Sequence[Record], here: Sequence[Record], late: Container[str] = ()
+) -> Comparison:
+    """Trade by trade, in order, without what the wall clock wrote; records of no trade are one sequence of their own.
+
+    Trades in `late` are counted and set apart: the live executor was late for them, so that they differ for a known reason.
+    """
     tally = _Tally(topic)
     theirs, ours = _by_trade(live), _by_trade(here)
     for trade_id in dict.fromkeys((*theirs, *ours)):
         one, other = theirs.get(trade_id, []), ours.get(trade_id, [])
+        if trade_id is not None and trade_id in late:
+            tally.late += one != other
+            continue
         for before, after in zip(one, other, strict=False):
             if before == after:
                 tally.equal += 1

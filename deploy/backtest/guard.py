@@ -1,4 +1,4 @@
-"""Watches that nothing stamped after "now" reaches a decision: books, settlements, intents, reports, marks.
+"""Watches that nothing stamped after "now" reaches a decision: books, tops, settlements, intents, matches, reports, marks.
 
 Decides what is a look-ahead. Must never change what it watches. A record may be stamped ahead of stream time only under the clock's
 own rule (a claim, on which nothing is intended, until a second feed confirms it); a claim that falls unconfirmed was a record from
@@ -6,15 +6,15 @@ the future, whose book stands from then on. A settlement is early when it comes 
 listing nor the venue's own stamp says that the market had ended. Pure.
 """
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Final, Literal
 
 from crossbook.domain.market_state import MarketState
 from deploy.backtest.errors import LookAheadError
 from deploy.backtest.outcome import Mark
-from executors.paper import report_latency_ns, request_latency_ns
+from executors.paper import WITHHELD, decide_latency_ns, report_latency_ns, wire_latency_ns
 from executors.terms import NS_PER_S, PaperTerms
-from schemas.records import InstrumentSettled, OrderReport, OrderRequested, Record, TradeIntent
+from schemas.records import InstrumentSettled, OrderReport, OrderRequested, OrderSent, Record, TopSeen, TradeIntent
 
 #: Clocks of venues differ from ours by less than this, or an alert says so (DESIGN, law 6).
 VENUE_CLOCK_NS: Final = 5 * NS_PER_S
@@ -32,6 +32,11 @@ class LookAheadGuard:
         self._mode = mode
         self._claimed: dict[str, tuple[int, int, str]] = {}  # by feed: first unconfirmed (position, stamp, record type)
         self._requests: dict[str, tuple[OrderRequested, PaperTerms]] = {}
+        self._left_ns: dict[str, int] = {}
+        #: Stream time up to which things were done between two records.
+        self.passed_ns = 0
+        #: By order, the stream time of the books that it met.
+        self.met_ns: Mapping[str, int] = {}
         self.found: list[str] = []
         self.count = 0
 
@@ -105,22 +110,40 @@ class LookAheadGuard:
         """An order was requested under these terms."""
         self._requests[request.order_id] = (request, terms)
 
+    def sent(self, word: OrderSent) -> None:
+        """An order left later than its terms say."""
+        self._left_ns[word.order_id] = word.ts_ns
+
+    def top(self, top: TopSeen) -> None:
+        """A book was shown to a trade, for a decision at a moment."""
+        now = self._market.now_ns
+        if top.ts_ns < now:
+            self.fail(
+                f"the top of {top.instrument_id} for trade {top.trade_id} at {top.ts_ns} (position {top.position}) comes from books of "
+                f"{now}, {now - top.ts_ns:,} ns younger"
+            )
+
     def reported(self, report: OrderReport) -> None:
         """The paper venue answered."""
         request, terms = self._requests[report.order_id]
-        earliest_ns = request.ts_ns + request_latency_ns(terms, report.order_id)
+        left_ns = self._left_ns.get(report.order_id, request.ts_ns + decide_latency_ns(terms, report.order_id))
+        withheld = report.reason == WITHHELD
+        earliest_ns = left_ns + (0 if withheld else wire_latency_ns(terms, report.order_id))
         venue_ns = report.ts_ns if report.ts_venue_ns is None else report.ts_venue_ns
-        now = self._market.now_ns
+        now = max(self._market.now_ns, self.passed_ns)
         if (
             venue_ns < earliest_ns
             or report.ts_ns < venue_ns
             or report.ts_ns > now
-            or report.position <= request.position
+            or report.position < request.position
         ):
             self.fail(
                 f"report {report.report_id} of {venue_ns} reached us at {report.ts_ns} (position {report.position}, now {now}), "
                 f"its order of position {request.position} can be at its venue at {earliest_ns} and no earlier"
             )
+        met_ns = self.met_ns.get(report.order_id, 0)
+        if report.last_quantity_micros and venue_ns < met_ns and report.reason not in _ON_CHAIN:
+            self.fail(f"report {report.report_id} of a match at {venue_ns} rests on books of {met_ns}")
         if report.ts_ns < venue_ns + report_latency_ns(terms, report.order_id) and report.reason not in _ON_CHAIN:
             self.fail(f"report {report.report_id} took less than the report latency")
 

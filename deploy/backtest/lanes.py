@@ -10,16 +10,15 @@ the lane has done with this one. Pure.
 from collections.abc import Mapping, Sized
 from typing import Final
 
-from crossbook.domain.book_state import Change
+from crossbook.domain.book_state import BookState, Change
 from crossbook.domain.market_state import MarketState
 from executors.engine import Engine
 from executors.fold import ExecutorState
 from executors.journal import JournalInput
 from executors.lane import Journal, Lane
-from executors.paper import PaperVenue
-from schemas.records import Record
+from executors.paper import PaperVenue, _Order
+from schemas.records import InstrumentListed, OrderSent, Record
 
-NEVER_NS: Final = 2**63 - 1
 _NOTHING: Final = Change("none")
 
 
@@ -37,33 +36,43 @@ class WatchedMarket(MarketState):
         return change
 
 
+class WatchedVenue(PaperVenue):
+    """A paper venue that notes at which stream time the market stood when an order met it."""
+
+    def __init__(self, market: MarketState) -> None:
+        super().__init__(market)
+        self.met_ns: dict[str, int] = {}
+
+    def _match(self, order: _Order, listed: InstrumentListed, book: BookState, ts_ns: int) -> None:
+        self.met_ns[order.request.order_id] = self._market.now_ns
+        super()._match(order, listed, book, ts_ns)
+
+
 class FollowingLane(Lane):
     """A lane over a market that somebody else folds. `market` is read, never changed; `position` must be kept up by the caller."""
 
     def __init__(self, partition: int, state: ExecutorState, journal: Journal, market: WatchedMarket) -> None:
         super().__init__(partition, state, journal)
         self._watched = market
-        self._floor_ns = 0
         self.market = market
-        self.venue = PaperVenue(market)
+        self.watched_venue = WatchedVenue(market)
+        self.venue = self.watched_venue
 
     def begin_at(self, intents: int) -> None:
         """Trade from here on: so many intents were before and are not ours."""
         self._arrived = intents
 
-    def follow(self, record: Record, floor_ns: int) -> None:
-        """Do what the record that the market stands at causes; `floor_ns` is the stream time before it."""
-        self._floor_ns = floor_ns
-        self._records.append((self.market.position, record))
-        super().step()
-
-    def _fold(self, position: int, record: Record | None) -> Change | None:
-        self.position = position
-        if record is None:
-            return None
+    def follow(self, record: Record) -> None:
+        """Do what the record that the market stands at causes. What was due before its time must be done (`pass_time`)."""
+        self.position = self.market.position
         change = self._watched.change
-        self.venue.begin(change, self._floor_ns)
-        return change
+        self.venue.begin(change)
+        self._follow(change, record, self.due_ns)
+
+    def pass_time(self, due_ns: int) -> None:
+        """As Lane, at the position that the market stands at."""
+        self.position = self.market.position
+        super().pass_time(due_ns)
 
     @property
     def intends(self) -> Sized:
@@ -89,9 +98,7 @@ class FollowingLane(Lane):
             or any(state.trades[trade_id].state == "hedging" for trade_id in working)
         ):
             return 0
-        due, timer = self.venue.peek(), self._next_timer()
-        wake_ns = NEVER_NS if due is None else due.ts_ns
-        return wake_ns if timer is None else min(wake_ns, timer[0])
+        return self.due_ns
 
 
 class FollowingEngine(Engine):
@@ -111,6 +118,12 @@ class FollowingEngine(Engine):
     def has_written(self) -> bool:
         """Whether `take` has something to give."""
         return bool(self._written)
+
+    def put_sent(self, record: OrderSent) -> None:
+        """Journal that an order left late, as the live run had it; passed over where that order is not out here."""
+        lane = self.following.get(record.partition)
+        if lane is not None and any(one.order_id == record.order_id for one in lane.venue.unsent()):
+            self._journal(record)
 
     def put(self, record: JournalInput) -> None:
         """Journal an input that the live run had: settings, or what an operator said."""

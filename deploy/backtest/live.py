@@ -1,18 +1,19 @@
 """What the live run left beside the market: its journal, fills and intents, if the log has them.
 
-Decides under which terms a logged run works, in which order lanes took turns, and where an operator's word took effect. Must never
-hand a decision anything but what the live executor itself was told: settings, advice, and what operators said.
+Decides under which terms a logged run works, in which order lanes took turns, where an operator's word took effect, and how late the
+live executor was. Must never hand a decision anything but what the live executor itself was told: settings, advice, what operators
+said, and what its wall clock said.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from crossbook.runtime.errors import StageError
 from crossbook.runtime.reading import Log
 from deploy.backtest.options import Range
 from executors.advice import Advice
-from executors.fold import SETTLED_ACTION
+from executors.fold import LAGGING_ACTION, SETTLED_ACTION
 from executors.journal import INPUTS, comparable
 from executors.terms import Terms, parse_terms
 from schemas.codec import Codec
@@ -23,12 +24,17 @@ from schemas.records import (
     IntentSeen,
     LatencyObserved,
     LimitsChanged,
+    OrderSent,
     PairApproved,
     PairRevoked,
     Record,
     TradeIntent,
+    TradeUpdate,
     TradingStateChanged,
 )
+
+#: Why the live executor declined what an executor in time would not have: the intent was too old, or its watchdog had stopped it.
+LATE_REASONS: Final = frozenset({"late", LAGGING_ACTION})
 
 
 class Turn(NamedTuple):
@@ -51,8 +57,9 @@ class Word(NamedTuple):
 class LiveRun:
     """The live run; everything is empty where the log does not have it.
 
-    `words` are settings and operators' words in order; `turns` and `words` together are the journal's order. `measured_ns` are
-    the tick_to_plan times. `intents` holds bytes by intent id.
+    `words` are settings and operators' words in order; `score` is the journal's order, in which an order that left late is a word too.
+    `measured_ns` are the tick_to_plan times. `intents` holds bytes by intent id, `lags_ns` by intent id how late it was seen, `late`
+    the trades that were declined for it or of which an order left late or never.
     """
 
     terms: Terms | None = None
@@ -62,13 +69,15 @@ class LiveRun:
     intent_places: dict[str, tuple[int, int]] = field(default_factory=dict)
     decided_positions: dict[int, int] = field(default_factory=dict)
     advice: dict[str, Advice] = field(default_factory=dict)
+    lags_ns: dict[str, int] = field(default_factory=dict)
+    late: dict[str, None] = field(default_factory=dict)
     measured_ns: list[int] = field(default_factory=list)
     score: list[Turn | Word] = field(default_factory=list)
 
     @property
     def words(self) -> list[Word]:
         """Settings and what operators said."""
-        return [item for item in self.score if isinstance(item, Word)]
+        return [item for item in self.score if isinstance(item, Word) and not isinstance(item.record, OrderSent)]
 
 
 def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, int]) -> LiveRun:
@@ -94,10 +103,15 @@ def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, in
             continue
         if not _within(record, span):
             continue
-        if isinstance(record, IntentSeen) and record.leader_advised is not None:
-            run.advice[record.intent.intent_id] = Advice(record.leader_advised, record.advice_id or "")
+        if isinstance(record, IntentSeen):
+            _take_seen(run, record)
+        elif isinstance(record, TradeUpdate) and record.state == "declined" and record.reason in LATE_REASONS:
+            run.late[record.trade_id] = None
         journaled += 1
-        if isinstance(record, INPUTS):
+        if isinstance(record, OrderSent):
+            run.late[record.trade_id] = None
+            run.score.append(Word(record.ts_ns, record))
+        elif isinstance(record, INPUTS):
             _take_turn(run, record, journaled)
         elif run.score and isinstance(run.score[-1], Turn):
             run.score[-1] = run.score[-1]._replace(journaled=journaled)
@@ -110,6 +124,14 @@ def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, in
                 run.intents[record.intent_id] = value
                 run.intent_places[record.intent_id] = (record.partition, record.position)
     return run
+
+
+def _take_seen(run: LiveRun, record: IntentSeen) -> None:
+    intent_id = record.intent.intent_id
+    if record.leader_advised is not None:
+        run.advice[intent_id] = Advice(record.leader_advised, record.advice_id or "")
+    if record.lag_ns:
+        run.lags_ns[intent_id] = record.lag_ns
 
 
 def read_words(log: Log, codec: Codec) -> list[Word]:

@@ -146,8 +146,8 @@ def describe(settings: BacktestSettings, paper: PaperTerms, positions: Positions
         Model(
             "matching",
             "displayed depth",
-            "a marketable order takes displayed levels up to its limit, at the first book at or after its arrival and never the one "
-            "that caused it; others do not react to us",
+            "a marketable order takes displayed levels up to its limit, of the book that stands at its arrival; of a polled one at its "
+            "next poll; others do not react to us",
         ),
         Model("resting_orders", "none", "the machine sends immediate orders only, so no queue position is assumed"),
         Model("faults", _faults(paper), "seeded by order, in ppm of orders: rejected, partly filled, depth gone, reported late"),

@@ -30,7 +30,10 @@ class Model(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Records of a kind against those that the live run wrote: byte-equal, other, missing here, extra here."""
+    """Records of a kind against those that the live run wrote: byte-equal, other, missing here, extra here.
+
+    `late`: trades set apart, because the live executor was late for them and this one never is.
+    """
 
     topic: str
     equal: int
@@ -38,6 +41,7 @@ class Comparison(NamedTuple):
     missing: int
     extra: int
     first_difference: str
+    late: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

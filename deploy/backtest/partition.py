@@ -1,18 +1,20 @@
 """One partition of a backtest: decide's fold, and the executor's lane right behind it.
 
-Decides when a record is worth a lane's step: once something is due there, where it carries an intent, settles an instrument, or touches
+Decides when a record is worth a lane's step: once something is due there (what is due before it goes first, on the books before it), where it carries an intent, settles an instrument, or touches
 a book that depth was taken from; any other record cannot cause anything. Must never skip a fold of the market, and
 never step the lane beyond what it was asked for: `run` stops after the record, or the intent, that journaled enough.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from deploy.backtest.collect import Collection
 from deploy.backtest.feed import Placed, Preparation
 from deploy.backtest.guard import LookAheadGuard
-from deploy.backtest.lanes import NEVER_NS, FollowingEngine, FollowingLane, WatchedMarket
+from deploy.backtest.lanes import FollowingEngine, FollowingLane, WatchedMarket
 from deploy.backtest.options import Range
 from executors.advice import Advice
+from executors.paper import NEVER_NS
 from processors.decide_fold import skip, step
 from processors.decide_state import DecideState, Output
 from schemas.records import BookDelta, InstrumentSettled, LogOpened, Record, TradeIntent, Watermark
@@ -21,7 +23,7 @@ from schemas.records import BookDelta, InstrumentSettled, LogOpened, Record, Tra
 class PartitionRun:
     """`events` were traded on, `folded` all that were read; `proved` is the last position that a live executor could have reached.
 
-    `advice` holds what the live executor was advised, by intent.
+    `advice` holds what the live executor was advised, by intent, `lags_ns` how late it saw it.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class PartitionRun:
         guard: LookAheadGuard,
         span: Range,
         advice: Mapping[str, Advice] | None = None,
+        lags_ns: Mapping[str, int] | None = None,
     ) -> None:
         state.market = market
         self.partition = partition
@@ -47,10 +50,12 @@ class PartitionRun:
         self.first_ns = 0
         self.log_id = ""
         self._records = records
+        self._held: Placed | None = None  # taken from the records, but not its turn yet
         self._state = state
         self._prepare = prepare
         self._span = span
         self._advice = advice or {}
+        self._lags_ns = lags_ns or {}
         self._trading = span.begin is None
         if self._trading:
             self.position_first = 0
@@ -73,14 +78,21 @@ class PartitionRun:
         clock, prepare, claims, intends, consumed = (
             market.clock, self._prepare, guard.claims, lane.intends, lane.venue.consumed
         )  # fmt: skip
+        records, self._held = self._records if self._held is None else chain((self._held,), self._records), None
         position_end, ns_end, trading = self._position_end, self._ns_end, self._trading
         if engine.journaled >= until_journaled or not self._intend(engine, kept, until_journaled):
             return
-        wake_ns = lane.wake_ns
-        for position, given in self._records:
+        wake_ns, due_ns = lane.wake_ns, lane.due_ns
+        for position, given in records:
             if position >= position_end:
                 break
-            floor_ns = clock.now_ns
+            full = False
+            if due_ns != NEVER_NS and trading and given is not None:
+                full = self._pass_time(given, due_ns, engine, kept, until_journaled)
+                wake_ns, due_ns = lane.wake_ns, lane.due_ns
+            if full or position > until_position:
+                self._held = position, given
+                return
             if given is None:
                 skip(state, position)
                 self.folded += 1
@@ -110,17 +122,36 @@ class PartitionRun:
                 self._outputs(position, outputs, lane, kept)
             settles = not is_delta and type(record) is InstrumentSettled
             if now_ns >= wake_ns or settles or intends or market.change.instrument_id in consumed:
-                lane.follow(record, floor_ns)
+                lane.follow(record)
                 if engine.has_written:
                     kept.executed(engine.take(), guard, engine.state.terms.paper)
                     if engine.journaled >= until_journaled:
                         return
                 if intends and not self._intend(engine, kept, until_journaled):
                     return
-                wake_ns = lane.wake_ns
-            if now_ns >= until_ns or position >= until_position:
+                wake_ns, due_ns = lane.wake_ns, lane.due_ns
+            if now_ns >= until_ns:
                 return
         self.ended = True
+
+    def _pass_time(
+        self, record: Record, due_ns: int, engine: FollowingEngine, kept: Collection, until_journaled: int
+    ) -> bool:
+        """Do what is due before a record that comes next, before decide folds it; whether the journal is full."""
+        clock = self.market.clock
+        # Only a later stamp takes time on, but for a claimed jump, which this very record may confirm.
+        if record.ts_received_ns <= due_ns >= clock.now_ns and not clock.claims:  # type: ignore[attr-defined]  # each has it
+            return False
+        lane = engine.following[self.partition]
+        reach_ns = min(self.market.reach_ns(record), self._ns_end)
+        while (due_ns := lane.due_ns) < reach_ns:
+            self.guard.passed_ns = due_ns
+            lane.pass_time(due_ns)
+            if engine.has_written:
+                kept.executed(engine.take(), self.guard, engine.state.terms.paper)
+                if engine.journaled >= until_journaled:
+                    return True
+        return False
 
     def _intend(self, engine: FollowingEngine, kept: Collection, until_journaled: int) -> bool:
         """Have the intents of the position reached looked at; whether there is room in the journal for more."""
@@ -156,7 +187,13 @@ class PartitionRun:
             if isinstance(record, TradeIntent):
                 self.guard.intent(position, record)
                 kept.intents.append(record)
-                lane.put_intent(record, record.number, record.ts_ns, advice=self._advice.get(record.intent_id))
+                lane.put_intent(
+                    record,
+                    record.number,
+                    record.ts_ns,
+                    advice=self._advice.get(record.intent_id),
+                    lag_ns=self._lags_ns.get(record.intent_id, 0),
+                )
                 self.proved = position
             else:
                 kept.signal(record, self.guard)

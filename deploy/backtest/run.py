@@ -10,7 +10,7 @@ in the journal's own order, which is the one thing that the market does not fix.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ from deploy.backtest.compare import compare_executions, compare_intents, compare
 from deploy.backtest.errors import BacktestError
 from deploy.backtest.feed import Delayed, Placed, Preparation, as_decide_fields, market_records
 from deploy.backtest.guard import LookAheadGuard
-from deploy.backtest.lanes import NEVER_NS, FollowingEngine, WatchedMarket
+from deploy.backtest.lanes import FollowingEngine, WatchedMarket
 from deploy.backtest.live import LiveRun, Turn, Word, read_live, read_words
 from deploy.backtest.memory import peak_rss_mb
 from deploy.backtest.models import describe, make_feed_latency, with_order_latency
@@ -30,6 +30,7 @@ from deploy.backtest.options import BacktestOptions
 from deploy.backtest.outcome import Comparison, Outcome
 from deploy.backtest.partition import PartitionRun
 from executors.code_digest import execution_digest
+from executors.paper import NEVER_NS
 from executors.terms import (
     NS_PER_MS,
     NS_PER_S,
@@ -43,7 +44,7 @@ from executors.terms import (
 from processors.code_digest import decision_digest
 from processors.decide_state import DecideState
 from schemas.codec import Codec, load_codec
-from schemas.records import DecideConfigured, ExecutorConfigured, LogOpened, OrderRequested, TradeIntent
+from schemas.records import DecideConfigured, ExecutorConfigured, LogOpened, OrderRequested, OrderSent, TradeIntent
 
 #: Without a journal to go by, a partition may be this far ahead of another in stream time: a watermark's interval.
 AHEAD_NS: Final = 50 * NS_PER_MS
@@ -122,8 +123,11 @@ def run_backtest(log: Log, options: BacktestOptions, progress: Progress | None =
             guard=LookAheadGuard(market, options.guards),
             span=options.range,
             advice=live.advice if options.positions == "logged" else None,
+            lags_ns=live.lags_ns if setting.as_live else None,
         )
     engine = FollowingEngine({partition: run.market for partition, run in runs.items()})
+    for partition, lane in engine.following.items():
+        runs[partition].guard.met_ns = lane.watched_venue.met_ns
     if setting.as_live and live.score:
         _in_journal_order(engine, runs, kept, live, setting)
     _in_time_order(engine, runs, kept, [] if setting.as_live and live.score else _words(log, codec, live), setting)
@@ -172,6 +176,8 @@ def _put_word(engine: FollowingEngine, word: Word, setting: _Setting) -> None:
     if isinstance(record, ExecutorConfigured):
         terms = setting.adapt(parse_terms(record.settings))
         engine.put(msgspec.structs.replace(record, settings=canonical_terms(terms), code_digest=execution_digest()))
+    elif isinstance(record, OrderSent):
+        engine.put_sent(record)
     elif word.offset is not None:
         engine.control(record, word.offset)
     else:
@@ -185,6 +191,8 @@ def _keep_orders(engine: FollowingEngine, runs: Mapping[int, PartitionRun], kept
         kept.journal.append(record)
         if isinstance(record, OrderRequested) and record.partition in runs:
             runs[record.partition].guard.requested(record, paper)
+        elif isinstance(record, OrderSent):
+            runs[record.partition].guard.sent(record)
 
 
 def _in_journal_order(
@@ -261,7 +269,7 @@ def _outcome(
         pairs=kept.pairs,
         settled=kept.settled,
         marks=kept.marks.kept(),
-        comparisons=_comparisons(options, live, runs, kept, codec),
+        comparisons=_comparisons(options, setting, live, runs, kept, codec),
         warnings=_warnings(options, setting, live, runs, prepare, delayed),
         elapsed_s=time.monotonic() - started,
         rss_mb=peak_rss_mb(),
@@ -288,7 +296,12 @@ def _flat(configured: DecideConfigured | None, terms: Terms, backtest: BacktestS
 
 
 def _comparisons(
-    options: BacktestOptions, live: LiveRun, runs: Mapping[int, PartitionRun], kept: Collection, codec: Codec
+    options: BacktestOptions,
+    setting: _Setting,
+    live: LiveRun,
+    runs: Mapping[int, PartitionRun],
+    kept: Collection,
+    codec: Codec,
 ) -> tuple[Comparison, ...]:
     found: list[Comparison] = []
     theirs = _live_intents(options, live, runs)
@@ -311,9 +324,10 @@ def _comparisons(
         numbers = {record.sequence for record in live.journal}  # type: ignore[attr-defined]  # as above
         here = [r for r in kept.journal if r.sequence not in beyond]  # type: ignore[attr-defined]  # as above
         fills = [r for r in kept.fills if r.sequence not in beyond]  # type: ignore[attr-defined]  # as above
-        found.append(compare_executions("orders", live.journal, here))
+        late: Container[str] = () if setting.as_live else live.late
+        found.append(compare_executions("orders", live.journal, here, late))
         live_fills = [r for r in live.fills if r.sequence in numbers]  # type: ignore[attr-defined]  # as above
-        found.append(compare_executions("fills", live_fills, fills))
+        found.append(compare_executions("fills", live_fills, fills, late))
     return tuple(found)
 
 
@@ -354,6 +368,8 @@ def _warnings(
     digests = {w.record.code_digest for w in live.words if isinstance(w.record, ExecutorConfigured)}
     if digests - {execution_digest()}:
         found.append("the journal was written by other execution code: ExecutorConfigured differs, trades may")
+    if live.late:
+        found.append(_late_line(live, setting))
     if options.range.begin is not None:
         found.append(
             "the range begins within the log: the executor begins it flat, without the live run's trades and positions"
@@ -367,3 +383,10 @@ def _warnings(
     if len(runs) > 1 and not (setting.as_live and live.score):
         found.append("partitions took turns by stream time; live, their order in the journal is that of arrival")
     return tuple(found)
+
+
+def _late_line(live: LiveRun, setting: _Setting) -> str:
+    trades = f"the live executor was late for {len(live.late):,} trades (declined, or an order left late)"
+    if setting.as_live:
+        return f"{trades}: so it is here, by its journal"
+    return f"{trades}: an executor of the backtest never is, so those are set apart from the comparison"

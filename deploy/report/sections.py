@@ -447,6 +447,8 @@ def _comparisons(outcome: Outcome) -> Section:
     apart = sum(one.different + one.missing + one.extra for one in outcome.comparisons)
     words = "Records of this run beside those that the live run wrote to the same log: "
     words += "byte for byte the same." if not apart else f"{plural(apart, 'record differs', 'records differ')}."
+    if late := max(one.late for one in outcome.comparisons):
+        words += f" {plural(late, 'trade is', 'trades are')} set apart: the live executor was late there, a backtest never is."
     return Section(
         "live",
         "Against the live run",

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import structlog
 
+from crossbook.domain.feed_clock import RECORDED
 from crossbook.runtime.errors import BufferFullError, LogError, StageError
 from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
 from crossbook.runtime.reading import LogLine
@@ -106,7 +107,12 @@ def log_head(log_id: str, decide: DecideConfigured, fees: FeeFile, partitions: i
     """What every partition begins with: LogOpened, the frictions, the settings of decide."""
     for partition in range(partitions):
         opened = LogOpened(
-            ts_received_ns=ts_ns, log_id=log_id, partition=partition, partitions=partitions, base_offset=0
+            ts_received_ns=ts_ns,
+            log_id=log_id,
+            partition=partition,
+            partitions=partitions,
+            base_offset=0,
+            clock=RECORDED,
         )
         yield Placed(partition, None, opened, ts_ns)
     friction = FrictionSettings(**fees.friction.model_dump())

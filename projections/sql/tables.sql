@@ -252,6 +252,7 @@ CREATE TABLE IF NOT EXISTS {db}.intents_seen (
   ts_seen_ns Int64 COMMENT 'Wall clock when it was read, Unix ns',
   leader_advised Nullable(String) COMMENT 'Leader that lead-lag advised then; null: none',
   advice_id Nullable(String) COMMENT 'Id of that advice; null: none',
+  lag_ns Int64 COMMENT 'How far the executor''s wall clock was past ts_ns; 0 where stamps are recorded ones',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
 ) ENGINE = {facts} COMMENT 'IntentSeen: intents that reached the executor'
 ;
@@ -329,6 +330,17 @@ CREATE TABLE IF NOT EXISTS {db}.order_requests (
   reserved_micros Int64 COMMENT 'Cash held back for it',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
 ) ENGINE = {facts} COMMENT 'OrderRequested'
+;
+CREATE TABLE IF NOT EXISTS {db}.order_departures (
+{coordinates}
+  sequence Int64 COMMENT 'Number in the journal',
+  ts_ns Int64 COMMENT 'When the order left, wall clock of the executor, Unix ns',
+  trade_id String COMMENT 'The trade',
+  order_id String COMMENT 'The order',
+  lag_ns Int64 COMMENT 'How long after its request it left',
+  withheld Bool COMMENT 'It would have opened a trade too late and never left',
+  ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
+) ENGINE = {facts} COMMENT 'OrderSent: orders that left later than the terms assume, or never'
 ;
 CREATE TABLE IF NOT EXISTS {db}.order_reports (
 {coordinates}

@@ -25,6 +25,7 @@ class LogOpened(Record, frozen=True, kw_only=True, gc=False):
     partition: int
     partitions: int
     base_offset: int
+    clock: str = "wall"
 
 
 class DecideConfigured(Record, frozen=True, kw_only=True, gc=False):

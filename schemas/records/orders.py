@@ -42,6 +42,7 @@ class IntentSeen(Record, frozen=True, kw_only=True, gc=False):
     intent: TradeIntent
     leader_advised: str | None = None
     advice_id: str | None = None
+    lag_ns: int = 0
 
 
 class ControlApplied(Record, frozen=True, kw_only=True, gc=False):
@@ -141,6 +142,19 @@ class OrderRequested(Record, frozen=True, kw_only=True, gc=False):
     reduce_only: bool
     send_before_ns: int
     reserved_micros: int
+
+
+class OrderSent(Record, frozen=True, kw_only=True, gc=False):
+    """Input: an order left later than the terms assume, or was withheld because it came too late."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    trade_id: str
+    order_id: str
+    lag_ns: int
+    withheld: bool
 
 
 class OrderReport(Record, frozen=True, kw_only=True, gc=False):

@@ -143,7 +143,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     world = World(options.pairs, Mix(top_share=options.top_share))
     writer = Writer(settings, world)
-    for record in world.head(time.time_ns(), settings.decide):
+    for record in world.head(time.time_ns(), settings.decide, "wall"):
         writer.send(record)
     lateness = sorted(
         generate(

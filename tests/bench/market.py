@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from crossbook.domain.feed_clock import RECORDED
 from crossbook.domain.fees import make_schedule
 from crossbook.domain.venues import KALSHI, POLYMARKET, instrument_id
 from crossbook.runtime.settings import DecideSettings
@@ -95,11 +96,11 @@ class World:
 
         self.groups = {one: group_of(number // 2) for number, one in enumerate(self._ids)}
 
-    def head(self, ts_ns: int, decide: DecideSettings) -> list[Record]:
+    def head(self, ts_ns: int, decide: DecideSettings, clock: str = RECORDED) -> list[Record]:
         """What a log begins with: itself, settings under this very code, instruments, pairs, feeds and whole books."""
         said = announcement(decide, decision_digest(), ts_ns=ts_ns, operator="bench")
         records: list[Record] = [
-            LogOpened(ts_received_ns=ts_ns, log_id=LOG_ID, partition=0, partitions=1, base_offset=0),
+            LogOpened(ts_received_ns=ts_ns, log_id=LOG_ID, partition=0, partitions=1, base_offset=0, clock=clock),
             as_configured(said, ts_received_ns=ts_ns, control_offset=-1),
             FrictionPack(
                 ts_received_ns=ts_ns, gas_micros=0, fx_ppm=0, on_ramp_ppm=0, lockup_ppm_per_year=40_000,

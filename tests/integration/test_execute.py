@@ -38,7 +38,7 @@ from schemas.records import (
     TradeUpdate,
     TradingStateChanged,
 )
-from tests.unit.executors.worlds import KA, PM, T0, make_world, run_world
+from tests.unit.executors.worlds import KA, PM, T0, make_world, opened, run_world
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60
@@ -295,6 +295,7 @@ def lived_now(world):
         return msgspec.structs.replace(record, **{name: getattr(record, name) + shift for name in names})
 
     records, intents, marks = world
+    records = [opened(clock="wall"), *records[1:]]
     return (
         [moved(one, "ts_received_ns") for one in records],
         [moved(one, "ts_ns", "ts_received_ns", "valid_until_ns") for one in intents],

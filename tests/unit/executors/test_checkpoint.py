@@ -152,10 +152,11 @@ def test_a_restart_from_a_checkpoint_is_a_restart_from_zero(seed, taken, further
     written, reached = list(first.written), first.lane.position
     journal = journal_of(written)
     lives = [recovered(world, journal, reached), recovered(world, journal[known:], reached, image)]
-    frozen = [freeze(Checkpoints(life, "main", DIGEST).image()) for life in lives]
-    assert frozen[0] == frozen[1] == freeze(first.checkpoints.image())
     rest = [as_bytes(Run(world, life).to_end().written) for life in lives]
     assert rest[0] == rest[1] == as_bytes(first.to_end().written[len(written) :])
+    # An arrival between two records that no journal tells of is done again by the next life, so images are equal at the end.
+    frozen = [freeze(Checkpoints(life, "main", DIGEST).image()) for life in lives]
+    assert frozen[0] == frozen[1] == freeze(first.checkpoints.image())
 
 
 def test_an_order_of_the_position_that_a_checkpoint_stands_at_is_put_back_before_the_next():
@@ -175,12 +176,12 @@ def test_an_order_of_the_position_that_a_checkpoint_stands_at_is_put_back_before
     assert found > 3
 
 
-def test_a_report_from_a_folded_position_is_refused():
+def test_a_report_that_the_venue_does_not_give_is_refused():
     world = make_world(5, 600)
     first = Run(world).to_end()
     _, journaled = refold(journal_of(first.written))
     reports = deque(entry for entry in journaled[0] if not isinstance(entry[0], OrderRequested))
-    with pytest.raises(JournalError, match="folded before it was written"):
+    with pytest.raises(JournalError, match="does not report at position 599"):
         first.lane.catch_up(reports)
 
 
@@ -229,7 +230,7 @@ def requested(order_id="i1-l1", **changes):
 
 def test_every_corner_of_the_venue_has_its_image():
     run = Run(make_world(5, 400))
-    seen = {"queue": 0, "early": 0, "levels": 0, "held": 0}
+    seen = {"queue": 0, "levels": 0, "held": 0}
     while run.step():
         image = venue_image(run.lane.venue)
         for name in seen:
@@ -238,7 +239,7 @@ def test_every_corner_of_the_venue_has_its_image():
     venue = PaperVenue(run.lane.market)
     run.lane.market.books[PM].valid = False
     venue.submit(requested(ts_ns=run.lane.market.now_ns - 100 * MS), PaperTerms(late_ppm=MICROS))
-    venue.begin(run.lane.market.apply(400, make_world(5, 400)[0][0]), run.lane.market.now_ns)
+    venue.begin(run.lane.market.apply(400, make_world(5, 400)[0][0]))
     assert venue.pop() is None
     image = venue_image(venue)
     assert list(image.waiting) == [PM]

@@ -8,7 +8,7 @@ def meter(*reads):
     """A meter that read records (position, append time, now), all received when they were appended."""
     found = LagMeter()
     for position, append_ns, now_ns in reads:
-        found.read(position, append_ns, append_ns, now_ns)
+        found.read(position, append_ns, now_ns)
     return found
 
 
@@ -21,7 +21,7 @@ def test_nothing_read_is_no_lag():
 def test_a_record_is_as_late_as_it_was_when_it_was_read():
     late = meter((0, T0, T0 + 40 * S))
     assert late.lag_ns(0, T0 + 90 * S, paused=False) == 40 * S
-    late.read(1, T0 + 90 * S, T0 + 90 * S, T0 + 90 * S + MS)
+    late.read(1, T0 + 90 * S, T0 + 90 * S + MS)
     assert late.lag_ns(1, T0 + 91 * S, paused=False) == MS
 
 
@@ -45,7 +45,8 @@ def test_records_of_one_append_time_are_one():
 
 
 def test_a_recording_is_never_late():
-    replayed = meter((0, T0, T0 + 40 * S))
-    for position in range(1, 5):
-        replayed.read(position, T0 + 100 * S, T0 - 600 * S, T0 + 300 * S)
+    replayed = LagMeter()
+    for position in range(5):
+        replayed.read(position, T0 + 100 * S, T0 + 300 * S, recorded=True)
+    assert replayed.known
     assert replayed.lag_ns(4, T0 + 300 * S, paused=False) == 0

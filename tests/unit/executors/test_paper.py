@@ -47,13 +47,19 @@ class Floor:
             self.feed(record)
 
     def feed(self, record):
-        before = self.market.now_ns
-        self.venue.begin(self.market.apply(self.market.position + 1, record), before)
+        reach = self.market.reach_ns(record)
+        fresh = self.until(reach - 1)
+        self.venue.begin(self.market.apply(self.market.position + 1, record))
+        assert self.market.now_ns == reach
+        fresh += self.until(reach)
+        self.reports += fresh
+        return fresh
+
+    def until(self, ts_ns):
         fresh = []
-        while (due := self.venue.peek()) is not None and due.ts_ns <= self.market.now_ns:
+        while (due := self.venue.peek()) is not None and due.ts_ns <= ts_ns:
             report = self.venue.pop()
             fresh += [report] if report else []
-        self.reports += fresh
         return fresh
 
     def run(self, until_ms, step_ms=10):

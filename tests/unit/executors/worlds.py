@@ -196,8 +196,8 @@ def configured(ts_ns=T0):
     )
 
 
-def opened(partitions=1):
-    return LogOpened(ts_received_ns=T0, log_id=LOG, partition=0, partitions=partitions, base_offset=0)
+def opened(partitions=1, clock="recorded"):
+    return LogOpened(ts_received_ns=T0, log_id=LOG, partition=0, partitions=partitions, base_offset=0, clock=clock)
 
 
 def watermark(position, intents, ts_ns=T0):

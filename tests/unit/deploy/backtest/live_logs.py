@@ -56,12 +56,15 @@ def decided(records):
     return [(position, record, step(state, position, record)) for position, record in enumerate(records)]
 
 
-def executed(steps, terms=CALM, batch=50, halts=(), advice=()):
-    """What the live executor writes: fed in batches, held back by watermarks; `halts` are (position, state) said between batches."""
-    return executed_all({0: steps}, terms, lambda _: batch, halts, advice)
+def executed(steps, terms=CALM, batch=50, halts=(), advice=(), lag_of=None):
+    """What the live executor writes: fed in batches, held back by watermarks; `halts` are (position, state) said between batches.
+
+    `lag_of` says how far, ns, the wall clock is past stream time; None: nobody says.
+    """
+    return executed_all({0: steps}, terms, lambda _: batch, halts, advice, lag_of)
 
 
-def executed_all(by_partition, terms=CALM, batch_of=lambda _: 50, halts=(), advice=()):
+def executed_all(by_partition, terms=CALM, batch_of=lambda _: 50, halts=(), advice=(), lag_of=None):
     """The same over several partitions, which come in turns of uneven length."""
     engine = Engine(by_partition, advice_age_max_ns=10**18)
     for said in advice:
@@ -82,9 +85,14 @@ def executed_all(by_partition, terms=CALM, batch_of=lambda _: 50, halts=(), advi
                         lane.put_watermark(output.record, number)
             at[partition] += batch
         start, batch = max(at.values()), 0
-        while engine.advance():
-            written += engine.take()
-        written += engine.take()
+        more = True
+        while more:
+            wall_ns = 0 if lag_of is None else engine.now_ns + lag_of(engine.now_ns)
+            more = engine.advance(wall_ns=wall_ns)
+            taken = engine.take()
+            written += taken
+            if lag_of is not None:
+                engine.sent(taken, engine.now_ns + lag_of(engine.now_ns))
         while halts and halts[0][0] < start + batch:
             state = halts.pop(0)[1]
             engine.control(

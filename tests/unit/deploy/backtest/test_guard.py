@@ -10,11 +10,11 @@ from deploy.backtest.options import BacktestOptions
 from deploy.backtest.outcome import Mark
 from deploy.backtest.run import run_backtest
 from executors.terms import PaperTerms
-from schemas.records import InstrumentSettled, OrderReport, OrderRequested
+from schemas.records import InstrumentSettled, OrderReport, OrderRequested, OrderSent, TopSeen
 from tests.contract.record_strategies import sample
 from tests.unit.deploy.backtest.live_logs import T0, decided, executed, market, market_log
 from tests.unit.deploy.backtest.test_run import WIDE
-from tests.unit.executors.worlds import intent
+from tests.unit.executors.worlds import MS, intent
 
 S = 10**9
 DAY = 86_400 * S
@@ -120,9 +120,9 @@ REPORT = next(r for r in WRITTEN if isinstance(r, OrderReport) and r.order_id ==
         {"ts_ns": REPORT.ts_venue_ns - 1},
         {"ts_ns": REPORT.ts_venue_ns + 19_999_999},
         {"ts_ns": REPORT.ts_ns + 1},
-        {"position": REQUEST.position},
+        {"position": REQUEST.position - 1},
     ],
-    ids=["at the venue too soon", "known before it was", "known too soon", "after now", "at the cause's position"],
+    ids=["at the venue too soon", "known before it was", "known too soon", "after now", "before the cause"],
 )
 def test_a_report_too_early(change):
     guard = guard_at(REPORT.ts_ns)
@@ -130,6 +130,39 @@ def test_a_report_too_early(change):
     guard.reported(REPORT)
     with pytest.raises(LookAheadError, match=REPORT.report_id):
         guard.reported(msgspec.structs.replace(REPORT, **change))
+
+
+def test_a_match_on_a_younger_book():
+    guard = guard_at(REPORT.ts_ns)
+    guard.requested(REQUEST, PaperTerms())
+    guard.met_ns = {REPORT.order_id: REPORT.ts_venue_ns}
+    guard.reported(REPORT)
+    guard.met_ns = {REPORT.order_id: REPORT.ts_venue_ns + 1}
+    with pytest.raises(LookAheadError, match="rests on books of"):
+        guard.reported(REPORT)
+
+
+def test_a_report_of_an_order_that_left_late_is_held_to_when_it_left():
+    guard = guard_at(REPORT.ts_ns)
+    guard.requested(REQUEST, PaperTerms())
+    left = {
+        "partition": 0,
+        "position": 0,
+        "sequence": 0,
+        "trade_id": "t",
+        "order_id": REQUEST.order_id,
+        "withheld": False,
+    }
+    guard.sent(OrderSent(ts_ns=REPORT.ts_venue_ns - 40 * MS + 1, lag_ns=1, **left))
+    with pytest.raises(LookAheadError, match="no earlier"):
+        guard.reported(REPORT)
+
+
+def test_a_top_of_younger_books():
+    top = next(r for r in WRITTEN if isinstance(r, TopSeen))
+    guard_at(top.ts_ns).top(top)
+    with pytest.raises(LookAheadError, match="1 ns younger"):
+        guard_at(top.ts_ns + 1).top(top)
 
 
 def test_warnings_are_counted_and_bounded():

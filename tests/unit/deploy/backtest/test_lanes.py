@@ -3,8 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.backtest.lanes import NEVER_NS, FollowingEngine, WatchedMarket
+from deploy.backtest.lanes import FollowingEngine, WatchedMarket
 from executors.engine import Engine
+from executors.paper import NEVER_NS
 from executors.terms import ExecuteTerms, PaperTerms, Terms
 from tests.unit.executors.worlds import feed_all, make_world
 
@@ -19,7 +20,9 @@ def followed(world, terms, *, always):
     engine.configure(terms, portfolio="main", code_digest="d")
     lane, waiting, stepped = engine.following[0], list(intents), 0
     for position, record in enumerate(records):
-        floor_ns = market.now_ns
+        reach_ns = market.reach_ns(record)
+        while (due_ns := lane.due_ns) < reach_ns:
+            lane.pass_time(due_ns)
         market.apply(position, record)
         while waiting and waiting[0].position == position:
             lane.put_intent(waiting[0], waiting.pop(0).number, 0)
@@ -30,7 +33,7 @@ def followed(world, terms, *, always):
             or market.change.instrument_id in lane.venue.consumed
         ):
             stepped += 1
-            lane.follow(record, floor_ns)
+            lane.follow(record)
             while lane.intends:
                 lane.take_intent()
     return engine.take(), stepped

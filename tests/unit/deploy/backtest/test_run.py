@@ -7,6 +7,7 @@ import pytest
 
 from crossbook.runtime.reading import LogLine
 from crossbook.runtime.settings import ExecuteSettings
+from deploy.backtest.compare import compare_executions
 from deploy.backtest.errors import BacktestError, ChangeError, LookAheadError
 from deploy.backtest.options import BacktestOptions, Range
 from deploy.backtest.run import run_backtest
@@ -22,6 +23,7 @@ from schemas.records import (
     IntentSeen,
     LogOpened,
     OrderRequested,
+    OrderSent,
     TradeUpdate,
 )
 from tests.contract.record_strategies import sample
@@ -114,6 +116,43 @@ def test_advice_is_that_of_the_journal():
     outcome = run_backtest(live_log(RECORDS, CALM, advice=advice), BacktestOptions())
     assert differences(outcome) == dict.fromkeys(("intents", "orders", "fills"), (0, 0, 0))
     assert all(r.advice_id.startswith("said-") for r in outcome.journal if isinstance(r, IntentSeen))
+
+
+def late_now_and_then(now_ns):
+    return (0, 30, 200, 700, 3_000)[now_ns // 100_000_000 % 5] * 1_000_000
+
+
+def wall_market():
+    return [msgspec.structs.replace(RECORDS[0], clock="wall"), *RECORDS[1:]]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 500])
+def test_a_live_run_that_was_late_is_late_here_too_by_its_journal(batch):
+    log = live_log(wall_market(), ROUGH, batch=batch, lag_of=late_now_and_then)
+    outcome = run_backtest(log, BacktestOptions())
+    assert differences(outcome) == dict.fromkeys(("intents", "orders", "fills"), (0, 0, 0))
+    declined = Counter(r.reason for r in outcome.journal if isinstance(r, TradeUpdate) and r.state == "declined")
+    assert declined["late"] > 3 and sum(isinstance(r, OrderSent) for r in outcome.journal) > 10
+    assert any(isinstance(r, Fill) for r in outcome.fills)
+    (text,) = outcome.warnings
+    assert "the live executor was late for" in text and "so it is here" in text
+
+
+def test_a_changed_backtest_is_never_late_and_sets_apart_where_the_live_run_was():
+    log = live_log(wall_market(), CALM, lag_of=late_now_and_then)
+    outcome = run_backtest(log, BacktestOptions(changes={"execute.hedge_timeout_ms": 251}))
+    assert not any(isinstance(r, OrderSent) or getattr(r, "reason", "") == "late" for r in outcome.journal)
+    found = {c.topic: c for c in outcome.comparisons}
+    assert found["orders"].late > 3 and found["fills"].late > 0
+    (line,) = [text for text in outcome.warnings if "late" in text]
+    assert "set apart" in line
+    before = compare_executions("orders", list(log_records(log, "orders")), list(outcome.journal))
+    apart = lambda one: one.different + one.missing + one.extra  # noqa: E731
+    assert apart(found["orders"]) < apart(before), "without that they would be taken for mismatches"
+
+
+def log_records(log, topic):
+    return (CODEC.decode(line.value) for line in log.read(topic, 0))
 
 
 def test_what_decide_had_not_done_yet_is_not_held_against_anybody():
