@@ -366,6 +366,7 @@ def machine_page() -> str:
             _TRADE_HEAD,
             _diagram("proposed", trade_moves()),
             table(("input ↓, trade is →", *(f"`{one}`" for one in STATES)), trades),
+            _HALTS,
         )
     )
 
@@ -409,6 +410,24 @@ Every other state is attended: an order that the venue may still fill has its ti
 counts as dead; a trade without such an order has a timer of its own, or waits for a resume (`unattended` in `executors/trade.py`).
 An input that the machine cannot work out makes the trade `stuck` from any state, with the error as its reason, once what the input
 said of fills is booked.
+
+An instrument whose group moved away (`TopSeen` says `listed: false`) gets no order from the old partition: the other leg is sold, and a
+trade of which both went away is `stuck` with the reason `instrument_moved`.
+"""
+_HALTS: Final = """## What forbids an order
+
+`running` lets everything out, `reduce_only` lets no trade open, `halted` lets nothing out, hedges included. Each source below keeps its own
+word (`executors/halts.py`), the strictest that applies wins, and no word of one source touches another's.
+
+| source | state | ends by |
+|---|---|---|
+| operators, for all, a venue or a category | `reduce_only` or `halted`, the strictest said | a resume of all, or of that scope |
+| operators, for a pair | the same | a resume of that pair |
+| the KILL file | `halted` | a resume of all |
+| a revoked pair | `reduce_only` | an approval of that pair, which lifts nothing else |
+| a stuck trade, for the venue of what it cannot get rid of | `reduce_only` | a resume of that venue |
+| an input that could not be folded | `reduce_only` | a resume of all |
+| a venue's breaker, our own lag | no new trade | by themselves |
 """
 
 

@@ -28,6 +28,8 @@ FILLS_MAX: Final = 50
 BREAKER_NS: Final = 30 * NS_PER_S
 #: A holding below this (0.01 contracts) does not keep a pair open.
 PAIR_DUST_MICROS: Final = 10_000
+#: Steps that are looked at below a cut; more are worth it only where a contract leaves next to nothing.
+CUT_TRIES_MAX: Final = 500
 _DAY_S: Final = 86_400
 
 Period: TypeAlias = Literal["day", "week", "month"]
@@ -163,12 +165,25 @@ def gate_trade(
             fitting = _fitting(leg, quantity, step, room)
             if fitting < quantity:
                 quantity, limit_reason = fitting, name
+    if 0 < quantity < intent.quantity_micros:
+        quantity = best_cut(intent, quantity, step)
     for leg in legs:
         if quantity <= 0 or quantity < minimum_quantity(leg, planned_price(intent, leg)):
             return Refusal(limit_reason if quantity < intent.quantity_micros else "below_minimum")
     if quantity < intent.quantity_micros and edge_at(intent, quantity) * MICROS < intent.edge_min_micros * quantity:
         return Refusal("edge_of_cut")
     return Grant(quantity)
+
+
+def best_cut(intent: TradeIntent, quantity_max: int, step: int) -> int:
+    """The quantity up to a cut that leaves the most: fees are rounded by fill, so a few steps less can leave more; the cut itself if none does."""
+    each = (
+        (intent.net_micros + intent.friction_fixed_micros) * step // intent.quantity_micros
+    )  # of a step, before rounding
+    favour = sum(2 * leg.fee_schedule.member_precision_micros + 2 for leg in (intent.leg_a, intent.leg_b))
+    tries = min(CUT_TRIES_MAX, favour // max(each, 1) + 1)
+    lowest = max(quantity_max - tries * step, 0)
+    return max(range(quantity_max, lowest, -step), key=lambda quantity: edge_at(intent, quantity), default=quantity_max)
 
 
 def edge_at(intent: TradeIntent, quantity: int) -> int:
