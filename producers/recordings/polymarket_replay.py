@@ -65,7 +65,10 @@ SETTLED_SOURCE: Final = "inferred from the last book within 15 s of the end; its
 DOLLAR: Final = 1_000_000
 SNAPSHOT, CHANGE, UNCHANGED = range(3)
 #: What can be wrong with a row, the gravest last; the place in here is its number.
-ROW_FAULTS: Final = ("", "side unknown", "size out of range", "rows of one message disagree", "kind of row unknown")
+ROW_FAULTS: Final = (
+    "", "size below zero", "price off the grid", "side unknown", "size out of range", "rows of one message disagree",
+    "kind of row unknown",
+)  # fmt: skip
 
 
 class Source(NamedTuple):
@@ -81,7 +84,7 @@ class _Market:
     """One market while it is replayed. `state`: no_snapshot, ready, silent (a hole, then whole again), or why it is not trusted."""
 
     __slots__ = (
-        "asks", "best_ask", "best_bid", "bids", "gap", "group", "id", "known", "listed", "over", "partition", "prices", "repeats",
+        "asks", "best_ask", "best_bid", "bids", "gap", "group", "id", "known", "listed", "on_grid", "over", "partition", "repeats",
         "schedule", "seq", "seq_row", "sequence", "state", "token_row",
     )  # fmt: skip
 
@@ -95,7 +98,7 @@ class _Market:
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
         self.best_bid, self.best_ask = 0, DOLLAR
-        self.prices = frozenset(p * MICROS_PER_1E3 for p in range(1, 1_000) if known.grid.contains(p * MICROS_PER_1E3))
+        self.on_grid = np.array([0 < p < 1_000 and known.grid.contains(p * MICROS_PER_1E3) for p in range(1_001)])
         self.repeats = Repeats()
         self.seq = self.seq_row = self.token_row = NULL
         self.gap = False  # a message is missing before the next one of token 0
@@ -234,7 +237,9 @@ class Replay:
             market.gap = bool(gaps[-1] > gaps[own[-1]])
         else:
             market.gap |= bool(gaps[-1])
-        for is_behind, message in zip(behind.tolist(), _messages(columns, starts, lengths, moved, own), strict=True):
+        for is_behind, message in zip(
+            behind.tolist(), _messages(columns, starts, lengths, moved, own, market.on_grid), strict=True
+        ):
             yield from self._message(market, message, behind_gap=is_behind)
 
     def _stamps(self, columns: Columns) -> Column:
@@ -266,7 +271,7 @@ class Replay:
             message.ask_prices
         ):
             message = self._each_once(message)
-        why = "gap in the numbers of a market" if behind_gap and message.kind != SNAPSHOT else _refusal(market, message)
+        why = "gap in the numbers of a market" if behind_gap and message.kind != SNAPSHOT else message.fault
         if why:
             report.dropped[why] += message.rows
             if market.state != "broken":
@@ -405,16 +410,17 @@ def _starts(columns: Columns) -> Column:
     return np.flatnonzero(change).astype(np.int64)
 
 
-def _messages(columns: Columns, starts: Column, lengths: Column, times: Column, own: Column) -> Iterator[_Message]:
+def _messages(
+    columns: Columns, starts: Column, lengths: Column, times: Column, own: Column, on_grid: Flags
+) -> Iterator[_Message]:
     """The messages of token 0 in time, bids before asks in each, in the order of rows on a side."""
     is_ask = columns["side"] != 0
     order = np.lexsort((is_ask, np.repeat(np.arange(len(starts)), lengths)))
     price, size = columns["price_1e3"], columns["size_1e2"]
-    # A product beyond 63 bits would come back as another price: what is no price stays none.
-    prices = np.where((price >= 0) & (price <= 1_000), price * MICROS_PER_1E3, -1)[order].tolist()
-    sizes = np.where((size >= 0) & (size <= SIZE_MAX), size * MICROS_PER_1E2, -1)[order].tolist()
+    # A product beyond 63 bits would come back as another price; the fault of its row says that it is none.
+    prices, sizes = (price * MICROS_PER_1E3)[order].tolist(), (size * MICROS_PER_1E2)[order].tolist()
     middles = starts + np.add.reduceat((~is_ask).astype(np.int64), starts)
-    stamps, faults = known_stamps(columns, LAYOUT, "ts_ms")[starts] * MS_NS, _faults(columns, starts, lengths)
+    stamps, faults = known_stamps(columns, LAYOUT, "ts_ms")[starts] * MS_NS, _faults(columns, starts, lengths, on_grid)
     rows = zip(
         starts[own].tolist(), middles[own].tolist(), (starts + lengths)[own].tolist(), times.tolist(), stamps[own].tolist(),
         columns["kind"][starts][own].tolist(), faults[own].tolist(), strict=True,
@@ -430,12 +436,14 @@ def _messages(columns: Columns, starts: Column, lengths: Column, times: Column, 
         )  # fmt: skip
 
 
-def _faults(columns: Columns, starts: Column, lengths: Column) -> Column:
+def _faults(columns: Columns, starts: Column, lengths: Column, on_grid: Flags) -> Column:
     """For each message the gravest fault of its rows, as a number of ROW_FAULTS."""
-    kind, side, size = columns["kind"], columns["side"], columns["size_1e2"]
+    kind, side, price, size = (columns[name] for name in ("kind", "side", "price_1e3", "size_1e2"))
     first = np.repeat(kind[starts], lengths)
     levels = kind != UNCHANGED
     faults = (
+        levels & (size < (kind == SNAPSHOT)),
+        levels & ~on_grid[np.clip(price, 0, 1_000)],
         levels & (side != 0) & (side != 1),
         levels & ((size > SIZE_MAX) | (size == NULL)),
         kind != first,
@@ -447,19 +455,6 @@ def _faults(columns: Columns, starts: Column, lengths: Column) -> Column:
     for number, fault in enumerate(faults, start=1):
         code[fault] = number
     return np.maximum.reduceat(code, starts)
-
-
-def _refusal(market: _Market, message: _Message) -> str:
-    """Why a message cannot be taken; empty when it can."""
-    if message.fault:
-        return message.fault
-    known = market.prices
-    if not (known.issuperset(message.bid_prices) and known.issuperset(message.ask_prices)):
-        return "price off the grid"
-    least = 1 if message.kind == SNAPSHOT else 0
-    if min(message.bid_sizes, default=least) < least or min(message.ask_sizes, default=least) < least:
-        return "size below zero"
-    return ""
 
 
 def _listing(market: _Market, ts_ns: int, status: InstrumentStatus) -> InstrumentListed:

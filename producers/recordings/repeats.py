@@ -28,7 +28,6 @@ def fingerprints(columns: Columns, names: Sequence[str]) -> Prints:
     factor = _GOLDEN
     for name in names:
         found += columns[name].view(np.uint64) * np.uint64(factor)
-        found ^= found >> np.uint64(29)
         factor = (factor * _GOLDEN | 1) & (2**64 - 1)
     return found
 
