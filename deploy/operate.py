@@ -28,7 +28,7 @@ from deploy.tail import read_topic
 from deploy.trading import read_trading
 from executors.errors import ExecutorError
 from executors.execute import KILL_FILE
-from producers.pairs import load_pairs_file
+from producers.pairs import load_pairs_file, other_legs
 from schemas.records import LimitsChanged, PairApproved, PairRevoked, Record, Scope, TradingState, TradingStateChanged
 
 #: An executor answers within a commit, some ten ms; one that starts over, or a machine that is busy, takes longer.
@@ -214,14 +214,24 @@ def approve_pairs(settings: Settings, file: Path) -> list[str]:
     """Approve every pair of a pairs file; return their names.
 
     Raises:
-        UsageError: the file cannot be read or is not a pairs file.
+        UsageError: the file cannot be read, is not a pairs file, or names other legs under the name of an approved pair; then none of
+            its pairs is approved.
     """
     try:
         pairs = load_pairs_file(file)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{file}: {error}") from error
-    for pair in pairs:
-        say(settings.kafka, pair.approval(now_ns(), operator_name()))
+    known = approved_pairs(settings)
+    wanted = [pair.approval(now_ns(), operator_name()) for pair in pairs]
+    for one in wanted:
+        before = known.get(one.pair_id)
+        if before is not None and other_legs(before, one):
+            raise UsageError(
+                f"{file}: pair {one.pair_id} is approved with {before.instrument_a} and {before.instrument_b}, and legs never change "
+                "under a name; choose another name"
+            )
+    for one in wanted:
+        say(settings.kafka, one)
     return [pair.pair_id for pair in pairs]
 
 

@@ -175,6 +175,16 @@ def load_pairs_file(path: Path) -> list[ApprovedPair]:
         raise PairsFileError(f"{where}: {first['msg']} (was {str(first.get('input'))[:80]!r})") from error
 
 
+def other_legs(known: PairApproved, wanted: PairApproved) -> bool:
+    """Whether two approvals under one name certainly mean other markets; a slug and a condition id may be the same one."""
+
+    def differ(one: str, other: str) -> bool:
+        by_condition = [":0x" in name for name in (one, other)]
+        return one != other and by_condition[0] == by_condition[1]
+
+    return differ(known.instrument_a, wanted.instrument_a) or differ(known.instrument_b, wanted.instrument_b)
+
+
 def _outcomes_as_text(content: Any) -> Any:
     """YAML 1.1 reads bare `yes` and `no` as booleans; as outcomes they are words."""
     if isinstance(content, dict) and isinstance(content.get("pairs"), list):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.pairs import PairsFileError, full_condition_id, load_pairs_file
+from producers.pairs import PairsFileError, full_condition_id, load_pairs_file, other_legs
 
 GOOD = """
 pairs:
@@ -75,3 +75,14 @@ def test_short_condition_ids_are_padded() -> None:
     assert full_condition_id("0x" + "a" * 62) == "0x" + "a" * 62 + "00"
     assert full_condition_id("0x" + "a" * 64) == "0x" + "a" * 64
     assert full_condition_id("slug") == "slug"
+
+
+def test_other_legs_under_a_name_are_seen(tmp_path: Path) -> None:
+    (pair,) = load(tmp_path, GOOD)
+    known = pair.approval(1, "o")
+    assert not other_legs(known, pair.approval(2, "p"))
+    (kalshi,) = load(tmp_path, GOOD.replace("KXFED-26-C", "KXFED-26-H"))
+    (condition,) = load(tmp_path, GOOD.replace("0xabc", "0xabd"))
+    assert other_legs(known, kalshi.approval(2, "o")) and other_legs(known, condition.approval(2, "o"))
+    (slug,) = load(tmp_path, GOOD.replace('condition_id: "0xabc"', "slug: fed-cuts"))
+    assert not other_legs(known, slug.approval(2, "o")), "a slug may mean the same market: the catalogue knows, later"
