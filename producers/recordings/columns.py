@@ -33,6 +33,7 @@ from producers.recordings.clocks import (
 )
 
 BATCH_ROWS = 65_536
+MS_NS = 1_000_000
 #: Stands for a null; no time, price, size or number of a venue is this far below zero.
 NULL = int(np.iinfo(np.int64).min)
 
@@ -184,7 +185,7 @@ class _OpenBlock:
 
     def _span(self, stamps: Column, reach_ms: int | None) -> None:
         if reach_ms is not None:
-            stamps = stamps[np.abs(stamps - self._center) <= reach_ms]
+            stamps = stamps[(stamps >= self._center - APART_MS) & (stamps <= self._center + reach_ms)]
         if len(stamps):
             first, last = int(stamps.min()), int(stamps.max())
             self._first = first if self._first == NULL else min(self._first, first)
@@ -202,7 +203,8 @@ def survey_blocks(
 ) -> list[Block]:
     """Blocks of a file, as they stand in it; a row without `stamp` counts by its column `instead`.
 
-    A stamp further than `reach_ms` from the first ones of its block does not count; a block without any takes those of the one before.
+    A stamp later than the first ones of its block by more than `reach_ms`, or earlier by ten minutes, does not count; a block without any
+    takes those of the one before.
 
     Raises:
         RecordingError: no Parquet, columns are missing or of the wrong type, or stamps are in another unit.
@@ -256,6 +258,25 @@ def effective(columns: Columns, layout: Layout, stamp: str, instead: str) -> Col
     most = APART_MS * PER_SECOND[dict(layout.units)[stamp]] // 1_000
     apart = (own != NULL) & (other != NULL) & (np.abs(own - other) > most)
     return np.where(apart, np.minimum(own, other), found) if apart.any() else found
+
+
+def inside_window(
+    stamps: Column, columns: Columns, layout: Layout, clocks: Sequence[str], window_ns: tuple[int, int]
+) -> tuple[Column, NDArray[np.bool_]]:
+    """Stamps (ns, 0 where there is none) near a market's window, and which rows are hours off by every clock.
+
+    A stamp outside the window is taken from another clock of the row, where that one is inside.
+    """
+    first, last = window_ns[0] - EARLY_MS * MS_NS, window_ns[1] + LATE_MS * MS_NS
+    astray = (stamps != 0) & ((stamps < first) | (stamps >= last))
+    if astray.any():
+        for name in clocks:
+            known = known_stamps(columns, layout, name)
+            other = np.where(known == NULL, 0, known) * MS_NS
+            better = astray & (other >= first) & (other < last)
+            stamps = np.where(better, other, stamps)
+            astray &= ~better
+    return stamps, astray
 
 
 def known_stamps(columns: Columns, layout: Layout, name: str) -> Column:

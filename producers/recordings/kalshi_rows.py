@@ -9,7 +9,6 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from producers.recordings.clocks import EARLY_MS, LATE_MS
 from producers.recordings.columns import (
     BATCH_ROWS,
     NULL,
@@ -17,6 +16,7 @@ from producers.recordings.columns import (
     Columns,
     Layout,
     effective,
+    inside_window,
     kept,
     known_stamps,
 )
@@ -96,10 +96,9 @@ class Rows:
         """Rows with their stamps, ns, without those that lie hours off the market's window."""
         if not len(columns["kind"]):
             return columns, np.zeros(0, dtype=np.int64)
-        stamps = self._times(columns)
         facts = market.facts
-        first, last = facts.ts_open_ns - EARLY_MS * MS_NS, facts.ts_close_ns + LATE_MS * MS_NS
-        astray = (stamps != 0) & ((stamps < first) | (stamps >= last))
+        window_ns = facts.ts_open_ns, facts.ts_close_ns
+        stamps, astray = inside_window(self._times(columns), columns, LAYOUT, ("recv_ms", "ts_ms"), window_ns)
         if astray.any():
             self._report.drop("stamp hours off its market", int(astray.sum()))
             columns, stamps = kept(columns, ~astray), stamps[~astray]

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from crossbook.domain.venues import POLYMARKET, instrument_id
 from producers.partition import partition_of
 from producers.polymarket.catalog import minimums
-from producers.recordings.clocks import EARLY_MS, LATE_MS
 from producers.recordings.columns import (
     NULL,
     Column,
@@ -32,6 +31,7 @@ from producers.recordings.columns import (
     Span,
     cut,
     effective,
+    inside_window,
     joined,
     kept,
     known_stamps,
@@ -208,13 +208,13 @@ class Replay:
         """Messages of one market: those of token 0 before the end of its window."""
         report, facts, starts = self._report, market.known.facts, _starts(columns)
         lengths = np.diff(starts, append=len(columns["kind"]))
-        stamps = self._stamps({name: columns[name][starts] for name in ("ts_ms", "recv_ms")})
+        clocks = {name: columns[name][starts] for name in ("ts_ms", "recv_ms")}
+        window_ns = facts.start_ns, facts.end_ns
+        stamps, astray = inside_window(self._stamps(clocks), clocks, LAYOUT, ("recv_ms", "ts_ms"), window_ns)
         seq, token = columns["seq"][starts], columns["token_ix"][starts]
         missing = np.diff(seq, prepend=seq[0] - 1 if market.seq == NULL else market.seq) != 1
         missing |= np.diff(doubts[starts], prepend=0) > 0
         market.seq = int(seq[-1])
-        first_ns, last_ns = facts.start_ns - EARLY_MS * MS_NS, facts.end_ns + LATE_MS * MS_NS
-        astray = (stamps != 0) & ((stamps < first_ns) | (stamps >= last_ns))
         for why, mask in (
             ("token unknown", (token != 0) & (token != 1)),
             ("token 1: the mirror of token 0", token == 1),

@@ -161,6 +161,24 @@ def test_a_row_hours_off_moves_no_other_row(made: Format, hours, tmp_path):
     assert max(one.ts_ns for one in placed) <= last + 1_000 * 10**9
 
 
+@pytest.mark.parametrize("hours", [5, -5, 1, -1, 300])
+@pytest.mark.parametrize("column", ["recv_ms", "ts_ms"])
+@pytest.mark.parametrize("name", ["polymarket-btc5m-l2", "kalshi-btc15m-l2-spot", "kalshi-gold15m-l2"])
+def test_one_wrong_clock_of_a_row_costs_no_book(name, column, hours, tmp_path):
+    made = BY_NAME[name]
+    rows = made.rows()
+    clean, before = imported(made, tmp_path / "clean", rows)
+    at = next(n for n, row in enumerate(rows) if n > 20 and row.get("kind") == 1 and row.get("token_ix", 0) == 0)
+    number = rows[at].get("evt", rows[at]["seq"])
+    for row in rows[at : at + 4]:
+        if row.get("evt", row["seq"]) == number:
+            row[column] += hours * 3_600_000
+    placed, report = imported(made, tmp_path / "bad", rows)
+    assert (report.dropped, report.books) == (before.dropped, before.books)
+    moved = [(a.ts_ns, b.ts_ns) for a, b in zip(clean, placed, strict=True) if a.ts_ns != b.ts_ns]
+    assert all(abs(a - b) < 10**9 for a, b in moved), moved
+
+
 @pytest.mark.parametrize("hours", [5, -5, 300])
 def test_spot_of_another_time_is_said_and_one_such_price_is_dropped(hours, tmp_path):
     made = BY_NAME["kalshi-btc15m-l2-spot"]
