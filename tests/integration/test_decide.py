@@ -35,7 +35,7 @@ from tests.unit.processors import market_records as mr
 from tests.unit.processors.test_decide_fold import lively_market
 
 CODEC = load_codec()
-START_S = 30
+START_S = 180
 #: Digests of equal logs under different batch sizes.
 BATCH_DIGESTS: list[dict[str, str]] = []
 
@@ -117,11 +117,11 @@ def read(settings, name):
         _, high = offset_range(reader, topic, 0)
         reader.assign([TopicPartition(topic, 0, 0)])
         found = []
-        silent = time.monotonic() + 3
+        silent = time.monotonic() + 30
         while time.monotonic() < silent and high:
             for message in poll_batch(reader, 500, 0.3):
                 found.append(CODEC.decode(message.value()))
-                silent = time.monotonic() + 1
+                silent = time.monotonic() + 30
                 if message.offset() + 1 >= high:
                     return found
         return found
@@ -131,7 +131,7 @@ def read(settings, name):
 
 def stop(process):
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=START_S)
     assert process.returncode == 0, errors
 
 
@@ -178,7 +178,7 @@ def test_a_restart_goes_on_from_the_checkpoint_and_announces_once(settings, star
     write(settings, more)
     wait_until(settings, len(records) + 1, process)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=START_S)
     assert f'"offsets": {{"0": {len(records)}}}' in errors.partition("decide.started")[0] + errors.splitlines()[0]
     ignored = [line for line in errors.splitlines() if "decide.checkpoint_ignored" in line]
     for reason in ("by code eeeeeeeeeeee", "format is 99", "of log ffff"):

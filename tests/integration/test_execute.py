@@ -41,7 +41,7 @@ from schemas.records import (
 from tests.unit.executors.worlds import KA, PM, T0, make_world, opened, run_world
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEADLINE_S = 60
+DEADLINE_S = 240
 END = 1_000_000  # beyond every world
 EXECUTE = {"pairs_open_max": 20, "cost_per_leg_micros": 2_500_000_000}
 PAPER = {"vanish_ppm": 150_000, "partial_ppm": 150_000, "reject_ppm": 50_000, "late_ppm": 100_000}
@@ -65,7 +65,7 @@ class Stage:
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(DEADLINE_S)
         self.log.seek(0)
         self.said = self.log.read()
         self.log.close()

@@ -16,7 +16,7 @@ from schemas.codec import load_codec
 from tests.unit.processors.leadlag_worlds import T0, S, planted_signals
 
 CODEC = load_codec()
-WAIT_S = 40
+WAIT_S = 180
 A, B = "kalshi:TEAM", "polymarket:0xteam"
 
 

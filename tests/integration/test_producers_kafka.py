@@ -100,7 +100,7 @@ def test_a_killed_import_goes_on(kafka, tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, kafka.bootstrap, settings.kafka.prefix, str(file), str(fee_file)]
     process = subprocess.Popen([*command, "400"], cwd=ROOT, stderr=subprocess.DEVNULL)
     consumer = open_consumer(settings.kafka, "watch")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while offset_range(consumer, f"{settings.kafka.prefix}market", 0)[1] < 500 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

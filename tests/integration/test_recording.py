@@ -139,7 +139,7 @@ def logs(kafka: KafkaServer, files: tuple[Path, Path], tmp_path_factory: pytest.
     finally:
         for process in running:
             process.terminate()
-        codes = [process.wait(30) for process in running]
+        codes = [process.wait(240) for process in running]
     assert set(codes) == {0}, [path.read_text()[-500:] for path in folder.glob("*.log")]
     return found
 
@@ -232,7 +232,7 @@ def test_the_real_table_is_reproduced_by_the_demo(recordings: Path, tmp_path: Pa
     """The first row of the table in the README, and a run that trades nothing says so."""
     (recording,) = recordings.rglob("mexico_england_pre.parquet")
     call = ("demo", "--recording", str(recording), "--fees", str(FEES), "--json")
-    done = crossbook(tmp_path, *call, timeout_s=150)
+    done = crossbook(tmp_path, *call, timeout_s=600)
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
     names = ("evaluations", "gross_positive", "net_positive", "edges", "edges_at_threshold", "best_net_micros")

@@ -37,7 +37,7 @@ from tests.unit.processors import market_records as mr
 from tests.unit.processors.test_decide_fold import lively_market
 
 CODEC = load_codec()
-DEADLINE_S = 30
+DEADLINE_S = 180
 CUT, END = 500, 800
 
 

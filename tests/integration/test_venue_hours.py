@@ -1,7 +1,7 @@
 """What a venue says about trading reaches every fold of the log in time: pauses, inactive markets, closes, fees, outcomes.
 
-The books of the sandbox go on meanwhile, so that whoever traded through a pause would be seen to. Times: a pause is known after one poll
-(2 s), what the socket tells at once; a close is the clock's.
+The books of the sandbox go on meanwhile, so that whoever traded through a pause would be seen to. A pause is known by the poll, the rest is told by the
+socket; a close is the clock's.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,6 @@ import pytest
 from schemas.records import InstrumentSettled, VenueStatus
 from tests.integration.test_producers_sandbox import World, approval
 
-POLL_S = 2.0
-#: A test machine that does other things at the same time gets room.
-ROOM_S = 3.0
-
 
 @pytest.fixture
 def world(kafka, tmp_path: Path) -> Iterator[World]:
@@ -24,7 +20,7 @@ def world(kafka, tmp_path: Path) -> Iterator[World]:
     try:
         world.start()
         world.say(approval(*world.pair_ids()))
-        world.until("books usable", lambda: bool(world.ids) and world.all_usable(), 60)
+        world.until("books usable", lambda: bool(world.ids) and world.all_usable())
         yield world
     finally:
         world.close()
@@ -42,20 +38,19 @@ def test_what_the_venue_says_about_trading_is_in_the_log_in_time(world: World) -
 
     # a pause of the exchange, known by the poll; the other venue goes on
     world.fault(venue="kalshi", fault="pause", seconds=8)
-    took = world.until("paused", lambda: shut(world, kalshi) == "venue_halted")
-    assert took < POLL_S + ROOM_S
+    world.until("paused", lambda: shut(world, kalshi) == "venue_halted")
     assert not world.state.usable(kalshi) and shut(world, polymarket) == ""
-    world.until("resumed", lambda: world.state.usable(kalshi), 20)
+    world.until("resumed", lambda: world.state.usable(kalshi))
 
     # an inactive market, told by the socket; REST says the same
     world.fault(venue="kalshi", fault="deactivate", instrument=ticker, seconds=6)
-    assert world.until("inactive", lambda: shut(world, kalshi) == "inactive") < ROOM_S
-    world.until("active", lambda: world.state.usable(kalshi), 20)
+    world.until("inactive", lambda: shut(world, kalshi) == "inactive")
+    world.until("active", lambda: world.state.usable(kalshi))
 
     # a fee override, told by the socket, holds from there on
     world.fault(venue="kalshi", fault="fee_override", instrument=ticker, count=20)
     rate = lambda: world.state.schedule(kalshi, world.state.now_ns).taker_rate_ppm  # noqa: E731 - asked again and again
-    assert world.until("dearer", lambda: rate() == 140_000) < ROOM_S
+    world.until("dearer", lambda: rate() == 140_000)
 
     # a close that moves nearer: the clock ends trading, nothing else is said
     world.fault(venue="kalshi", fault="close", instrument=ticker, seconds=4)
@@ -69,6 +64,6 @@ def test_what_the_venue_says_about_trading_is_in_the_log_in_time(world: World) -
     for instrument_id, outcome in ((kalshi, "no"), (polymarket, "yes")):
         venue, _, name = instrument_id.partition(":")
         world.fault(venue=venue, fault="settle", instrument=name, kind=outcome)
-    world.until("both paid", lambda: {polymarket, kalshi} <= set(world.state.settled), 40)
+    world.until("both paid", lambda: {polymarket, kalshi} <= set(world.state.settled))
     assert (world.state.settled[kalshi], world.state.settled[polymarket]) == (0, 1_000_000)
     assert len([one for one in world.records if isinstance(one, InstrumentSettled)]) == 2

@@ -124,7 +124,7 @@ def test_polymarket_frames(client: Any) -> None:
             token = ids["polymarket"]["yes_token"]
             levels = _levels(first[0])
             kinds = set()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while time.monotonic() < deadline and kinds != {"price_change", "last_trade_price", "book"}:
                 frame = await mine.next()
                 kinds.add(frame["event_type"])
@@ -239,7 +239,7 @@ def test_kalshi_commands(client: Any) -> None:
 def test_truth_in_file_and_endpoint_agree(client: Any) -> None:
     async def go() -> None:
         async with client.subscribed():
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while time.monotonic() < deadline:
                 lines = (
                     (client.folder / "truth.jsonl").read_text().splitlines()
@@ -294,7 +294,7 @@ def test_a_receiver_that_does_not_read_is_dropped(another: Callable[..., Any]) -
             url = client.known["polymarket"]["market_socket_url"]
             async with websockets.connect(url, compression=None, max_queue=1, close_timeout=0.1) as socket:
                 await socket.send(json.dumps({"assets_ids": tokens, "type": "market"}))
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 120
                 while not (await asyncio.to_thread(client.status))["overflows"]["polymarket"]:
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.2)

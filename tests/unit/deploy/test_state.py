@@ -84,7 +84,7 @@ def test_strays_of_a_killed_holder_are_ended_and_strangers_are_not(tmp_path):
             kept = folder.stack_path.read_bytes()
         (tmp_path / "stack.json").write_bytes(kept)
         with StateFolder(tmp_path):
-            assert stray.wait(timeout=5) == -signal.SIGKILL
+            assert stray.wait(timeout=60) == -signal.SIGKILL
             assert stranger.poll() is None
     finally:
         end(stray)
@@ -120,8 +120,8 @@ def test_only_the_holder_writes(tmp_path):
 def test_stop_holder(tmp_path):
     process = holder(tmp_path)
     try:
-        assert StateFolder(tmp_path).stop_holder(timeout_s=10)
-        assert process.wait(timeout=5) == -signal.SIGTERM
+        assert StateFolder(tmp_path).stop_holder(timeout_s=60)
+        assert process.wait(timeout=60) == -signal.SIGTERM
         assert StateFolder(tmp_path).stop_holder(timeout_s=0)
     finally:
         end(process)

@@ -188,7 +188,7 @@ def test_kill_in_the_middle_leaves_a_valid_archive(tmp_path):
         os.kill(child.pid, signal.SIGKILL)
     finally:
         child.kill()
-        child.wait(10)
+        child.wait(120)
         child.stdout.close()
     log = ArchiveLog(tmp_path)
     assert log.check() > 0
