@@ -367,6 +367,9 @@ class Replay:
             yield from self._hole(ts_ns, "a hole in the recording")
         else:
             yield from self._timeline.until(ts_ns)
+        for other in self._markets.values():
+            if other.known.facts.end_ns <= ts_ns:
+                other.repeats = Repeats()  # whatever comes of it now is after its end
         if market.listed is None:
             market.listed = _listing(market, ts_ns, "active")
             yield self._placed(market, market.listed, ts_ns)
