@@ -27,7 +27,7 @@ from executors.image import (
 from schemas.records import Checkpoint
 
 STAGE: Final = "execute"
-FORMAT_VERSION: Final = 6
+FORMAT_VERSION: Final = 7
 
 
 class ExecuteImage(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from schemas.records import (
 )
 
 STAGE: Final = "decide"
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 
 
 class PackageImage(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from tests.unit.processors.test_decide_fold import lively_market
 #: What the image holds of each part, and what is derived again, from listings, settings or levels.
 HELD = {
     MarketState: {
-        "clock", "position", "log_id", "partition", "partitions", "base_offset", "instruments", "books", "feeds", "references",
+        "clock", "position", "log_id", "partition", "partitions", "base_offset", "recorded", "instruments", "books", "feeds", "references",
         "pairs", "identities", "settled", "contradicted", "venues", "friction", "configured",
     },
     Identities: {"legs", "pairs", "instruments"},
@@ -74,7 +74,7 @@ def test_a_fold_goes_on_from_an_image_as_if_nothing_had_been(seed, cut):
 
 def test_the_fields_that_stand_in_checkpoints():
     assert MarketImage.__struct_fields__ == (
-        "position", "log_id", "partition", "partitions", "base_offset", "now_ns", "clamped", "claims", "instruments", "pairs",
+        "position", "log_id", "partition", "partitions", "base_offset", "recorded", "now_ns", "clamped", "claims", "instruments", "pairs",
         "books", "feeds", "settled", "friction", "configured", "references", "reference_feeds", "legs",
         "contradicted_pairs", "contradicted_instruments", "venues", "contradicted",
     )  # fmt: skip
