@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, Use]] = {
     "schemas": "nothing",
     "halt": "operates",
     "resume": "operates",
+    "limit": "operates",
     "pairs list": "reads",
     "pairs approve": "operates",
     "pairs revoke": "operates",
