@@ -1,10 +1,9 @@
-"""What a backtest keeps of a run: quotes, counters, marks, fills, settlements.
+"""What a backtest keeps of a run: quotes, counters, fills, settlements.
 
 Decides what is kept. Must never look at a book: prices come from the tops that decide writes. Pure.
 """
 
 from deploy.backtest.guard import LookAheadGuard
-from deploy.backtest.marks import Marks
 from executors.journal import FILLS
 from executors.terms import PaperTerms
 from schemas.records import (
@@ -17,7 +16,6 @@ from schemas.records import (
     Package,
     PairListed,
     Record,
-    TopOfBook,
     TopSeen,
     TradeIntent,
 )
@@ -32,21 +30,16 @@ class Collection:
         self.intents: list[TradeIntent] = []
         self.quotes: list[EdgeQuote] = []
         self.statistics: dict[tuple[str, Package], EdgeStatistics] = {}
-        self.marks = Marks()
         self.instruments: dict[str, InstrumentListed] = {}
         self.pairs: dict[str, PairListed] = {}
         self.settled: dict[str, tuple[int, int]] = {}
 
-    def signal(self, record: Record, guard: LookAheadGuard) -> None:
+    def signal(self, record: Record) -> None:
         """A record that decide writes to `signals`."""
         if isinstance(record, EdgeQuote):
             self.quotes.append(record)
         elif isinstance(record, EdgeStatistics):
             self.statistics[record.pair_id, record.package] = record
-        elif isinstance(record, TopOfBook):
-            mark = self.marks.take(record)
-            if mark is not None:
-                guard.mark(mark)
 
     def listing(self, record: Record, now_ns: int) -> None:
         """A record of `market` that is no book."""

@@ -1,4 +1,4 @@
-"""Watches that nothing stamped after "now" reaches a decision: books, tops, settlements, intents, matches, reports, marks.
+"""Watches that nothing stamped after "now" reaches a decision: books, tops, settlements, intents, matches, reports.
 
 Decides what is a look-ahead. Must never change what it watches. A record may be stamped ahead of stream time only under the clock's
 own rule (a claim, on which nothing is intended, until a second feed confirms it); a claim that falls unconfirmed was a record from
@@ -11,7 +11,6 @@ from typing import Final, Literal
 
 from crossbook.domain.market_state import MarketState
 from deploy.backtest.errors import LookAheadError
-from deploy.backtest.outcome import Mark
 from executors.paper import WITHHELD, decide_latency_ns, report_latency_ns, wire_latency_ns
 from executors.terms import NS_PER_S, PaperTerms
 from schemas.records import InstrumentSettled, OrderReport, OrderRequested, OrderSent, Record, TopSeen, TradeIntent
@@ -146,11 +145,6 @@ class LookAheadGuard:
             self.fail(f"report {report.report_id} of a match at {venue_ns} rests on books of {met_ns}")
         if report.ts_ns < venue_ns + report_latency_ns(terms, report.order_id) and report.reason not in _ON_CHAIN:
             self.fail(f"report {report.report_id} took less than the report latency")
-
-    def mark(self, mark: Mark) -> None:
-        """A mark was taken."""
-        if mark.ts_ns > self._market.now_ns:
-            self.fail(f"the mark of {mark.instrument_id} is stamped {mark.ts_ns}, now is {self._market.now_ns}")
 
     def end(self) -> str:
         """What stands unconfirmed at the end, in words; empty: nothing."""

@@ -12,15 +12,6 @@ from schemas.records import EdgeQuote, EdgeStatistics, InstrumentListed, PairLis
 Positions = Literal["logged", "simulated"]
 
 
-class Mark(NamedTuple):
-    """Best prices of an instrument at a stream time, YES terms, micros; None: no such side, or not to be trusted."""
-
-    ts_ns: int
-    instrument_id: str
-    bid_micros: int | None
-    ask_micros: int | None
-
-
 class Model(NamedTuple):
     """An assumption by name (latency, queue, ...), what it is set to, and what that means in words."""
 
@@ -49,7 +40,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `settings` are all that were in force, flat (`decide.min_edge_micros`); `changed` those that `--set` or a sweep changed.
     `journal` and `fills` are the executor's records in order, `quotes` every EdgeQuote in order, `statistics` the last counters of
-    each (pair, package), `marks` the last valid top of an instrument in a second of stream time (`deploy/backtest/marks.py`),
+    each (pair, package),
     `settled` payouts of YES that the range holds (micros) with the stream time at which they became known.
     """
 
@@ -73,7 +64,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     instruments: dict[str, InstrumentListed]
     pairs: dict[str, PairListed]
     settled: dict[str, tuple[int, int]]
-    marks: tuple[Mark, ...]
     comparisons: tuple[Comparison, ...]
     warnings: tuple[str, ...]
     elapsed_s: float

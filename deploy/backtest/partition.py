@@ -196,6 +196,6 @@ class PartitionRun:
                 )
                 self.proved = position
             else:
-                kept.signal(record, self.guard)
+                kept.signal(record)
                 if isinstance(record, Watermark):
                     self.proved = position

@@ -268,7 +268,6 @@ def _outcome(
         instruments=kept.instruments,
         pairs=kept.pairs,
         settled=kept.settled,
-        marks=kept.marks.kept(),
         comparisons=_comparisons(options, setting, live, runs, kept, codec),
         warnings=_warnings(options, setting, live, runs, prepare, delayed),
         elapsed_s=time.monotonic() - started,

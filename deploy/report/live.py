@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from crossbook.runtime.errors import LogError
 from crossbook.runtime.reading import Log
-from deploy.backtest.marks import Marks
 from deploy.backtest.outcome import Model, Outcome
 from schemas.codec import Codec
 from schemas.errors import SchemaError
@@ -24,13 +23,12 @@ from schemas.records import (
     LogOpened,
     PairListed,
     Record,
-    TopOfBook,
     TradeIntent,
 )
 from schemas.registry import load_registry
 
 _MARKET = ("LogOpened", "DecideConfigured", "InstrumentListed", "PairListed", "InstrumentSettled")
-_SIGNALS = ("TopOfBook", "EdgeQuote", "EdgeStatistics")
+_SIGNALS = ("EdgeQuote", "EdgeStatistics")
 LIVE = (
     Model(
         "live",
@@ -52,7 +50,6 @@ class _Reading:
         self.intents: list[TradeIntent] = []
         self.quotes: list[EdgeQuote] = []
         self.statistics: dict[tuple[int, str, str], EdgeStatistics] = {}
-        self.marks = Marks()
         self.first_ns, self.last_ns = 0, 0
 
     def take(self, record: Record) -> None:
@@ -80,8 +77,6 @@ class _Reading:
                 self.quotes.append(record)
             case EdgeStatistics():
                 self.statistics[record.partition, record.pair_id, record.package] = record
-            case TopOfBook():
-                self.marks.take(record)
             case _:
                 pass
         ts_ns = getattr(record, "ts_ns", 0)
@@ -112,7 +107,6 @@ def read_outcome(log: Log, codec: Codec, *, name: str = "") -> Outcome:
     for record in journal:
         found.take(record)
     fills = tuple(_present(log, codec, "fills", 0, (), warnings))
-    marks = found.marks.kept()
     return Outcome(
         name=name or f"Live run of {log.name}",
         source=log.name,
@@ -134,7 +128,6 @@ def read_outcome(log: Log, codec: Codec, *, name: str = "") -> Outcome:
         instruments=found.instruments,
         pairs=found.pairs,
         settled=found.settled,
-        marks=marks,
         comparisons=(),
         warnings=tuple(dict.fromkeys(warnings)),
         elapsed_s=0.0,

@@ -64,4 +64,4 @@ def test_touching_any_of_it_changes_the_digest_and_touching_records_does_not(cod
     plain = with_a_touch("")
     modules = import_closure(code.ROOTS, within=code.WITHIN)
     assert len({with_a_touch(module) for module in modules} | {plain}) == len(modules) + 1
-    assert with_a_touch("schemas.records.market") == plain == with_a_touch("deploy.backtest.marks")
+    assert with_a_touch("schemas.records.market") == plain == with_a_touch("deploy.backtest.outcome")

@@ -7,7 +7,6 @@ from crossbook.domain.market_state import MarketState
 from deploy.backtest.errors import LookAheadError
 from deploy.backtest.guard import LookAheadGuard
 from deploy.backtest.options import BacktestOptions
-from deploy.backtest.outcome import Mark
 from deploy.backtest.run import run_backtest
 from executors.terms import PaperTerms
 from schemas.records import InstrumentSettled, OrderReport, OrderRequested, OrderSent, TopSeen
@@ -95,12 +94,6 @@ def guard_at(now_ns, mode="raise"):
     return LookAheadGuard(state, mode)
 
 
-def test_a_mark_from_the_future():
-    with pytest.raises(LookAheadError, match="mark of kalshi:X"):
-        guard_at(T0).mark(Mark(T0 + 1, "kalshi:X", 1, 2))
-    guard_at(T0).mark(Mark(T0, "kalshi:X", 1, 2))
-
-
 @pytest.mark.parametrize("change", [{"position": 11}, {"ts_ns": T0 + 1}, {"ts_received_ns": T0 + 1}], ids=str)
 def test_an_intent_that_rests_on_what_is_not_there_yet(change):
     guard_at(T0).intent(10, intent(ts_ns=T0, ts_received_ns=T0))
@@ -166,7 +159,8 @@ def test_a_top_of_younger_books():
 
 
 def test_warnings_are_counted_and_bounded():
-    guard = guard_at(T0, "warn")
+    top = next(r for r in WRITTEN if isinstance(r, TopSeen))
+    guard = guard_at(top.ts_ns + 1, "warn")
     for _ in range(50):
-        guard.mark(Mark(T0 + 1, "kalshi:X", 1, 2))
+        guard.top(top)
     assert guard.count == 50 and len(guard.found) == 20

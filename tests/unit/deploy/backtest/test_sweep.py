@@ -86,7 +86,7 @@ def test_the_key_names_the_code_that_makes_marks_and_sums_up():
     """A summary of other marking code is never taken for this one's; the code that only shows it does not count."""
     known = identity(market_log(market(300)))
     modules = import_closure(sweep.CODE)
-    assert {"deploy.backtest.marks", "deploy.backtest.outcome", "deploy.report.latency", "executors.paper",
+    assert {"executors.equity", "deploy.backtest.outcome", "deploy.report.latency", "executors.paper",
             "processors.edges", "crossbook.domain.fees", "schemas.codec"} <= set(modules)  # fmt: skip
     assert not {"deploy.backtest.sweep", "deploy.report.page", "deploy.backtest.commands"} & set(modules)
     keys = {key_of(known, OPTIONS)}

@@ -5,7 +5,7 @@ import random
 import msgspec
 
 from crossbook.domain.market_state import MarketState
-from deploy.backtest.outcome import Comparison, Mark, Model, Outcome
+from deploy.backtest.outcome import Comparison, Model, Outcome
 from executors.engine import Engine
 from executors.journal import topic_of
 from executors.terms import ExecuteTerms, PaperTerms, Terms
@@ -75,7 +75,6 @@ def blank(**changes) -> Outcome:
         "instruments": {},
         "pairs": {},
         "settled": {},
-        "marks": (),
         "comparisons": (),
         "warnings": (),
         "elapsed_s": 0.0,
@@ -151,8 +150,7 @@ class Run:
         self.engine = Engine([0])
         self.engine.configure(terms, portfolio="main", code_digest="d")
         self.state, self.books = DecideState(mr.DIGEST), MarketState()
-        self.signals, self.intents, self.marks, self.written = [], [], [], []
-        self.seen: dict[str, int] = {}
+        self.signals, self.intents, self.written = [], [], []
 
     def take(self, position, record):
         self.books.apply(position, record)
@@ -166,17 +164,8 @@ class Run:
             self.signals.append(output.record)
             if isinstance(output.record, Watermark):
                 lane.put_watermark(output.record, position)
-        self._mark(getattr(record, "instrument_id", ""))
         while self.engine.advance():
             self.written += self.engine.take()
-
-    def _mark(self, instrument_id):
-        now = self.books.clock.now_ns
-        if instrument_id in self.books.books and now - self.seen.get(instrument_id, 0) >= S:
-            self.seen[instrument_id] = now
-            book = self.books.books[instrument_id].book
-            bid, ask = book.best_bid, book.best_ask
-            self.marks.append(Mark(now, instrument_id, bid and bid[0], ask and ask[0]))
 
 
 def simulated(seed=3, seconds=300, pairs=3, *, rough=True, min_edge=25_000, **changes) -> Outcome:
@@ -209,7 +198,6 @@ def simulated(seed=3, seconds=300, pairs=3, *, rough=True, min_edge=25_000, **ch
         "instruments": {r.instrument_id: r for r in records if isinstance(r, InstrumentListed)},
         "pairs": {r.pair_id: r for r in records if isinstance(r, PairListed)},
         "settled": {r.instrument_id: (r.payout_yes_micros, r.ts_received_ns) for r in settled},
-        "marks": tuple(run.marks),
         "comparisons": (
             Comparison("intents", len(run.intents), 0, 0, 0, ""),
             Comparison("orders", 310, 2, 0, 0, "trade 17: OrderReport.ts_ns 5 was 4"),
@@ -290,12 +278,6 @@ def golden(**changes) -> Outcome:
         "instruments": {A: mr.instrument(A, ts_payout_expected_ns=T0 + DAY), B: mr.instrument(B)},
         "pairs": {"pair": mr.pair(a=A, b=B)},
         "settled": {B: (0, T0 + 40 * S)},
-        "marks": (
-            Mark(T0, A, 390_000, 410_000),
-            Mark(T0, B, 490_000, 510_000),
-            Mark(T0 + 30 * S, A, 430_000, 450_000),
-            Mark(T0 + 31 * S, A, 430_000, None),
-        ),
     }
     return blank(**(values | changes))
 

@@ -1,28 +1,18 @@
 """A live log read as an outcome: the same figures as the run that wrote it, and holes that are said, not filled."""
 
-import msgspec
 import pytest
 
 from crossbook.runtime.errors import LogError
 from deploy.report.analysis import analyse
 from deploy.report.live import read_outcome
-from schemas.records import TopOfBook
 from tests.unit.deploy.report.logs import CODEC, log_of
 from tests.unit.deploy.report.outcomes import golden, simulated
 from tests.unit.processors import market_records as mr
-from tests.unit.projections.synthetic_log import like
-
-
-def tops_of(outcome):
-    return [
-        like(TopOfBook, ts_ns=m.ts_ns, instrument_id=m.instrument_id, valid=True, bid_price_micros=m.bid_micros, ask_price_micros=m.ask_micros)
-        for m in outcome.marks
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("outcome", [golden(), simulated(seed=3, seconds=300)], ids=["golden", "real"])
 def test_a_log_gives_the_figures_of_the_run_that_wrote_it(outcome):
-    found = read_outcome(log_of(outcome, tops_of(outcome)), CODEC, name=outcome.name)
+    found = read_outcome(log_of(outcome), CODEC, name=outcome.name)
     here, there = analyse(found), analyse(outcome)
     assert here.totals == there.totals
     assert here.trades == there.trades
@@ -44,9 +34,3 @@ def test_a_topic_that_is_not_there_is_named():
 def test_a_log_without_orders_is_no_run():
     with pytest.raises(LogError, match="orders"):
         read_outcome(log_of(golden(), without=("orders",)), CODEC)
-
-
-def test_tops_that_are_not_valid_price_nothing():
-    bad = [msgspec.structs.replace(top, valid=False) for top in tops_of(golden())]
-    found = read_outcome(log_of(golden(), bad), CODEC)
-    assert found.marks == ()

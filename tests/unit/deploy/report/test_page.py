@@ -30,7 +30,7 @@ def tree_of(text):
 
 @pytest.fixture(scope="module")
 def real():
-    return simulated(seed=3, seconds=600)
+    return simulated(seed=6, seconds=600)
 
 
 def written(outcome, tmp_path):
