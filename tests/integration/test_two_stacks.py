@@ -16,7 +16,18 @@ import pytest
 from crossbook.runtime.errors import StageError
 from executors.execute import KILL_FILE
 from schemas.records import ControlApplied, OrderRequested, Record
-from tests.integration.whole_stack import COMMAND_S, TEST_S, Log, Stack, answer, crossbook, refused, started, wait_until
+from tests.integration.whole_stack import (
+    COMMAND_S,
+    TEST_S,
+    Log,
+    Stack,
+    answer,
+    crossbook,
+    patient,
+    refused,
+    started,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 #: Slow worlds: two stacks share the machine.
@@ -26,7 +37,7 @@ RATE = "60"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory."""
-    return tmp_path_factory.mktemp("two")
+    return patient(tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")
