@@ -72,6 +72,10 @@ def words(stack: Stack, prefix: str) -> list[ControlApplied]:
     return [one for one in applied if one.control_offset >= 0 or one.action == "kill"]
 
 
+def kill_files(*stacks: Stack) -> list[Path]:
+    return [file for stack in stacks if (file := stack.folder / KILL_FILE).exists()]
+
+
 def by_name(folder: Path) -> dict[str, dict[str, Any]]:
     return {entry["stack"]: entry for entry in answer(folder, "status")}
 
@@ -95,7 +99,7 @@ def test_a_halt_does_not_guess(folder: Path, up: Stack, demo: Any) -> None:
     for command in (("halt",), ("halt", "--kill"), ("resume",), ("down",), ("pairs", "revoke", "any")):
         refused(folder, *command, code=2, says="2 stacks could be meant; name one with --stack: up (")
     assert words(up, "crossbook.") == words(demo[0], "demo.") == []
-    assert list((folder / ".crossbook").rglob(KILL_FILE)) == []
+    assert kill_files(up, demo[0]) == []
 
 
 def test_a_halt_reaches_the_stack_that_is_named_and_is_acknowledged(folder: Path, up: Stack, demo: Any) -> None:
@@ -115,7 +119,7 @@ def test_a_halt_reaches_the_stack_that_is_named_and_is_acknowledged(folder: Path
 def test_a_kill_reaches_the_stack_that_is_named(folder: Path, up: Stack, demo: Any) -> None:
     done = crossbook(folder, "halt", "--kill", "--stack", "up")
     assert (done.returncode, done.stderr) == (0, "")
-    assert list((folder / ".crossbook").rglob(KILL_FILE)) == [up.folder / KILL_FILE]
+    assert kill_files(up, demo[0]) == [up.folder / KILL_FILE]
     kill = words(up, "crossbook.")[-1]
     assert kill.action == "kill"
     again = crossbook(folder, "halt", "--kill", "--stack", "up")

@@ -24,6 +24,7 @@ from schemas.records import (
     PairListed,
     ReferencePrice,
     ReferenceStatus,
+    VenueStatus,
 )
 from tests.unit.memory_log import MemoryLog
 from tests.unit.processors import market_records as mr
@@ -96,10 +97,11 @@ def test_a_later_range_begins_with_the_state(log):
     source = ReplaySource(log, {0: Positions(180)})
     records = decoded(written(source))
     kinds = list(dict.fromkeys(type(record) for record in records))
-    assert kinds[:7] == [
+    assert kinds[:8] == [
         LogOpened,
         FrictionPack,
         DecideConfigured,
+        VenueStatus,
         InstrumentListed,
         PairListed,
         FeedStatus,

@@ -98,9 +98,9 @@ def test_one_catalogue_s_surprise_is_its_own() -> None:
 
     sender = MemorySender()
     one = ingest(sender)
-    one._catalogs |= {"polymarket": Surprising(), "kalshi": Listing()}
-    one._follow = lambda listed: None  # type: ignore[method-assign]  # no feed runs here
-    asyncio.run(one.refresh())
+    one.listings.catalogs |= {"polymarket": Surprising(), "kalshi": Listing()}
+    one.follow = lambda listed: None  # type: ignore[method-assign]  # no feed runs here
+    asyncio.run(one.listings.refresh())
     assert B.instrument_id in one.universe.instruments
     assert ["KeyError" in letter.error for letter in sender.records("deadletter")] == [True]
 
