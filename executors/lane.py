@@ -373,13 +373,17 @@ class Lane(MarketLane):
         """
         if change.kind in {"none", "trade", "reference"}:
             return
+        book = change.instrument_id if change.kind == "book" else None
         for trade_id in list(self._state.working[self.partition]):
             trade = self._state.trades[trade_id]
             if trade.state != "hedging":
                 continue
+            intent = trade.intent
+            if book is not None and book not in (intent.leg_a.instrument_id, intent.leg_b.instrument_id):
+                continue  # most books are another trade's: what is unmatched is worked out only for those of this one
             lead = trade.residual < 0
             instrument_id = trade.leg(lead).instrument_id
-            if change.kind == "book" and change.instrument_id != instrument_id:
+            if book is not None and book != instrument_id:
                 continue
             top = self._top(trade_id, instrument_id, self.market.now_ns)
             seen = msgspec.structs.replace(trade, **{"top_leader" if lead else "top_hedge": top})
