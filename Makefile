@@ -22,7 +22,8 @@ demo: install
 	@$(BIN)/crossbook demo $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@# Files in their order: those that start whole stacks come first and apart, the quick ones fill the second core at the end.
+	$(BIN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 explore: install
 	@# The trade machine's state space, further than the suite goes: EXPLORE_LIVES random lives, every history of EXPLORE_DEPTH events.

@@ -17,18 +17,9 @@ settings.register_profile("crossbook", deadline=None, suppress_health_check=[Hea
 settings.load_profile("crossbook")
 
 
-#: Files that start whole stacks: one after the other on one worker, because two of them beside each other are more than two cores.
-WHOLE_STACKS = frozenset({"test_demo", "test_faults", "test_moves", "test_recording", "test_stack", "test_two_stacks"})
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the fixtures below, so that `-m "not stack"` and `-m "not recordings"` select by themselves.
-
-    A file is one group of `--dist loadgroup`, and the files that start whole stacks are one together.
-    """
+    """Mark what uses the fixtures below, so that `-m "not stack"` and `-m "not recordings"` select by themselves."""
     for item in items:
-        whole = item.path.parent.name == "integration" and item.path.stem in WHOLE_STACKS
-        item.add_marker(pytest.mark.xdist_group("whole stacks" if whole else item.path.as_posix()))
         names = getattr(item, "fixturenames", ())
         if "kafka" in names:
             item.add_marker(pytest.mark.stack)

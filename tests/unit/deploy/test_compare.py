@@ -16,7 +16,6 @@ from deploy.report.page import document_of, write_json
 from schemas.records import Fill, LatencyObserved
 from tests.unit.deploy.report.logs import CODEC, log_of
 from tests.unit.deploy.report.outcomes import MICROS, MS, A, golden, paid_out, simulated
-from tests.unit.deploy.report.test_live import tops_of
 from tests.unit.projections.synthetic_log import like
 
 
@@ -34,7 +33,7 @@ def backtest():
 
 def test_a_run_and_its_repetition_are_alike():
     outcome = simulated(seed=3, seconds=300)
-    live = document_of(read_outcome(log_of(outcome, tops_of(outcome)), CODEC))
+    live = document_of(read_outcome(log_of(outcome), CODEC))
     found = compare(live, document_of(outcome))
     assert found.alike
     assert found.same_log and found.same_code
@@ -118,7 +117,7 @@ def test_runs_are_found_by_file_and_by_folder(tmp_path):
 
 def test_an_archive_of_a_live_run_is_a_run(tmp_path):
     outcome = simulated(seed=3, seconds=120)
-    log = log_of(outcome, tops_of(outcome))
+    log = log_of(outcome)
     with ArchiveWriter(tmp_path / "archive", source="s", prefix="p.", partitions=1) as writer:
         for topic, lines in log.lines.items():
             writer.extend(topic, 0, lines)
