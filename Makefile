@@ -22,8 +22,9 @@ demo: install
 	@$(BIN)/crossbook demo $(ARGS)
 
 test: install
-	@# Files in their order: those that start whole stacks come first and apart, the quick ones fill the second core at the end.
-	$(BIN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@# What starts whole stacks needs both cores and watches clocks: it runs afterwards, one file after the other.
+	$(BIN)/python -m pytest tests --ignore=tests/bench -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest tests/integration -m alone $(ARGS) || test $$? -eq 5
 
 explore: install
 	@# The trade machine's state space, further than the suite goes: EXPLORE_LIVES random lives, every history of EXPLORE_DEPTH events.

@@ -1,5 +1,6 @@
 """Shared fixtures: one embedded Kafka and one embedded ClickHouse a test session, and the real recordings where they are."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ RECORDINGS = REPOSITORY.parent / "shared"
 # No example has a time limit: on a busy machine that would test the machine.
 settings.register_profile("crossbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("crossbook")
+
+# A shell that starts the suite in the background ignores Ctrl-C for it, and whatever it starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

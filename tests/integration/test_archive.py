@@ -67,7 +67,8 @@ def live(kafka, request):
     reader = open_consumer(settings, "decide", read_committed=False)
     market = TOPICS["market"].full_name(settings.prefix)
     for at in range(0, len(outputs), 10):
-        committer.commit(outputs[at : at + 10], [TopicPartition(market, 0, len(values))], reader)
+        committer.commit(outputs[at : at + 10], [], reader)
+    reader.commit(offsets=[TopicPartition(market, 0, len(values))], asynchronous=False)
     reader.close()
     assert len(outputs) > 20
     return settings

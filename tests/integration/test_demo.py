@@ -16,7 +16,7 @@ from deploy.local.kafka import KafkaServer
 from tests.integration.audit import Audit
 from tests.integration.whole_stack import TEST_S, Log, answer, crossbook, patient, processes_of
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
+pytestmark = [pytest.mark.alone, pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 SECONDS = "22"
 KEYS = {
     "updates", "evaluations", "gross_positive", "net_positive", "edges", "edges_at_threshold", "intents", "trades", "fills",

@@ -29,7 +29,7 @@ from tests.integration.whole_stack import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
+pytestmark = [pytest.mark.alone, pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 GARBAGE = (b"no record at all", b"", b"\x00\x00\x0f\xff\xff" + b"of an unknown schema", b"\x00\x00\x00\x00\x0c\xff")
 READERS = ("decide", "execute", "project")
 

@@ -38,7 +38,7 @@ from tests.integration.whole_stack import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
+pytestmark = [pytest.mark.alone, pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 PREFIX = "crossbook."
 CHILDREN = {"kafka", "clickhouse", "registry", "sandbox", "project", "execute", "decide", "leadlag", "producers"}
 

@@ -29,7 +29,7 @@ from tests.integration.whole_stack import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_S)]
+pytestmark = [pytest.mark.alone, pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 #: Slow worlds: two stacks share the machine.
 RATE = "60"
 
