@@ -29,7 +29,7 @@ test: install
 explore: install
 	@# The trade machine's state space, further than the suite goes: EXPLORE_LIVES random lives, every history of EXPLORE_DEPTH events.
 	EXPLORE_LIVES=$${EXPLORE_LIVES:-5000} EXPLORE_DEPTH=$${EXPLORE_DEPTH:-10} $(BIN)/python -m pytest -n 2 \
-		tests/unit/executors/test_exploration.py tests/unit/executors/test_every_history.py $(ARGS)
+		tests/unit/executors/hedge/test_exploration.py tests/unit/executors/hedge/test_every_history.py $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from crossbook.runtime.errors import StageError
-from crossbook.runtime.log import configure_log
-from deploy.commands import LazyCommands
+from crossbook.domain.errors import StageError
+from crossbook.runtime.logging import configure_log
+from deploy.commands.lazy import LazyCommands
+from deploy.commands.printing import Json, StackName, out, print_json, print_table
 from deploy.errors import DeployError, UsageError, one_line
-from deploy.local.errors import LocalStackError
-from deploy.printing import Json, StackName, out, print_json, print_table
+from deploy.stack.errors import LocalStackError
 from schemas.errors import SchemaError
 from schemas.topics import TOPICS
 
@@ -51,7 +51,7 @@ def demo(
     json_: Annotated[bool, typer.Option("--json", help="print one JSON object on stdout, nothing else")] = False,
 ) -> None:
     """Trade a two-venue market on paper, explain it, sum it up and verify it."""
-    from deploy.demo import DemoOptions, run_demo
+    from deploy.demo.demo import DemoOptions, run_demo
 
     if bool(recording) != bool(fees):
         raise UsageError("--recording and --fees go together: an edge without an exact fee schedule is a guess")
@@ -81,7 +81,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="return once everything runs")] = False,
 ) -> None:
     """Start the local stack and keep it running: Kafka, ClickHouse, registry, venues, stages. Ctrl-C stops it."""
-    from deploy.stack import SandboxOptions, run_up
+    from deploy.stack.stack import SandboxOptions, run_up
 
     raise typer.Exit(run_up(feeds, SandboxOptions(preset=preset, seed=seed, rate=rate), detach=detach))
 
@@ -89,7 +89,7 @@ def up(
 @app.command()
 def down(stack: StackName = "") -> None:
     """Stop the local stack, or the demo, that runs in this state folder; with several, the one that --stack names."""
-    from deploy.stack import stop_running
+    from deploy.stack.stack import stop_running
 
     out.print(stop_running(stack))
 
@@ -97,7 +97,7 @@ def down(stack: StackName = "") -> None:
 @app.command()
 def status(json_: Json = False) -> None:
     """Show every stack: mode, whether it runs, what it may trade and what forbids it, positions, PnL, processes."""
-    from deploy.status import read_status, render_status
+    from deploy.operate.status import read_status, render_status
 
     entries = read_status()
     if json_:
@@ -116,8 +116,8 @@ def lag(
     watch: Annotated[bool, typer.Option("--watch", help="repeat every two seconds")] = False,
 ) -> None:
     """Show consumer lag per group, topic and partition: messages, seconds, trend, time to catch up."""
-    from deploy.attach import attached
-    from deploy.lag import lag_rows, render_lag
+    from deploy.operate.lag import lag_rows, render_lag
+    from deploy.stack.attach import attached
 
     with attached("lag", stack, clickhouse=False) as settings:
         bound = settings.lag.limit_s if limit is None else limit
@@ -143,8 +143,8 @@ def tail(
     stack: StackName = "",
 ) -> None:
     """Print a topic's committed records, decoded, one a line."""
-    from deploy.attach import attached
-    from deploy.tail import read_topic
+    from deploy.operate.tail import read_topic
+    from deploy.stack.attach import attached
 
     with attached("tail", stack, clickhouse=False) as settings:
         for line in read_topic(settings.kafka, topic, last=None if all_ else last, follow=follow):
@@ -165,7 +165,7 @@ def sql(
     stack: StackName = "",
 ) -> None:
     """Query ClickHouse (read-only user); works on the kept state of the last run as well."""
-    from deploy.attach import attached, reader_client, sql_errors
+    from deploy.stack.attach import attached, reader_client, sql_errors
 
     with attached("sql", stack, kafka=False) as settings:
         client, database = reader_client(settings)
@@ -185,8 +185,8 @@ def rebuild(stack: StackName = "") -> None:
     """Drop the ClickHouse tables and build them again from the topics, with a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from deploy.attach import attached
-    from projections.project import rebuild as rebuild_tables
+    from deploy.stack.attach import attached
+    from projections.stage import rebuild as rebuild_tables
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with attached("rebuild", stack) as settings, Progress(*columns, console=Console(stderr=True)) as progress:
@@ -203,8 +203,8 @@ def topics(
 ) -> None:
     """List the topics: writer, key, partitions, records, how long they are kept, and what is in them."""
     from crossbook.runtime.kafka import create_topics
-    from deploy.attach import attached
-    from deploy.tail import describe_topics
+    from deploy.operate.tail import describe_topics
+    from deploy.stack.attach import attached
 
     with attached("topics --create" if create else "topics", stack, clickhouse=False) as settings:
         if create:
@@ -225,7 +225,7 @@ def schemas(
 ) -> None:
     """List the pinned schemas: id, record, version, topic."""
     from crossbook.runtime.settings import load_settings
-    from deploy.registry import fill_registry
+    from deploy.registry.server import fill_registry
     from schemas.registry import load_registry, read_avsc
 
     registry = load_registry()
@@ -268,7 +268,7 @@ def halt(
 
     The exit code is 1 when one did not answer, or when none runs.
     """
-    from deploy.operate import kill_by_file, set_trading_state
+    from deploy.operate.control import kill_by_file, set_trading_state
 
     if kill:
         if scope != "all" or reduce_only:
@@ -285,7 +285,7 @@ def resume(
     stack: StackName = "",
 ) -> None:
     """Allow new orders again; a resume of all removes a KILL file. A halt of a pair is lifted pair by pair."""
-    from deploy.operate import set_trading_state
+    from deploy.operate.control import set_trading_state
 
     out.print(set_trading_state("running", scope, reason, stack), soft_wrap=True)
 
@@ -298,7 +298,7 @@ def limit(
     stack: StackName = "",
 ) -> None:
     """Change a limit of the risk gate or a time of the machine for the trades that open from here on; open trades keep theirs."""
-    from deploy.operate import change_limit
+    from deploy.operate.control import change_limit
 
     out.print(change_limit(name, value, reason, stack), soft_wrap=True)
 
@@ -306,8 +306,8 @@ def limit(
 @pairs_app.command("list")
 def pairs_list(json_: Json = False, stack: StackName = "") -> None:
     """List the approved pairs."""
-    from deploy.attach import attached
-    from deploy.operate import approved_pairs
+    from deploy.operate.control import approved_pairs
+    from deploy.stack.attach import attached
 
     with attached("pairs list", stack, clickhouse=False) as settings:
         pairs = approved_pairs(settings)
@@ -335,8 +335,8 @@ def pairs_approve(
     file: Annotated[Path, typer.Argument(help="a pairs.yaml (docs/pairs.md)")], stack: StackName = ""
 ) -> None:
     """Approve every pair of a file."""
-    from deploy.attach import attached
-    from deploy.operate import approve_pairs
+    from deploy.operate.control import approve_pairs
+    from deploy.stack.attach import attached
 
     with attached("pairs approve", stack, clickhouse=False) as settings:
         names = approve_pairs(settings, file)
@@ -350,7 +350,7 @@ def pairs_revoke(
     stack: StackName = "",
 ) -> None:
     """Revoke a pair; open trades go on by their plan. Returns when every executor has journaled it."""
-    from deploy.operate import revoke_pair
+    from deploy.operate.control import revoke_pair
 
     out.print(revoke_pair(pair, reason, stack), soft_wrap=True)
 
@@ -358,7 +358,7 @@ def pairs_revoke(
 @app.command()
 def doctor(json_: Json = False, stack: StackName = "") -> None:
     """Check this machine, the settings and every part that they name; say how to mend what is wrong."""
-    from deploy.doctor import examine
+    from deploy.operate.doctor import examine
 
     findings = examine(stack)
     if json_:

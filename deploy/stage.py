@@ -11,21 +11,21 @@ import os
 import sys
 from collections.abc import Callable
 
-from crossbook.runtime.errors import StageError
-from crossbook.runtime.log import configure_log
+from crossbook.domain.errors import StageError
+from crossbook.runtime.logging import configure_log
 from crossbook.runtime.metrics import serve_metrics
 from crossbook.runtime.settings import CONFIG_VARIABLE, Settings, load_settings
 from deploy.errors import one_line
 
 #: Stage name → module whose `run(settings)` is the stage.
 STAGES = {
-    "registry": "deploy.registry",
+    "registry": "deploy.registry.server",
     "producers": "producers.stage",
-    "import": "deploy.recording",
-    "decide": "processors.decide",
-    "execute": "executors.execute",
-    "project": "projections.project",
-    "leadlag": "processors.leadlag",
+    "import": "producers.recordings.stage",
+    "decide": "processors.decide.stage",
+    "execute": "executors.stage",
+    "project": "projections.stage",
+    "leadlag": "processors.leadlag.stage",
 }
 #: Stage name → setting of its Prometheus port.
 METRICS = {

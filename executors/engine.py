@@ -13,14 +13,14 @@ from typing import Final
 import msgspec
 
 from crossbook.domain.limits import refusal_of_limit
-from crossbook.domain.venues import VENUES
+from crossbook.domain.names import VENUES
 from executors.errors import JournalError
 from executors.fold import CAUGHT_UP_ACTION, KILL_ACTION, LAGGING_ACTION, ExecutorState, step
 from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
 from executors.lane import Lane
 from executors.market_lane import Journaled
-from executors.paper import NEVER_NS, decide_latency_ns
 from executors.terms import Terms, canonical_terms
+from executors.venues.paper import NEVER_NS, decide_latency_ns
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,

@@ -10,7 +10,7 @@ All of them stop the stage before anything is committed, but for a PlanError: it
 the fold meets while it tells a trade something.
 """
 
-from crossbook.runtime.errors import EXIT_SETTINGS, StageError
+from crossbook.domain.errors import EXIT_SETTINGS, StageError
 
 
 class ExecutorError(StageError):

@@ -2,7 +2,7 @@
 
 Decides, from the inputs in their journal order alone, every plan, request, update and fill. Must never read a clock, a setting
 or a venue: what is not in the journal does not exist here. So a refold gives the same state and, byte for byte, the same
-outputs, which `executors.verify` and every start of the stage check.
+outputs, which `executors.recovery.verify` and every start of the stage check.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from typing import Any, Final
 import msgspec
 
 from crossbook.domain.limits import refusal_of_limit
-from executors import machine
-from executors.booking import book, plan_key
 from executors.errors import JournalError
+from executors.hedge import machine
+from executors.hedge.plan import choose_leader, make_plan
+from executors.hedge.steps import Context, Event, Move, Resume, Send, Step
+from executors.hedge.trade import WORKING, Order, Trade, Unbooked, amended, unbooked_purchase
 from executors.journal import JournalInput, Output
-from executors.plan import choose_leader, make_plan
-from executors.risk import Refusal, Standing, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
-from executors.steps import Context, Event, Move, Resume, Send, Step
+from executors.portfolio.booking import book, plan_key
+from executors.portfolio.risk import Refusal, Standing, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
 from executors.terms import NS_PER_MS, Terms, parse_terms, with_limit
-from executors.trade import WORKING, Order, Trade, Unbooked, amended, unbooked_purchase
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,

@@ -18,16 +18,16 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from crossbook.domain.book_state import Change
+from crossbook.market.book_state import Change
 from executors.advice import Advice, AdviceBook
-from executors.equity import Book
 from executors.errors import LaneError
 from executors.fold import SETTLED_ACTION, ExecutorState
+from executors.hedge.machine import is_adverse
+from executors.hedge.trade import WORKING, Trade
 from executors.journal import JournalInput
-from executors.machine import is_adverse
 from executors.market_lane import MarketLane
-from executors.paper import NEVER_NS
-from executors.trade import WORKING, Trade
+from executors.portfolio.equity import Book
+from executors.venues.paper import NEVER_NS
 from schemas.records import (
     ControlApplied,
     InstrumentSettled,

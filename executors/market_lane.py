@@ -8,11 +8,11 @@ from collections import deque
 
 import msgspec
 
-from crossbook.domain.book_state import Change
-from crossbook.domain.market_state import MarketState
+from crossbook.market.book_state import Change
+from crossbook.market.market_state import MarketState
 from executors.errors import JournalError
-from executors.paper import ARRIVAL, PaperVenue
 from executors.terms import PaperTerms
+from executors.venues.paper import ARRIVAL, PaperVenue
 from schemas.records import OrderReport, OrderRequested, OrderSent, Record
 
 #: What the journal holds of a venue: requests, with the terms they were sent under, when they left, and its reports.

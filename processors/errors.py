@@ -6,7 +6,7 @@ ProcessorError
 └── InputError        a `market` partition does not begin as it must
 """
 
-from crossbook.runtime.errors import EXIT_SETTINGS, StageError
+from crossbook.domain.errors import EXIT_SETTINGS, StageError
 
 
 class ProcessorError(StageError):

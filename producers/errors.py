@@ -2,24 +2,17 @@
 
 StageError
 ├── CatalogError     a venue's catalogue did not answer, or not in its form; tried again at the next refresh
-├── SocketKeyError   Kalshi's key is missing or is no RSA or Ed25519 key (exit code 78)
 └── RecordingError   a recording or its fee file cannot be imported (exit code 78)
 
 WireDriftError       a frame says what no frame may say; it never leaves a protocol, which dead-letters it
 ListingError         a market that cannot be listed safely; the catalogue leaves it out, loudly
 """
 
-from crossbook.runtime.errors import EXIT_SETTINGS, StageError
+from crossbook.domain.errors import EXIT_SETTINGS, StageError
 
 
 class CatalogError(StageError):
     """A venue's catalogue did not answer, or not in its form."""
-
-
-class SocketKeyError(StageError):
-    """Kalshi's key is missing or unusable."""
-
-    exit_code = EXIT_SETTINGS
 
 
 class RecordingError(StageError):

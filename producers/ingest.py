@@ -17,29 +17,29 @@ import msgspec
 import structlog
 
 from crossbook.domain.dead_letters import dead_letter
-from crossbook.domain.venues import KALSHI, POLYMARKET
+from crossbook.domain.names import KALSHI, POLYMARKET
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import SettingsError
 from crossbook.runtime.settings import Settings
-from producers.backoff import DialBudget
+from crossbook.venues.kalshi_auth import RequestSigner
 from producers.binance.feed import reference_feeds
-from producers.feed import Feed, SocketFeed, Venue
-from producers.kalshi.auth import RequestSigner
+from producers.catalogue.listings import Listings
+from producers.catalogue.moves import GroupMoves
+from producers.connections.connection import Feed, SocketFeed, Venue
+from producers.feeds.backoff import DialBudget
+from producers.feeds.protocol import STAGE, VenueProtocol
 from producers.kalshi.catalog import KalshiCatalog
 from producers.kalshi.exchange import ExchangePoll
 from producers.kalshi.feed import KalshiVenue
 from producers.kalshi.protocol import KalshiProtocol
-from producers.listings import Listings
 from producers.market_writer import LogHead, MarketWriter, friction_pack
-from producers.moves import GroupMoves
-from producers.pairs import PairsFileError, load_pairs_file
 from producers.polymarket.catalog import PolymarketCatalog
 from producers.polymarket.feed import PolymarketVenue
 from producers.polymarket.protocol import PolymarketProtocol
-from producers.protocol import STAGE, VenueProtocol
 from producers.relay import ControlReader, Word, configured, in_force_already
 from producers.stamp import ReceiveStamp
-from producers.universe import ShowBook, Step, Universe
+from producers.universe.pairs import PairsFileError, load_pairs_file
+from producers.universe.universe import ShowBook, Step, Universe
 from schemas.records import (
     BookDelta,
     BookSnapshot,

@@ -17,13 +17,14 @@ import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
 from crossbook.domain.dead_letters import dead_letter
-from crossbook.domain.market_image import MarketImage
-from crossbook.runtime.errors import BufferFullError, LogError, RecordTooLargeError
+from crossbook.log.errors import LogError
+from crossbook.log.head import head_dropped, known_market
+from crossbook.market.image import MarketImage
+from crossbook.runtime.errors import BufferFullError, RecordTooLargeError
 from crossbook.runtime.kafka import RECORD_BYTES_MAX, offset_range, open_consumer, poll_batch
-from crossbook.runtime.log_head import head_dropped, known_market
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import FrictionSettings, KafkaSettings
-from producers.placement import Placement
+from producers.universe.placement import Placement
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import (

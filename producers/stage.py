@@ -9,18 +9,19 @@ import signal
 
 import structlog
 
+from crossbook.domain.errors import StageError
 from crossbook.runtime.clock import now_ns
-from crossbook.runtime.errors import BrokerAwayError, StageError
+from crossbook.runtime.errors import BrokerAwayError
 from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import Settings
+from producers.catalogue.remembered import remembered
+from producers.feeds.protocol import STAGE
 from producers.ingest import Ingest
 from producers.market_writer import LogHead, MarketWriter, draw_log_id, friction_pack, read_log_head
-from producers.protocol import STAGE
 from producers.relay import ControlReader
-from producers.remembered import remembered
 from producers.stamp import ReceiveStamp
-from producers.universe import Remembered
+from producers.universe.universe import Remembered
 from schemas.codec import load_codec
 from schemas.registry import load_registry
 

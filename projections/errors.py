@@ -7,7 +7,7 @@ StageError (crossbook.runtime.errors)
     └── TablesGoneError          the database was dropped under the stage: it starts again and rebuilds
 """
 
-from crossbook.runtime.errors import StageError
+from crossbook.domain.errors import StageError
 
 
 class ProjectionError(StageError):

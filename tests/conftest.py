@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from deploy.local.clickhouse import ClickHouseServer
-from deploy.local.kafka import KafkaServer
+from deploy.stack.clickhouse.child import ClickHouseServer
+from deploy.stack.kafka.child import KafkaServer
+from tests.builders.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 RECORDINGS = REPOSITORY.parent / "shared"
 
 # No example has a time limit: on a busy machine that would test the machine.

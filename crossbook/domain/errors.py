@@ -1,4 +1,6 @@
-"""What can go wrong in the domain, as one tree.
+"""What can go wrong in the domain, as one tree, and the base of what stops a process.
+
+    StageError        stops a process or a command with one line and an exit code; every package derives its own from it
 
     DomainError
     ├── MoneyError    text or an amount that is no exact, bounded number of micros
@@ -10,6 +12,17 @@
 Each message names the value and says what would be right. Nothing here decides: a caller catches the class that it can
 mend (a feed dead-letters on MoneyError) and lets the rest stop the stage.
 """
+
+from typing import Final
+
+#: sysexits' EX_CONFIG: starting again mends nothing, so no supervisor tries.
+EXIT_SETTINGS: Final = 78
+
+
+class StageError(Exception):
+    """Base of every error that stops a stage or a command: one line that says what is wrong and how to mend it."""
+
+    exit_code = 1
 
 
 class DomainError(Exception):

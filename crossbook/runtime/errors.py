@@ -5,17 +5,10 @@ StageError
 ├── BrokerAwayError     Kafka cannot be reached, or does not answer in time
 ├── FencedError         another instance with the same transactional id took over: stop at once
 ├── BufferFullError     the bounded producer buffer is full; nothing was queued
-├── RecordTooLargeError a record is larger than a topic takes; nothing was queued
-└── LogError            a topic does not hold what its reader must find there
+└── RecordTooLargeError a record is larger than a topic takes; nothing was queued
 """
 
-EXIT_SETTINGS = 78
-
-
-class StageError(Exception):
-    """Base of every error that stops a stage."""
-
-    exit_code = 1
+from crossbook.domain.errors import EXIT_SETTINGS, StageError
 
 
 class SettingsError(StageError):
@@ -38,9 +31,3 @@ class BufferFullError(StageError):
 
 class RecordTooLargeError(StageError):
     """A record is larger than a topic takes; nothing was queued, and the producer stays usable."""
-
-
-class LogError(StageError):
-    """A topic does not hold what its reader must find there; starting again mends nothing, so no supervisor tries."""
-
-    exit_code = EXIT_SETTINGS

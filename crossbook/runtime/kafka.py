@@ -21,8 +21,10 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
+from crossbook.domain.errors import StageError
+from crossbook.log.errors import LogError
 from crossbook.runtime.caller import Caller
-from crossbook.runtime.errors import BrokerAwayError, BufferFullError, LogError, StageError
+from crossbook.runtime.errors import BrokerAwayError, BufferFullError
 from crossbook.runtime.kafka_errors import ABSENT, absent, passes, translate
 from crossbook.runtime.metrics import stage_metrics
 from crossbook.runtime.settings import KafkaSettings

@@ -6,7 +6,9 @@ that leaves `crossbook.runtime.kafka` was translated here.
 
 from confluent_kafka import KafkaError, KafkaException
 
-from crossbook.runtime.errors import BrokerAwayError, FencedError, LogError, RecordTooLargeError, StageError
+from crossbook.domain.errors import StageError
+from crossbook.log.errors import LogError
+from crossbook.runtime.errors import BrokerAwayError, FencedError, RecordTooLargeError
 
 _FENCED = {
     KafkaError._FENCED,

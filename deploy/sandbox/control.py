@@ -13,14 +13,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from deploy.sandbox import garbage, words
-from deploy.sandbox.binance_socket import BinanceHub
+from deploy.sandbox.binance.socket import BinanceHub
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.errors import SandboxError, UnknownInstrumentError
 from deploy.sandbox.faults import FRAME_FAULTS, WORDS, FaultRequest, parse_fault
-from deploy.sandbox.floor import Market
-from deploy.sandbox.kalshi_socket import KalshiHub
-from deploy.sandbox.polymarket_socket import PolymarketHub
-from deploy.sandbox.pricing import BINANCE, KALSHI, POLYMARKET
+from deploy.sandbox.kalshi.socket import KalshiHub
+from deploy.sandbox.polymarket.socket import PolymarketHub
+from deploy.sandbox.world.floor import Market
+from deploy.sandbox.world.pricing import BINANCE, KALSHI, POLYMARKET
 
 CROSSED_SECONDS = 2.0
 SHUTDOWN_SECONDS = 2.0

@@ -10,18 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from deploy.sandbox import kalshi_wire, polymarket_wire
-from deploy.sandbox.binance_socket import BinanceHub, is_binance
+from deploy.sandbox.binance.socket import BinanceHub, is_binance
 from deploy.sandbox.faults import FaultBoard
-from deploy.sandbox.floor import Market
-from deploy.sandbox.happenings import EdgeEnded, EdgeStarted, LevelSet, PlantedEdge, TickChanged, TradeDone, WorldEvent
-from deploy.sandbox.kalshi_socket import PATH as KALSHI_PATH
-from deploy.sandbox.kalshi_socket import PING_BODY, KalshiHub
-from deploy.sandbox.polymarket_socket import PATH as POLYMARKET_PATH
-from deploy.sandbox.polymarket_socket import PolymarketHub
-from deploy.sandbox.pricing import BINANCE, KALSHI, POLYMARKET
+from deploy.sandbox.kalshi import wire as kalshi_wire
+from deploy.sandbox.kalshi.socket import PATH as KALSHI_PATH
+from deploy.sandbox.kalshi.socket import PING_BODY, KalshiHub
+from deploy.sandbox.polymarket import wire as polymarket_wire
+from deploy.sandbox.polymarket.socket import PATH as POLYMARKET_PATH
+from deploy.sandbox.polymarket.socket import PolymarketHub
 from deploy.sandbox.standing import Exchange
-from deploy.sandbox.world import World
+from deploy.sandbox.world.floor import Market
+from deploy.sandbox.world.happenings import (
+    EdgeEnded,
+    EdgeStarted,
+    LevelSet,
+    PlantedEdge,
+    TickChanged,
+    TradeDone,
+    WorldEvent,
+)
+from deploy.sandbox.world.pricing import BINANCE, KALSHI, POLYMARKET
+from deploy.sandbox.world.world import World
 
 # One publishing turn covers at most this much simulated time, so that a late loop never starves its sockets.
 TURN_NS_MAX = 50_000_000

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from deploy.sandbox.errors import UnknownFaultError
-from deploy.sandbox.pricing import BINANCE, KALSHI, POLYMARKET
 from deploy.sandbox.standing import OUTCOMES, PAUSES
+from deploy.sandbox.world.pricing import BINANCE, KALSHI, POLYMARKET
 
 SECONDS_MAX = 3_600
 COUNT_MAX = 100_000

@@ -6,11 +6,12 @@ number, so that only the content is wrong.
 
 from collections.abc import Callable
 
-from deploy.sandbox import kalshi_wire, polymarket_wire
 from deploy.sandbox.engine import Engine
-from deploy.sandbox.floor import Market
-from deploy.sandbox.happenings import LevelSet
-from deploy.sandbox.pricing import KALSHI, MICROS, NO_ASK, contracts, dollars
+from deploy.sandbox.kalshi import wire as kalshi_wire
+from deploy.sandbox.polymarket import wire as polymarket_wire
+from deploy.sandbox.world.floor import Market
+from deploy.sandbox.world.happenings import LevelSet
+from deploy.sandbox.world.pricing import KALSHI, MICROS, NO_ASK, contracts, dollars
 
 _NON_JSON = b'{"event_type":"book","market":'
 _UNKNOWN_TYPE = {

@@ -10,8 +10,8 @@ import uuid
 from dataclasses import dataclass
 
 from deploy.sandbox.errors import UnknownPresetError
-from deploy.sandbox.presets import SECOND
-from deploy.sandbox.pricing import KALSHI_STRUCTURES, KALSHI_TAKER_RATE, Grid, even_grid
+from deploy.sandbox.world.presets import SECOND
+from deploy.sandbox.world.pricing import KALSHI_STRUCTURES, KALSHI_TAKER_RATE, Grid, even_grid
 
 BUSY_VOLUME = 8_000_000
 QUIET_VOLUME = 48_000

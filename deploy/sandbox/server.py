@@ -19,13 +19,16 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from deploy.sandbox import control, kalshi, kalshi_keys, polymarket
-from deploy.sandbox.binance import SYMBOL
+from deploy.sandbox import control
+from deploy.sandbox.binance.price import SYMBOL
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.errors import SandboxError
 from deploy.sandbox.frames import VenueSocket
-from deploy.sandbox.presets import PRESETS
-from deploy.sandbox.world import World
+from deploy.sandbox.kalshi import keys as kalshi_keys
+from deploy.sandbox.kalshi import rest as kalshi
+from deploy.sandbox.polymarket import rest as polymarket
+from deploy.sandbox.world.presets import PRESETS
+from deploy.sandbox.world.world import World
 
 HOST = "127.0.0.1"
 TURN_EVERY_S = 0.005

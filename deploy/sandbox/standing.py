@@ -4,7 +4,7 @@ Decides what the venues say about trading, never what the books do: a pause or a
 through it is seen to. It must never read a clock; wall time is an argument.
 """
 
-from deploy.sandbox.pricing import MICROS
+from deploy.sandbox.world.pricing import MICROS
 
 #: What an outcome pays for YES, micros.
 OUTCOMES = {"yes": MICROS, "no": 0, "half": MICROS // 2}

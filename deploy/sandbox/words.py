@@ -6,12 +6,13 @@ Decides which frame goes out beside the change, and when a passing word is taken
 import asyncio
 import time
 
-from deploy.sandbox import kalshi_wire, polymarket_wire
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.faults import FaultRequest
-from deploy.sandbox.floor import Market
-from deploy.sandbox.kalshi_socket import LIFECYCLE
-from deploy.sandbox.pricing import KALSHI
+from deploy.sandbox.kalshi import wire as kalshi_wire
+from deploy.sandbox.kalshi.socket import LIFECYCLE
+from deploy.sandbox.polymarket import wire as polymarket_wire
+from deploy.sandbox.world.floor import Market
+from deploy.sandbox.world.pricing import KALSHI
 
 SECOND_NS = 1_000_000_000
 #: A pause or an inactive market lasts this long unless told.

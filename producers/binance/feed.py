@@ -12,9 +12,9 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 
 from crossbook.runtime.settings import BinanceSettings, Settings
-from producers.backoff import DialBudget
 from producers.binance.protocol import BinanceProtocol
-from producers.feed import FRAME_MAX, FRAMES_QUEUED_MAX, TIMER_S, Sink, SocketFeed
+from producers.connections.connection import FRAME_MAX, FRAMES_QUEUED_MAX, TIMER_S, Sink, SocketFeed
+from producers.feeds.backoff import DialBudget
 
 MS = 1_000_000
 #: The shell looks this often at what is held, however short the interval: held quotes are late by at most half an interval.

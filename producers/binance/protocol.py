@@ -27,8 +27,8 @@ from crossbook.domain.money import parse_size
 from producers.binance import wire
 from producers.binance.symbol import Symbol
 from producers.errors import WireDriftError
-from producers.lateness import Lateness
-from producers.protocol import SECOND_NS, Output, Reconnect, SocketProtocol, decode_json, stamp_ns
+from producers.feeds.lateness import Lateness
+from producers.feeds.protocol import SECOND_NS, Output, Reconnect, SocketProtocol, decode_json, stamp_ns
 from schemas.records import FeedState, ReferencePrice, ReferenceStatus
 
 FEED = "binance"

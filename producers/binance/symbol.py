@@ -3,7 +3,7 @@
 Decides nothing; the protocol does. The habit outlives a connection, everything else starts over with it.
 """
 
-from producers.silence import Silence
+from producers.feeds.silence import Silence
 from schemas.records import ReferencePrice
 
 

@@ -13,12 +13,12 @@ import httpx
 from crossbook.domain.errors import DomainError
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS
-from crossbook.domain.venues import KALSHI, instrument_id
+from crossbook.domain.names import KALSHI, instrument_id
 from crossbook.runtime.settings import KalshiSettings
+from producers.connections.rest import read_json
 from producers.errors import CatalogError, ListingError
-from producers.fields import digest, micros, rows, text, time_ns, volume_micros
+from producers.feeds.fields import digest, micros, rows, text, time_ns, volume_micros
 from producers.kalshi.fees import NO_CHANGES, FeeChanges, Member, fee
-from producers.reading import read_json
 from schemas.records import InstrumentListed, InstrumentSettled, InstrumentStatus, OrderMinimum
 
 PAGE = 200

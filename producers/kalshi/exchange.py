@@ -12,9 +12,9 @@ import httpx
 import structlog
 
 from crossbook.runtime.settings import KalshiSettings
+from producers.connections.rest import parse_json
 from producers.errors import CatalogError
 from producers.kalshi.status import ExchangeStatus
-from producers.reading import parse_json
 from schemas.records import VenueStatus
 
 #: Announced maintenance changes seldom; the weekly window is known without asking.

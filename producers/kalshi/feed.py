@@ -12,9 +12,9 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
 from crossbook.runtime.settings import KalshiSettings
-from producers.books_by_rest import NO_BATCHES, one_by_one, split
-from producers.feed import FRAME_MAX, FRAMES_QUEUED_MAX
-from producers.kalshi.auth import RequestSigner
+from crossbook.venues.kalshi_auth import RequestSigner
+from producers.connections.books_by_rest import NO_BATCHES, one_by_one, split
+from producers.connections.connection import FRAME_MAX, FRAMES_QUEUED_MAX
 from schemas.records import InstrumentListed
 
 #: A batch holds a hundred books; where there are none, a public address may read some four books a second.

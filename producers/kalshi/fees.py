@@ -10,7 +10,7 @@ from crossbook.domain.errors import FeeError
 from crossbook.domain.fees import KALSHI_DIRECT_PRECISION_MICROS, KALSHI_FCM_PRECISION_MICROS, make_schedule
 from crossbook.domain.money import MICROS
 from producers.errors import ListingError
-from producers.fields import micros, moment_ns, text
+from producers.feeds.fields import micros, moment_ns, text
 from schemas.records import FeeSchedule
 
 Member = Literal["direct", "fcm"]

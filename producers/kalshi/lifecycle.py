@@ -12,10 +12,10 @@ import msgspec
 
 from crossbook.domain.errors import DomainError
 from crossbook.domain.grid import PriceGrid
-from crossbook.domain.venues import KALSHI
+from crossbook.domain.names import KALSHI
 from producers.errors import WireDriftError
-from producers.fields import parse_json
-from producers.followed import Followed
+from producers.feeds.fields import parse_json
+from producers.feeds.followed import Followed
 from producers.kalshi import wire
 from producers.kalshi.fees import overridden_fee
 from schemas.records import InstrumentListed, InstrumentStatus

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from producers.fields import moment_ns
+from producers.feeds.fields import moment_ns
 from schemas.records import PauseWindow
 
 NEW_YORK: Final = ZoneInfo("America/New_York")

@@ -18,13 +18,9 @@ from pydantic import ValidationError
 from crossbook.domain.errors import DomainError
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS, parse_micros, parse_price, parse_size
-from crossbook.domain.venues import KALSHI
+from crossbook.domain.names import KALSHI
 from producers.errors import CatalogError, WireDriftError
-from producers.kalshi import wire
-from producers.kalshi.lifecycle import heard
-from producers.kalshi.sequence import Sequence, Verdict
-from producers.kalshi.wire import refuse_renamed_side
-from producers.protocol import (
+from producers.feeds.protocol import (
     RETRY_FIRST_NS,
     SECOND_NS,
     ConfirmSettlement,
@@ -36,6 +32,10 @@ from producers.protocol import (
     decode_json,
     stamp_ns,
 )
+from producers.kalshi import wire
+from producers.kalshi.lifecycle import heard
+from producers.kalshi.sequence import Sequence, Verdict
+from producers.kalshi.wire import refuse_renamed_side
 from schemas.records import PublicTrade, Venue
 
 BOOKS = "orderbook_delta"

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from crossbook.domain.venues import KALSHI
-from producers.fields import moment_ns
+from crossbook.domain.names import KALSHI
+from producers.feeds.fields import moment_ns
 from producers.kalshi.pauses import announced_pauses, merged, weekly_pauses
 from schemas.records import VenueStatus
 

@@ -84,7 +84,7 @@ class Lifecycle(Wire):
 
 
 class EventFeeUpdate(Wire):
-    """An event's fee override was set, or taken back (null); numbers as text, see `producers.fields`."""
+    """An event's fee override was set, or taken back (null); numbers as text, see `producers.feeds.fields`."""
 
     event_ticker: str
     fee_type_override: str | None = None

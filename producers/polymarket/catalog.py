@@ -17,12 +17,12 @@ from crossbook.domain.errors import DomainError
 from crossbook.domain.fees import make_schedule
 from crossbook.domain.grid import POLYMARKET_TICKS_MICROS, PriceGrid
 from crossbook.domain.money import MICROS
-from crossbook.domain.venues import POLYMARKET, instrument_id
+from crossbook.domain.names import POLYMARKET, instrument_id
 from crossbook.runtime.settings import PolymarketSettings
+from producers.connections.rest import read_json
 from producers.errors import CatalogError, ListingError
-from producers.fields import digest, micros, rows, text, time_ns, volume_micros
-from producers.pairs import full_condition_id
-from producers.reading import read_json
+from producers.feeds.fields import digest, micros, rows, text, time_ns, volume_micros
+from producers.universe.pairs import full_condition_id
 from schemas.records import FeeSchedule, InstrumentListed, InstrumentSettled, OrderMinimum
 
 PAGE = 100

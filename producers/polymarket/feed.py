@@ -11,8 +11,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
 from crossbook.runtime.settings import PolymarketSettings
-from producers.books_by_rest import NO_BATCHES, one_by_one, split
-from producers.feed import FRAME_MAX, FRAMES_QUEUED_MAX
+from producers.connections.books_by_rest import NO_BATCHES, one_by_one, split
+from producers.connections.connection import FRAME_MAX, FRAMES_QUEUED_MAX
 from schemas.records import InstrumentListed
 
 #: `POST /books` takes 500; where there is none, `/book` may be read 150 times a second.

@@ -18,10 +18,9 @@ from pydantic import ValidationError
 from crossbook.domain.errors import DomainError
 from crossbook.domain.grid import POLYMARKET_TICKS_MICROS, PriceGrid, complement
 from crossbook.domain.money import MICROS, parse_price, parse_size
-from crossbook.domain.venues import POLYMARKET
+from crossbook.domain.names import POLYMARKET
 from producers.errors import WireDriftError
-from producers.polymarket import wire
-from producers.protocol import (
+from producers.feeds.protocol import (
     SECOND_NS,
     ConfirmSettlement,
     FetchBook,
@@ -32,6 +31,7 @@ from producers.protocol import (
     decode_json,
     stamp_ns,
 )
+from producers.polymarket import wire
 from schemas.records import PublicTrade, Side, Venue
 
 #: A book that is crossed, or unlike the frame's own best prices, for longer than this is read again.

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from producers.errors import RecordingError
-from producers.recordings import bbo_pairs, binance_wire
-from producers.recordings.fed_rows import fed_rows
+from producers.recordings.bbo import replay as bbo_pairs
+from producers.recordings.bbo.fed_rows import fed_rows
+from producers.recordings.binance import wire as binance_wire
 from producers.recordings.frame import Recording
-from producers.recordings.kalshi_l2 import BTC15M, GOLD15M, KalshiL2
-from producers.recordings.polymarket_l2 import PolymarketL2
+from producers.recordings.kalshi_l2.open import BTC15M, GOLD15M, KalshiL2
+from producers.recordings.polymarket_l2.open import PolymarketL2
 
 #: (files or folders, fee file, partitions, **options of the format) → Recording; raises RecordingError.
 Opener: TypeAlias = Callable[..., Recording]

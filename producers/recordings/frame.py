@@ -18,15 +18,17 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import structlog
 
-from crossbook.domain.feed_clock import RECORDED
-from crossbook.runtime.errors import BufferFullError, LogError, StageError
+from crossbook.domain.errors import StageError
+from crossbook.log.errors import LogError
+from crossbook.log.reading import LogLine
+from crossbook.market.feed_clock import RECORDED
+from crossbook.runtime.errors import BufferFullError
 from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
-from crossbook.runtime.reading import LogLine
 from crossbook.runtime.settings import FrictionSettings, Settings
 from producers.market_writer import Sender, friction_pack, read_log_head
-from producers.partition import partition_of
 from producers.recordings.fees import FeeFile
 from producers.relay import ControlReader, Word, configured
+from producers.universe.partition import partition_of
 from schemas.codec import load_codec
 from schemas.records import DecideAnnounced, DecideConfigured, LogOpened, Record
 

@@ -13,7 +13,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from crossbook.domain.venues import KALSHI, POLYMARKET
+from crossbook.domain.names import KALSHI, POLYMARKET
 from producers.recordings.frame import STATUS_NS, TAIL_NS, Placed, everywhere
 from schemas.records import FeedState, FeedStatus, ReferenceStatus, Venue
 

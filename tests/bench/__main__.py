@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from crossbook.runtime.log import configure_log
-from deploy.local.supervisor import interrupted_by_signals
+from crossbook.runtime.logging import configure_log
+from deploy.stack.supervisor import interrupted_by_signals
 from tests.bench.report import Row, describe_machine, machine, render, to_json
 
 #: Name → (module below tests.bench, what it measures). The pure ones first: they need nothing.

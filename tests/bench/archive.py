@@ -13,15 +13,16 @@ from typing import Any
 
 from pyarrow import parquet
 
-from crossbook.runtime.reading import LogLine
-from deploy.archive.read import ArchiveLog
-from deploy.archive.write import BATCH_LINES, ArchiveWriter
+from crossbook.log.archive.read import ArchiveLog
+from crossbook.log.archive.write import BATCH_LINES, ArchiveWriter
+from crossbook.log.reading import LogLine
 from schemas.codec import load_codec
 from schemas.records import BookDelta, BookSnapshot, PublicTrade, Record
 from tests.bench.market import MIXED, World
 from tests.bench.report import Row
+from tests.builders.places import SHARED
 
-RECORDING = Path(__file__).resolve().parents[3] / "shared" / "data" / "kalshi_gold15m_l2" / "events.parquet"
+RECORDING = SHARED / "data" / "kalshi_gold15m_l2" / "events.parquet"
 EVENTS = 1_000_000
 T0 = 1_780_000_000_000_000_000
 MS_NS = 1_000_000

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from crossbook.runtime.reading import LogLine
+from crossbook.log.archive.read import ArchiveLog
+from crossbook.log.archive.write import write_archive
+from crossbook.log.reading import LogLine
 from crossbook.runtime.settings import DecideSettings, ExecuteSettings
-from deploy.archive.read import ArchiveLog
-from deploy.archive.write import write_archive
-from deploy.backtest.options import BacktestOptions
-from deploy.backtest.outcome import Outcome
-from deploy.backtest.run import run_backtest
-from processors.code_digest import decision_digest
-from processors.decide_fold import step
-from processors.decide_state import DecideState
+from deploy.lab.backtest.options import BacktestOptions
+from deploy.lab.backtest.run import run_backtest
+from deploy.lab.outcome.outcome import Outcome
+from processors.decide.code_digest import decision_digest
+from processors.decide.fold import step
+from processors.decide.state import DecideState
 from schemas.codec import load_codec
 from schemas.records import Fill, Record, TradePlan
 from tests.bench.market import MIXED, MS_NS, World

@@ -12,22 +12,22 @@ import tempfile
 import time
 from pathlib import Path
 
-from crossbook.runtime.reading import LogLine
-from deploy.archive.read import ArchiveLog
-from deploy.archive.write import ArchiveWriter
-from deploy.backtest.options import BacktestOptions
-from deploy.backtest.run import run_backtest
+from crossbook.log.archive.read import ArchiveLog
+from crossbook.log.archive.write import ArchiveWriter
+from crossbook.log.reading import LogLine
+from deploy.lab.backtest.options import BacktestOptions
+from deploy.lab.backtest.run import run_backtest
 from schemas.codec import load_codec
 from schemas.records import BookDelta, BookSnapshot, Fill
 from tests.bench.backtest import WIDE, stream
 from tests.bench.market import MIXED, World
 from tests.bench.nautilus import VERSION, NautilusAbsentError, run_nautilus, write_deltas
 from tests.bench.report import Row
+from tests.builders.places import REPOSITORY
 
 EVENTS = 1_000_000
 RUNS = 2
 GOAL = 0.5
-REPOSITORY = Path(__file__).resolve().parents[2]
 LINES = 10_000
 
 

@@ -16,7 +16,7 @@ from crossbook.runtime.kafka import (
     poll_batch,
 )
 from crossbook.runtime.settings import KafkaSettings
-from deploy.local.kafka import KafkaServer
+from deploy.stack.kafka.child import KafkaServer
 from schemas.codec import load_codec
 from schemas.topics import TOPICS
 from tests.bench.market import MIXED, World

@@ -1,10 +1,10 @@
 """Decide an event: the pure step over a generated two-venue stream, with few and with many outputs, and with the codec around it."""
 
 from crossbook.runtime.settings import DecideSettings
-from processors.code_digest import decision_digest
-from processors.decide_fold import step
-from processors.decide_partition import PartitionFold
-from processors.decide_state import DecideState
+from processors.decide.code_digest import decision_digest
+from processors.decide.fold import step
+from processors.decide.partition import PartitionFold
+from processors.decide.state import DecideState
 from schemas.codec import load_codec
 from schemas.records import Record
 from tests.bench.market import BUSY, MIXED, MS_NS, QUIET, Mix, World

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from crossbook.runtime.settings import DecideSettings
-from executors.code_digest import execution_digest
 from executors.engine import Engine
 from executors.fold import ExecutorState, step
 from executors.journal import INPUTS
+from executors.recovery.code_digest import execution_digest
 from executors.terms import ExecuteTerms, Terms
-from processors.code_digest import decision_digest
-from processors.decide_fold import step as decide
-from processors.decide_state import DecideState
+from processors.decide.code_digest import decision_digest
+from processors.decide.fold import step as decide
+from processors.decide.state import DecideState
 from schemas.records import BookDelta, IntentSeen, OrderReport, Record, TradeIntent, TradePlan, TradeUpdate, Watermark
 from tests.bench.market import MIXED, MS_NS, World
 from tests.bench.report import Row, distribution

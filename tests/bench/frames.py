@@ -8,10 +8,10 @@ import json
 import random
 from collections.abc import Callable
 
-from crossbook.domain.venues import instrument_id
+from crossbook.domain.names import instrument_id
+from producers.feeds.protocol import VenueProtocol
 from producers.kalshi.protocol import KalshiProtocol
 from producers.polymarket.protocol import PolymarketProtocol
-from producers.protocol import VenueProtocol
 from schemas.records import BookDelta, BookSnapshot, PublicTrade
 from tests.bench.market import listed
 from tests.bench.report import Row, distribution

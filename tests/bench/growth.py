@@ -17,14 +17,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from deploy.backtest.memory import peak_rss_mb, rss_mb
-from deploy.backtest.options import BacktestOptions
-from deploy.backtest.run import run_backtest
-from deploy.report.charts import Bar, Series, bar_chart, line_chart
-from deploy.report.layout import Chart, Page, Section, Table, Text, Tile, write_page
+from deploy.lab.backtest.options import BacktestOptions
+from deploy.lab.backtest.run import run_backtest
+from deploy.lab.memory import peak_rss_mb, rss_mb
+from deploy.lab.report.drawing.charts import Bar, Series, bar_chart, line_chart
+from deploy.lab.report.drawing.layout import Chart, Page, Section, Table, Text, Tile, write_page
 from schemas.records import Fill, Record
 from tests.bench.backtest import WIDE, GeneratedLog
 from tests.bench.report import Row
+from tests.builders.places import REPOSITORY
 
 EVENTS = (100_000, 1_000_000, 10_000_000)
 INSTRUMENTS = (1, 100, 1_000)
@@ -41,7 +42,6 @@ FLAT_MAX = 2.0
 BLOCK = 10_000
 #: Points of a curve.
 POINTS = 200
-REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "build" / "bench-growth.html"
 
 #: What a child says: events, seconds (wall, without generation), cpu_s, made_s, rss_mb, fills, curve of [events, seconds, MB].

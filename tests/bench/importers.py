@@ -18,16 +18,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crossbook.log.archive.encode_many import ManyEncoder
 from crossbook.runtime.settings import Settings
-from deploy.archive.encode_many import ManyEncoder
-from deploy.backtest.memory import peak_rss_mb
-from processors.decide_settings import announcement, as_configured
+from deploy.lab.memory import peak_rss_mb
+from processors.decide.settings import announcement, as_configured
 from producers.recordings.formats import open_recording
 from producers.recordings.frame import ImportReport, Recording, recording_lines
 from schemas.codec import load_codec
 from tests.bench.report import Row
+from tests.builders.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared" / "data"
 #: Folder of a real recording → its fee file; the name of the folder is that of the format.
 REAL = {

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from processors.leadlag_statistics import (
+from processors.leadlag.statistics import (
     Lead,
     Ticks,
     bar_lead,
@@ -20,7 +20,7 @@ from processors.leadlag_statistics import (
     sample,
 )
 from tests.bench.report import Row
-from tests.unit.processors.leadlag_worlds import MS, T0, S, world
+from tests.builders.leadlag_worlds import MS, T0, S, world
 
 RATIOS = (1, 2, 5, 10, 20)
 RATES = (0.2, 2.0)

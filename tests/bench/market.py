@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crossbook.domain.feed_clock import RECORDED
 from crossbook.domain.fees import make_schedule
-from crossbook.domain.venues import KALSHI, POLYMARKET, instrument_id
+from crossbook.domain.names import KALSHI, POLYMARKET, instrument_id
+from crossbook.market.feed_clock import RECORDED
 from crossbook.runtime.settings import DecideSettings
-from processors.code_digest import decision_digest
-from processors.decide_settings import announcement, as_configured
+from processors.decide.code_digest import decision_digest
+from processors.decide.settings import announcement, as_configured
 from schemas.records import (
     BookDelta,
     BookSnapshot,

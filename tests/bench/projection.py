@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import Settings
-from deploy.attach import reader_client
-from deploy.lag import lag_rows
-from processors.verify import verify_decide
-from projections import queries
-from projections.project import rebuild
+from deploy.operate.lag import lag_rows
+from deploy.stack.attach import reader_client
+from processors.verify.verify import verify_decide
+from projections.clickhouse import queries
+from projections.stage import rebuild
 from tests.bench.generator import fill
 from tests.bench.market import MIXED, World
 from tests.bench.report import Row, distribution

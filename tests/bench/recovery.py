@@ -11,11 +11,11 @@ import time
 from confluent_kafka import TopicPartition
 
 from crossbook.runtime.kafka import open_consumer, poll_batch
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import KafkaSettings
-from deploy.lag import lag_rows
-from deploy.stack import LocalStack
-from deploy.verify import verify_log
+from deploy.lab.verify.verify import verify_log
+from deploy.operate.lag import lag_rows
+from deploy.stack.stack import LocalStack
 from schemas.topics import TOPICS
 from tests.bench.report import Row
 from tests.bench.stack import Generator, bench_stack

@@ -10,7 +10,7 @@ from confluent_kafka import TopicPartition
 
 from crossbook.runtime.kafka import open_consumer, poll_batch
 from crossbook.runtime.settings import KafkaSettings
-from deploy.stack import SandboxOptions
+from deploy.stack.stack import SandboxOptions
 from schemas.codec import load_codec
 from schemas.records import BookDelta
 from schemas.topics import TOPICS

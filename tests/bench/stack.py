@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Self
 import psutil
 
 from crossbook.runtime.settings import Settings
-from deploy.local.child import Child, spawn
-from deploy.local.state import StateFolder
-from deploy.stack import LocalStack
+from deploy.stack.child import Child, spawn
+from deploy.stack.stack import LocalStack
+from deploy.stack.state import StateFolder
 
 PREFIX = "bench."
 #: Limits out of the way: a bench of speed must not measure refusals.

@@ -6,8 +6,8 @@ Lag is what `crossbook lag` says (DESIGN 9). It is flat when the last third of t
 import time
 from collections.abc import Callable, Mapping
 
-from deploy.lag import lag_rows
-from deploy.stack import LocalStack, SandboxOptions
+from deploy.operate.lag import lag_rows
+from deploy.stack.stack import LocalStack, SandboxOptions
 from tests.bench.report import Row, quantile
 from tests.bench.sockets_latency import market_end
 from tests.bench.stack import CpuWatch, Generator, bench_stack, pids_of, usage

@@ -13,17 +13,18 @@ from tempfile import TemporaryDirectory
 import msgspec
 from confluent_kafka import TopicPartition
 
+from crossbook.log.archive.read import ArchiveLog
+from crossbook.log.archive.write import write_archive
+from crossbook.log.reading import Log, LogLine
 from crossbook.runtime.kafka import RecordProducer, create_topics, open_consumer
-from crossbook.runtime.reading import KafkaLog, Log, LogLine
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import KafkaSettings
-from deploy.archive.read import ArchiveLog
-from deploy.archive.write import write_archive
-from deploy.local.kafka import KafkaServer
-from deploy.verify import verify_log
-from processors.code_digest import decision_digest
-from processors.decide_partition import PartitionFold
-from processors.decide_state import DecideState
-from processors.verify import OUTPUT_TOPICS, TopicCheck, compare
+from deploy.lab.verify.verify import verify_log
+from deploy.stack.kafka.child import KafkaServer
+from processors.decide.code_digest import decision_digest
+from processors.decide.partition import PartitionFold
+from processors.decide.state import DecideState
+from processors.verify.verify import OUTPUT_TOPICS, TopicCheck, compare
 from schemas.codec import load_codec
 from schemas.records import LogOpened
 from tests.bench.decide import MIXES, make_stream

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ import yaml
 
 from crossbook.runtime.settings import load_settings
 from deploy.stage import STAGES
+from tests.builders.places import REPOSITORY as ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 FILES = ("docker-compose.yml", "deploy/docker/cluster.yml")
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
 PASSWORD = "CROSSBOOK_CLICKHOUSE__PASSWORD"

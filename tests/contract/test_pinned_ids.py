@@ -3,14 +3,13 @@
 import json
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from schemas.compatibility import removed_pins
 from schemas.registry import PinnedSchema, load_registry
+from tests.builders.places import REPOSITORY as ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 REFS = ("origin/main", "main")
 
 

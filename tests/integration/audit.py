@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from executors.engine import refold
-from executors.verify import verify_executions
-from processors.verify import verify_decide
+from executors.recovery.verify import verify_executions
+from processors.verify.verify import verify_decide
 from schemas.records import (
     BookDelta,
     BookSnapshot,
@@ -25,9 +25,9 @@ from schemas.records import (
     TradeUpdate,
     Watermark,
 )
+from tests.builders.logs.projected import Placed
+from tests.builders.oracles.pnl import pnl
 from tests.integration.whole_stack import Log
-from tests.unit.projections.pnl_oracle import pnl
-from tests.unit.projections.synthetic_log import Placed
 
 ENDED = {"hedged", "closed", "flat", "declined", "stuck"}
 MICROS = 1_000_000

@@ -6,6 +6,9 @@ import msgspec
 import pytest
 from confluent_kafka import TopicPartition
 
+from crossbook.log.archive.errors import RestoreError, RetentionError
+from crossbook.log.archive.read import ArchiveLog
+from crossbook.log.archive.write import write_archive
 from crossbook.runtime.kafka import (
     Outgoing,
     RecordProducer,
@@ -14,22 +17,19 @@ from crossbook.runtime.kafka import (
     create_topics,
     open_consumer,
 )
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import KafkaSettings
-from deploy.archive.errors import RestoreError, RetentionError
-from deploy.archive.read import ArchiveLog
-from deploy.archive.restore import Restored, restore_archive
-from deploy.archive.retention import Dropped, drop
-from deploy.archive.write import write_archive
-from processors.checkpoint import to_records
-from processors.code_digest import decision_digest
-from processors.decide_partition import PartitionFold
-from processors.decide_state import DecideState
+from deploy.lab.archive.restore import Restored, restore_archive
+from deploy.lab.archive.retention import Dropped, drop
+from processors.decide.checkpoint import to_records
+from processors.decide.code_digest import decision_digest
+from processors.decide.partition import PartitionFold
+from processors.decide.state import DecideState
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
 from schemas.topics import TOPICS
-from tests.unit.processors import market_records as mr
-from tests.unit.processors.test_decide_fold import lively_market
+from tests.builders import market_records as mr
+from tests.unit.processors.decide.test_fold import lively_market
 
 CODEC = load_codec()
 

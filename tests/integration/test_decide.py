@@ -22,17 +22,17 @@ from crossbook.runtime.kafka import (
     open_consumer,
     poll_batch,
 )
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import DecideSettings, KafkaSettings, Settings
-from processors.code_digest import decision_digest
-from processors.decide import Decide
-from processors.decide_settings import announcement, as_configured
-from processors.verify import verify_decide
+from processors.decide.code_digest import decision_digest
+from processors.decide.settings import announcement, as_configured
+from processors.decide.stage import Decide
+from processors.verify.verify import verify_decide
 from schemas.codec import load_codec
 from schemas.records import Checkpoint, DeadLetter, DecideAnnounced, EdgeQuote, TradeIntent
 from schemas.topics import TOPICS
-from tests.unit.processors import market_records as mr
-from tests.unit.processors.test_decide_fold import lively_market
+from tests.builders import market_records as mr
+from tests.unit.processors.decide.test_fold import lively_market
 
 CODEC = load_codec()
 START_S = 180
@@ -241,7 +241,7 @@ def test_verify_finds_what_is_missing_extra_and_different(settings, start):
 
 @pytest.mark.parametrize("batch", [1, 7, 500])
 def test_batches_do_not_show(settings, monkeypatch, batch):
-    monkeypatch.setattr("processors.decide.BATCH_RECORDS", batch)
+    monkeypatch.setattr("processors.decide.stage.BATCH_RECORDS", batch)
     records = market()[:900]
     write(settings, records)
     stop_at = threading.Event()

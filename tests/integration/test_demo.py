@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from crossbook.runtime.settings import KafkaSettings
-from deploy.demo import PREFIX
-from deploy.local.kafka import KafkaServer
+from deploy.demo.demo import PREFIX
+from deploy.stack.kafka.child import KafkaServer
 from tests.integration.audit import Audit
 from tests.integration.whole_stack import TEST_S, Log, answer, crossbook, patient, processes_of
 

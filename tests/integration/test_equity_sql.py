@@ -6,12 +6,12 @@ import clickhouse_connect
 import pytest
 
 from crossbook.runtime.settings import ClickHouseSettings
-from projections import queries
-from projections.clickhouse import ClickHouseSink
+from projections.clickhouse import queries
+from projections.clickhouse.sink import ClickHouseSink
 from projections.rows import TABLE_COLUMNS, Coordinates, to_row
 from schemas.records import LogOpened
-from tests.unit.executors.histories import History
-from tests.unit.executors.worlds import LOG, T0
+from tests.builders.executors.histories import History
+from tests.builders.executors.worlds import LOG, T0
 
 SEEDS = range(24)
 

@@ -22,11 +22,11 @@ from crossbook.runtime.kafka import (
     create_topics,
     open_consumer,
 )
-from crossbook.runtime.reading import KafkaLog, read_partition
+from crossbook.runtime.kafka_log import KafkaLog, read_partition
 from crossbook.runtime.settings import KafkaSettings
 from executors.journal import comparable, topic_of
+from executors.recovery.verify import verify_executions
 from executors.terms import ExecuteTerms, PaperTerms, Terms
-from executors.verify import verify_executions
 from schemas.codec import load_codec
 from schemas.records import (
     ControlApplied,
@@ -38,9 +38,9 @@ from schemas.records import (
     TradeUpdate,
     TradingStateChanged,
 )
-from tests.unit.executors.worlds import KA, PM, T0, make_world, opened, run_world
+from tests.builders.executors.worlds import KA, PM, T0, make_world, opened, run_world
+from tests.builders.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DEADLINE_S = 240
 END = 1_000_000  # beyond every world
 EXECUTE = {"pairs_open_max": 20, "cost_per_leg_micros": 2_500_000_000}

@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import Producer
 
 from crossbook.runtime.settings import KafkaSettings
-from deploy.demo import PREFIX
-from deploy.local.kafka import KafkaServer
+from deploy.demo.demo import PREFIX
+from deploy.stack.kafka.child import KafkaServer
 from schemas.records import DeadLetter, FeedStatus, IntentSeen
 from tests.integration.audit import Audit
 from tests.integration.whole_stack import (

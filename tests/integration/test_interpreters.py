@@ -18,12 +18,12 @@ import hashlib
 from crossbook.runtime.settings import DecideSettings
 from executors.journal import key_of
 from executors.terms import ExecuteTerms, PaperTerms, Terms
-from processors.code_digest import decision_digest
-from processors.decide_partition import PartitionFold
-from processors.decide_state import DecideState
+from processors.decide.code_digest import decision_digest
+from processors.decide.partition import PartitionFold
+from processors.decide.state import DecideState
 from schemas.codec import load_codec
 from tests.bench.market import MIXED, MS_NS, World
-from tests.unit.executors.worlds import make_world, run_world
+from tests.builders.executors.worlds import make_world, run_world
 
 codec = load_codec()
 world, start_ns = World(6, MIXED), 1_780_000_000_000_000_000

@@ -6,7 +6,8 @@ import uuid
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from crossbook.runtime.errors import BrokerAwayError, LogError
+from crossbook.log.errors import LogError
+from crossbook.runtime.errors import BrokerAwayError
 from crossbook.runtime.kafka import (
     Outgoing,
     RecordProducer,
@@ -17,8 +18,8 @@ from crossbook.runtime.kafka import (
     open_consumer,
 )
 from crossbook.runtime.settings import KafkaSettings
-from deploy import lag
-from deploy.lag import lag_rows, render_lag
+from deploy.operate import lag
+from deploy.operate.lag import lag_rows, render_lag
 from schemas.codec import load_codec
 from tests.contract.record_strategies import sample
 

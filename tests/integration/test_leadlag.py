@@ -10,10 +10,10 @@ import time
 import pytest
 
 from crossbook.runtime.kafka import Outgoing, TransactionalProducer, create_topics, open_consumer
-from crossbook.runtime.reading import read_partition
+from crossbook.runtime.kafka_log import read_partition
 from crossbook.runtime.settings import KafkaSettings
 from schemas.codec import load_codec
-from tests.unit.processors.leadlag_worlds import T0, S, planted_signals
+from tests.builders.leadlag_worlds import T0, S, planted_signals
 
 CODEC = load_codec()
 WAIT_S = 180

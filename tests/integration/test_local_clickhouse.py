@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from deploy.local.clickhouse import ClickHouseServer
-from deploy.local.errors import PortInUseError, StartError
+from deploy.stack.clickhouse.child import ClickHouseServer
+from deploy.stack.errors import PortInUseError, StartError
 
 
 def connect(server, user="default", **settings):

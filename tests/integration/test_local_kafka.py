@@ -9,10 +9,10 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from deploy.local.errors import KafkaJarsMismatchError, KafkaJarsUnavailableError, PortInUseError, StartError
-from deploy.local.kafka import KafkaServer
-from deploy.local.kafka_jars import Jar, default_cache, ensure_jars, find_java, java_major, locked_jars
-from deploy.local.supervisor import Supervisor
+from deploy.stack.errors import KafkaJarsMismatchError, KafkaJarsUnavailableError, PortInUseError, StartError
+from deploy.stack.kafka.child import KafkaServer
+from deploy.stack.kafka.jars import Jar, default_cache, ensure_jars, find_java, java_major, locked_jars
+from deploy.stack.supervisor import Supervisor
 
 NOWHERE = {"nowhere": "http://127.0.0.1:9/"}
 QUIET = {"log_level": 0}

@@ -6,12 +6,12 @@ from confluent_kafka import TopicPartition
 
 from crossbook.runtime.kafka import Outgoing, RecordProducer, TransactionalProducer, create_topics, open_consumer
 from crossbook.runtime.settings import KafkaSettings, Settings
+from producers.catalogue.moves import KafkaJournals
 from producers.market_writer import MarketWriter, read_log_head
-from producers.moves import KafkaJournals
-from producers.universe import ShowBook, Universe
+from producers.universe.universe import ShowBook, Universe
 from schemas.codec import load_codec
-from tests.unit.producers.test_moves import BOTH, plan, update
-from tests.unit.producers.test_universe import JOINING, LOW, PAIR, A, B
+from tests.unit.producers.catalogue.test_moves import BOTH, plan, update
+from tests.unit.producers.universe.test_universe import JOINING, LOW, PAIR, A, B
 
 CODEC = load_codec()
 

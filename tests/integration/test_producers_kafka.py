@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
-from crossbook.runtime.errors import LogError, StageError
+from crossbook.domain.errors import StageError
+from crossbook.log.errors import LogError
 from crossbook.runtime.kafka import RecordProducer, create_topics, offset_range, open_consumer, poll_batch
 from crossbook.runtime.settings import KafkaSettings, Settings
 from producers.market_writer import LogHead, MarketWriter, friction_pack
-from producers.partition import partition_of
-from producers.recordings.bbo_pairs import run_import
+from producers.recordings.bbo.replay import run_import
+from producers.universe.partition import partition_of
 from schemas.codec import load_codec
 from schemas.records import DecideConfigured, LogOpened, Record
-from tests.unit.producers.recordings.test_bbo_pairs import ANNOUNCED, ROWS, fees, row, write
-
-ROOT = Path(__file__).parents[2]
+from tests.builders.places import REPOSITORY as ROOT
+from tests.unit.producers.recordings.bbo.test_replay import ANNOUNCED, ROWS, fees, row, write
 
 
 def settings_of(bootstrap: str, name: str, partitions: int = 1) -> Settings:
@@ -91,7 +91,7 @@ def test_a_killed_import_goes_on(kafka, tmp_path: Path) -> None:
     file, fee_file = write(tmp_path, rows), fees(tmp_path)
     script = (
         "import sys; from pathlib import Path; from crossbook.runtime.settings import KafkaSettings, Settings;"
-        "from producers.recordings.bbo_pairs import run_import;"
+        "from producers.recordings.bbo.replay import run_import;"
         "run_import(Settings(kafka=KafkaSettings(bootstrap=sys.argv[1], prefix=sys.argv[2])),"
         "[Path(sys.argv[3])], Path(sys.argv[4]), float(sys.argv[5]))"
     )

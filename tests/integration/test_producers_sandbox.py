@@ -14,8 +14,8 @@ import httpx
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
-from crossbook.domain.market_state import MarketState
 from crossbook.domain.money import MICROS, parse_micros
+from crossbook.market.market_state import MarketState
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.kafka import RecordProducer, create_topics, offset_range, open_consumer, poll_batch
 from crossbook.runtime.settings import KafkaSettings
@@ -36,8 +36,8 @@ from schemas.records import (
     ReferencePrice,
     ReferenceStatus,
 )
+from tests.builders.places import REPOSITORY as ROOT
 
-ROOT = Path(__file__).parents[2]
 WAIT_S = 120.0
 #: A fault must be said within 2 s, which tests of the protocols show on stream time; what is waited for here is that it is said at all.
 SAID_S = 60.0

@@ -13,15 +13,15 @@ import pytest
 
 from crossbook.runtime.kafka import Outgoing, RecordProducer, TransactionalProducer, create_topics, open_consumer
 from crossbook.runtime.settings import ClickHouseSettings, KafkaSettings, ProjectSettings, Settings
-from deploy.lag import lag_rows
-from deploy.local.clickhouse import ClickHouseServer
-from deploy.local.ports import free_ports
-from projections import queries
-from projections.clickhouse import ClickHouseSink
-from projections.project import Projector, rebuild
+from deploy.operate.lag import lag_rows
+from deploy.stack.clickhouse.child import ClickHouseServer
+from deploy.stack.ports import free_ports
+from projections.clickhouse import queries
+from projections.clickhouse.sink import ClickHouseSink
+from projections.stage import Projector, rebuild
 from schemas.codec import load_codec
-from tests.unit.projections.pnl_oracle import pnl
-from tests.unit.projections.synthetic_log import KINDS, SyntheticLog, fills_that_stand
+from tests.builders.logs.projected import KINDS, SyntheticLog, fills_that_stand
+from tests.builders.oracles.pnl import pnl
 
 CODEC = load_codec()
 TRANSACTIONAL = ("signals", "intents", "orders", "fills")

@@ -15,12 +15,12 @@ import tomli_w
 import yaml
 
 from crossbook.runtime.kafka import create_topics
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import KafkaSettings
-from deploy.local.kafka import KafkaServer
+from deploy.stack.kafka.child import KafkaServer
 from executors.journal import comparable
-from executors.verify import verify_executions
-from processors.verify import verify_decide
+from executors.recovery.verify import verify_executions
+from processors.verify.verify import verify_decide
 from schemas.records import Fill, Record, TradeIntent
 from tests.integration.whole_stack import (
     REPOSITORY,
@@ -40,11 +40,11 @@ PAIRS = (("KXSOUP-A", "111"), ("KXSOUP-B", "222"))
 #: Runs a stage with another batch than its own: argv is the batch, then the stage's arguments.
 STAGE = """
 import sys
-import executors.execute, processors.decide
+import executors.stage, processors.decide.stage
 from deploy.stage import main
 batch = int(sys.argv.pop(1))
-processors.decide.BATCH_RECORDS = batch
-executors.execute.run.__kwdefaults__["batch_records"] = batch
+processors.decide.stage.BATCH_RECORDS = batch
+executors.stage.run.__kwdefaults__["batch_records"] = batch
 sys.exit(main(sys.argv[1:]))
 """
 

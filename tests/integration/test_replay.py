@@ -5,18 +5,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from crossbook.runtime.errors import LogError
-from crossbook.runtime.reading import KafkaLog
+from crossbook.log.errors import LogError
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import KafkaSettings, Settings
 from deploy.errors import UsageError
-from deploy.local.kafka import KafkaServer
-from deploy.replay import ReplayOptions, run_replay
-from deploy.replay_source import ReplaySource
-from deploy.verify import verify_log
-from processors.verify import Positions
+from deploy.lab.replay.replay import ReplayOptions, run_replay
+from deploy.lab.replay.source import ReplaySource
+from deploy.lab.verify.verify import verify_log
+from deploy.stack.kafka.child import KafkaServer
+from processors.verify.verify import Positions
 from schemas.codec import load_codec
-from tests.unit.memory_log import MemoryLog
-from tests.unit.whole_log import market_of, whole_log
+from tests.builders.logs.memory import MemoryLog
+from tests.builders.logs.whole import market_of, whole_log
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 import clickhouse_connect
 
-from deploy.report.analysis import analyse
-from deploy.report.rows import run_id_of
-from deploy.report.store import store
-from tests.unit.deploy.report.outcomes import golden, simulated
+from deploy.lab.analysis.analysis import analyse
+from deploy.lab.report.rows import run_id_of
+from deploy.lab.report.store import store
+from tests.builders.outcomes import golden, simulated
 
 
 def test_stored_twice_it_counts_once(clickhouse):

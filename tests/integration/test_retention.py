@@ -9,33 +9,33 @@ import msgspec
 import pytest
 from confluent_kafka import OFFSET_END, TopicPartition
 
-from crossbook.runtime.errors import LogError
+from crossbook.log.archive.errors import RetentionError
+from crossbook.log.archive.read import ArchiveLog
+from crossbook.log.archive.write import write_archive
+from crossbook.log.errors import LogError
 from crossbook.runtime.kafka import RecordProducer, admin_client, committed_offsets, create_topics, open_consumer
-from crossbook.runtime.reading import KafkaLog
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import ClickHouseSettings, KafkaSettings, Settings
-from deploy.archive.errors import RetentionError
-from deploy.archive.read import ArchiveLog
-from deploy.archive.retention import Dropped, drop
-from deploy.archive.write import write_archive
-from deploy.lag import lag_rows
-from executors.execute import Execute
+from deploy.lab.archive.retention import Dropped, drop
+from deploy.operate.lag import lag_rows
 from executors.journal import comparable
-from executors.verify import verify_executions
-from processors.checkpoint import to_records
-from processors.code_digest import decision_digest
-from processors.decide import Decide
-from processors.decide_partition import PartitionFold
-from processors.decide_settings import announcement, as_configured
-from processors.decide_state import DecideState
-from processors.verify import verify_decide
+from executors.recovery.verify import verify_executions
+from executors.stage import Execute
+from processors.decide.checkpoint import to_records
+from processors.decide.code_digest import decision_digest
+from processors.decide.partition import PartitionFold
+from processors.decide.settings import announcement, as_configured
+from processors.decide.stage import Decide
+from processors.decide.state import DecideState
+from processors.verify.verify import verify_decide
 from producers.market_writer import MarketWriter, read_log_head
-from projections.clickhouse import ClickHouseSink
-from projections.project import Projector
+from projections.clickhouse.sink import ClickHouseSink
+from projections.stage import Projector
 from schemas.codec import load_codec
 from schemas.records import OrderReport, TradeIntent, TradePlan, Watermark
 from schemas.topics import TOPICS
-from tests.unit.processors import market_records as mr
-from tests.unit.processors.test_decide_fold import lively_market
+from tests.builders import market_records as mr
+from tests.unit.processors.decide.test_fold import lively_market
 
 CODEC = load_codec()
 DEADLINE_S = 180
@@ -186,7 +186,7 @@ def delete_before(settings, topic, offset):
 
 
 def test_the_projection_goes_on_and_without_a_checkpoint_each_stage_refuses(kafka, clickhouse, tmp_path, monkeypatch):
-    monkeypatch.setattr("projections.project.QUIET_S", 0.8)
+    monkeypatch.setattr("projections.stage.QUIET_S", 0.8)
     settings = settings_for(kafka, clickhouse, tmp_path, "projected")
     database = ClickHouseSettings.database(settings.kafka.prefix)
     records = market(settings)

@@ -11,8 +11,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from crossbook.runtime.kafka import RecordProducer, create_topics
 from crossbook.runtime.settings import KafkaSettings
-from deploy.local.kafka import KafkaServer
-from deploy.registry import serving
+from deploy.registry.server import serving
+from deploy.stack.kafka.child import KafkaServer
 from schemas.codec import load_codec
 from schemas.records import Record
 from schemas.registry import load_registry, read_avsc

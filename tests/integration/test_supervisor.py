@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from deploy.local.child import GUARD, ChildSpec, spawn
-from deploy.local.errors import StartError
-from deploy.local.processes import process_start_s
-from deploy.local.supervisor import Supervisor, backoff_s
+from deploy.stack.child import GUARD, ChildSpec, spawn
+from deploy.stack.errors import StartError
+from deploy.stack.processes import process_start_s
+from deploy.stack.supervisor import Supervisor, backoff_s
 
 # A child that says when it starts and when it is asked to stop, in a file that all share.
 CHILD = """
@@ -206,8 +206,8 @@ def test_the_watching_guard_ends_a_child_whose_parent_died(tmp_path):
 SUPERVISOR = """
 import json, sys
 from pathlib import Path
-from deploy.local.child import ChildSpec
-from deploy.local.supervisor import Supervisor, interrupted_by_signals
+from deploy.stack.child import ChildSpec
+from deploy.stack.supervisor import Supervisor, interrupted_by_signals
 folder, journal, child, slow = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4] == 'slow'
 def spec(name, after=()):
     ready = (lambda: False) if slow and name == 'b' else (lambda: f'{name} started' in journal.read_text())

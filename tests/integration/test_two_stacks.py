@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from crossbook.runtime.errors import StageError
-from executors.execute import KILL_FILE
+from crossbook.domain.errors import StageError
+from executors.stage import KILL_FILE
 from schemas.records import ControlApplied, OrderRequested, Record
 from tests.integration.whole_stack import (
     COMMAND_S,

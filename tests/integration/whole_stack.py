@@ -17,15 +17,16 @@ from typing import Any
 import psutil
 from confluent_kafka import Consumer, TopicPartition
 
+from crossbook.log.reading import LogLine
 from crossbook.runtime.kafka import committed_offsets, offset_range, open_consumer
-from crossbook.runtime.reading import LogLine, read_partition
+from crossbook.runtime.kafka_log import read_partition
 from crossbook.runtime.settings import KafkaSettings
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
 from schemas.records import Record
 from schemas.topics import TOPICS
+from tests.builders.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "deploy.cli")
 #: Guards, not expectations: a machine that is busy with other things takes minutes for what usually takes a second.
 COMMAND_S = 300.0

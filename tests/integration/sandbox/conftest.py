@@ -18,7 +18,8 @@ import websockets
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-ROOT = Path(__file__).parents[3]
+from tests.builders.places import REPOSITORY as ROOT
+
 WAIT_S = 90.0
 
 

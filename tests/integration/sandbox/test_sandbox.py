@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import websockets
+
+from tests.builders.places import REPOSITORY
 
 # -- catalogue and books over REST
 
@@ -308,7 +309,7 @@ def test_a_port_in_use_is_one_clear_line(client: Any) -> None:
     port = client.known["control"]["faults_url"].split(":")[2].split("/")[0]
     run = subprocess.run(
         [sys.executable, "-m", "deploy.sandbox", "--port", port],
-        cwd=Path(__file__).parents[3],
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,

@@ -7,8 +7,7 @@ from executors.engine import Engine, refold
 from executors.journal import comparable
 from executors.terms import Terms
 from schemas.records import IntentSeen, LeadLag, OrderRequested
-from tests.unit.executors.test_checkpoint import journal_of
-from tests.unit.executors.worlds import (
+from tests.builders.executors.worlds import (
     CONTRACT,
     KA,
     MS,
@@ -23,6 +22,7 @@ from tests.unit.executors.worlds import (
     snapshot,
     status,
 )
+from tests.unit.executors.recovery.test_checkpoint import journal_of
 
 OTHER = "kalshi:OTHER"
 

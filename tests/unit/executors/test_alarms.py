@@ -3,8 +3,8 @@
 import msgspec
 
 from executors.alarms import Alarms
-from tests.unit.executors.fold_desk import Desk
-from tests.unit.executors.worlds import CONTRACT, KA, MICROS, intent, leg
+from tests.builders.executors.desk import Desk
+from tests.builders.executors.worlds import CONTRACT, KA, MICROS, intent, leg
 
 
 def test_stuck_trades_errors_and_strangers_are_told_and_nothing_else():

@@ -2,9 +2,9 @@
 
 import pytest
 
-from executors.trade import unattended
-from tests.unit.executors.fold_desk import Desk
-from tests.unit.executors.worlds import CONTRACT, KA, PM, S, intent
+from executors.hedge.trade import unattended
+from tests.builders.executors.desk import Desk
+from tests.builders.executors.worlds import CONTRACT, KA, PM, S, intent
 
 Q = 10 * CONTRACT
 FILL = {"accepted": 0, "delayed": 0, "partially_filled": 4 * CONTRACT}

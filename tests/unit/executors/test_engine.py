@@ -6,13 +6,13 @@ from itertools import count, repeat
 import msgspec
 import pytest
 
-from crossbook.runtime.reading import LogLine
+from crossbook.log.reading import LogLine
 from executors.engine import Engine, refold
 from executors.errors import JournalError, LaneError
 from executors.journal import INPUTS, comparable, key_of, topic_of
-from executors.risk import BREAKER_NS
+from executors.portfolio.risk import BREAKER_NS
+from executors.recovery.verify import compare_executions
 from executors.terms import ExecuteTerms, PaperTerms, Terms, canonical_terms, parse_terms
-from executors.verify import compare_executions
 from schemas.codec import load_codec
 from schemas.records import (
     ControlApplied,
@@ -29,7 +29,7 @@ from schemas.records import (
     TradingStateChanged,
     VenueHeld,
 )
-from tests.unit.executors.worlds import (
+from tests.builders.executors.worlds import (
     CONTRACT,
     KA,
     LOT,

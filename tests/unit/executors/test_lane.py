@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossbook.domain.feed_clock import FeedClock
-from crossbook.domain.market_state import MarketState
+from crossbook.market.feed_clock import FeedClock
+from crossbook.market.market_state import MarketState
 from executors.engine import Engine
 from executors.terms import ExecuteTerms, PaperTerms, Terms
 from schemas.records import OrderReport, OrderRequested, TimerFired, TopSeen, TradePlan
-from tests.unit.executors.worlds import (
+from tests.builders.executors.worlds import (
     CONTRACT,
     KA,
     MS,

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbook.runtime.settings import DecideSettings, ExecuteSettings, Settings
-from executors.checkpoint import Checkpoints, freeze, start_lanes, start_state, thaw
 from executors.engine import Engine, refold
-from executors.execute import lag_limit_problem
 from executors.fold import step
 from executors.journal import comparable, topic_of
+from executors.recovery.checkpoint import Checkpoints, freeze, start_lanes, start_state, thaw
+from executors.recovery.verify import compare_executions
+from executors.stage import lag_limit_problem
 from executors.terms import PaperTerms, Terms
-from executors.verify import compare_executions
 from schemas.codec import load_codec
 from schemas.records import Fill, IntentSeen, OrderReport, OrderRequested, OrderSent, TradePlan, TradeUpdate
+from tests.builders.executors.worlds import MS, TERMS, S, make_world, opened
 from tests.unit.executors.test_engine import lines
-from tests.unit.executors.worlds import MS, TERMS, S, make_world, opened
 
 CODEC = load_codec()
 ROUGH = Terms(

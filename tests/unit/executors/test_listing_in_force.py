@@ -18,8 +18,8 @@ from schemas.records import (
     TopSeen,
     TradingStateChanged,
 )
-from tests.unit.executors.fold_desk import Desk
-from tests.unit.executors.worlds import (
+from tests.builders.executors.desk import Desk
+from tests.builders.executors.worlds import (
     CONTRACT,
     GRID,
     KA,

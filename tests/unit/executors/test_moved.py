@@ -4,8 +4,7 @@ import pytest
 
 from executors.engine import refold
 from schemas.records import InstrumentMoved, OrderReport, OrderRequested, TopSeen
-from tests.unit.executors.test_engine import journal_of, venue_holds, verified
-from tests.unit.executors.worlds import (
+from tests.builders.executors.worlds import (
     CONTRACT,
     KA,
     MS,
@@ -19,6 +18,7 @@ from tests.unit.executors.worlds import (
     status,
     watermark,
 )
+from tests.unit.executors.test_engine import journal_of, venue_holds, verified
 
 
 def moved(instrument_id, ts_ns):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,7 @@ from crossbook.runtime.errors import BufferFullError, RecordTooLargeError
 from crossbook.runtime.kafka import RECORD_BYTES_MAX
 from schemas.codec import load_codec
 from schemas.records import InstrumentListed, Record, Venue
-
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "venues" / "samples"
+from tests.builders.places import SAMPLES
 
 
 class MemorySender:

@@ -15,7 +15,7 @@ from producers.stamp import ReceiveStamp
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, DecideConfigured, FeedStatus, PairListed, PairRevoked
 from tests.unit.producers.conftest import MemorySender, make_listing
 from tests.unit.producers.test_relay import ANNOUNCED
-from tests.unit.producers.test_universe import approved
+from tests.unit.producers.universe.test_universe import approved
 
 A, B = make_listing("polymarket", "0xa"), make_listing("kalshi", "KXB")
 

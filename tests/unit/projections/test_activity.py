@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from projections.activity import BLOCK, ActivityCounter, block_start
 from schemas.records import BookDelta, BookSnapshot, PublicTrade
-from tests.unit.projections.synthetic_log import like
+from tests.builders.logs.projected import like
 
 RECORDS = [
     like(cls, instrument_id=f"kalshi:{number % 3}", ts_received_ns=number * 400_000_000, **extra)

@@ -7,7 +7,7 @@ from projections.activity import block_start
 from projections.batch import Batch
 from projections.rows import HANDLERS, TABLE_COLUMNS
 from schemas.codec import load_codec
-from tests.unit.projections.synthetic_log import LOG_ID, SyntheticLog
+from tests.builders.logs.projected import LOG_ID, SyntheticLog
 
 CODEC = load_codec()
 LOG = [

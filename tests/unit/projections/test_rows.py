@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projections.activity import COLUMNS, TABLE
-from projections.ddl import sent_columns
+from projections.clickhouse.ddl import sent_columns
 from projections.rows import (
     COORDINATES,
     HANDLERS,

@@ -1,16 +1,15 @@
 """Dead letters are small and encode, whatever they are about."""
 
 import ast
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbook.domain.dead_letters import ERROR_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, bounded_text, dead_letter
 from schemas.codec import load_codec
+from tests.builders.places import REPOSITORY as ROOT
 
 CODEC = load_codec()
-ROOT = Path(__file__).parents[4]
 #: Names, an error and a payload at their bounds, and a few dozen bytes for numbers.
 LETTER_BYTES_MAX = PAYLOAD_BYTES_MAX + ERROR_BYTES_MAX + 2 * NAME_BYTES_MAX + 64
 ANY_TEXT = st.one_of(

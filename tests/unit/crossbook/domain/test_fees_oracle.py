@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crossbook.domain.fees import FeeAccumulator, fee_bound, make_schedule, taker_fee
 from crossbook.domain.money import MICROS
-from tests.unit.crossbook.domain.fee_oracle import CENT, CENTICENT, KalshiOrder, cent_table, polymarket_fee
+from tests.builders.oracles.fees import CENT, CENTICENT, KalshiOrder, cent_table, polymarket_fee
 
 CELLS = 100_000
 

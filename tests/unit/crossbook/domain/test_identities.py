@@ -3,11 +3,11 @@
 import pytest
 
 from crossbook.domain.identities import LEGS_CHANGED
-from crossbook.domain.market_image import MarketImage, market_image, restore_market
-from crossbook.domain.market_state import MarketState
+from crossbook.market.image import MarketImage, market_image, restore_market
+from crossbook.market.market_state import MarketState
 from schemas.records import PairDelisted
-from tests.unit.processors import market_records as mr
-from tests.unit.processors.market_records import CONTRACT, MS, T0, A, B
+from tests.builders import market_records as mr
+from tests.builders.market_records import CONTRACT, MS, T0, A, B
 
 OTHER = "polymarket:0xrival"
 HEAD = [mr.opened(), mr.configured(), mr.friction(), mr.instrument(A), mr.instrument(B), mr.instrument(OTHER)]

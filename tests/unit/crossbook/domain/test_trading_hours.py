@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbook.domain.trading_hours import FOREVER, hours
-from tests.unit.processors import market_records as mr
+from tests.builders import market_records as mr
 
 OPEN, CLOSE = 100, 900
 PAUSES = ((300, 400), (600, 700))

@@ -2,8 +2,10 @@
 
 import pytest
 
+from crossbook.domain.errors import EXIT_SETTINGS, StageError
+from crossbook.log.errors import LogError
 from crossbook.runtime import errors
-from crossbook.runtime.errors import EXIT_SETTINGS, LogError, SettingsError, StageError
+from crossbook.runtime.errors import SettingsError
 
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
 

@@ -10,14 +10,9 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
-from crossbook.runtime.errors import (
-    BrokerAwayError,
-    BufferFullError,
-    FencedError,
-    LogError,
-    RecordTooLargeError,
-    StageError,
-)
+from crossbook.domain.errors import StageError
+from crossbook.log.errors import LogError
+from crossbook.runtime.errors import BrokerAwayError, BufferFullError, FencedError, RecordTooLargeError
 from crossbook.runtime.kafka import (
     RECORD_BYTES_MAX,
     Outgoing,
@@ -32,7 +27,7 @@ from crossbook.runtime.kafka import (
     wait_for_broker,
 )
 from crossbook.runtime.settings import KafkaSettings
-from deploy.local.kafka import KafkaServer
+from deploy.stack.kafka.child import KafkaServer
 from schemas.codec import load_codec
 from schemas.records import PairRevoked, RawFrame
 from schemas.topics import TOPICS, Spread

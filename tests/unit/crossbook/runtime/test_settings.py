@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from crossbook.runtime.errors import EXIT_SETTINGS, SettingsError
+from crossbook.domain.errors import EXIT_SETTINGS
+from crossbook.runtime.errors import SettingsError
 from crossbook.runtime.settings import ClickHouseSettings, Settings, load_settings
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from deploy.sandbox import kalshi_wire, polymarket_wire
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.errors import UnknownFaultError
 from deploy.sandbox.faults import parse_fault
+from deploy.sandbox.kalshi import wire as kalshi_wire
+from deploy.sandbox.polymarket import wire as polymarket_wire
 from deploy.sandbox.standing import Exchange, Standing
 from deploy.sandbox.words import say
-from tests.unit.deploy.sandbox.test_kalshi_socket import Ear, ear, engine, tell
+from tests.unit.deploy.sandbox.kalshi.test_socket import Ear, ear, engine, tell
 
 __all__ = ["engine"]  # the fixture
 SECOND = 10**9

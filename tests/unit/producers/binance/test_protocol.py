@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossbook.domain.market_state import MarketState
+from crossbook.market.market_state import MarketState
 from producers.binance.protocol import (
     ANSWER_NS,
     FIRST_FRAME_NS,
@@ -17,9 +17,9 @@ from producers.binance.protocol import (
     STALE_MAX,
     BinanceProtocol,
 )
-from producers.protocol import SECOND_NS, Reconnect
+from producers.feeds.protocol import SECOND_NS, Reconnect
 from schemas.records import DeadLetter, Record, ReferencePrice, ReferenceStatus
-from tests.unit.producers.test_protocol_contract import mutated
+from tests.unit.producers.feeds.test_protocol_contract import mutated
 
 MS = 1_000_000
 START_MS = 1_790_000_000_000

@@ -11,7 +11,7 @@ from crossbook.domain.errors import GridError
 from crossbook.domain.fees import check_changes
 from crossbook.runtime.settings import KalshiSettings
 from producers.errors import ListingError
-from producers.fields import parse_json, time_ns
+from producers.feeds.fields import parse_json, time_ns
 from producers.kalshi.catalog import TICKERS, KalshiCatalog, listing, settled
 from producers.kalshi.fees import FeeChanges, fee, overridden_fee
 from tests.unit.producers.conftest import make_listing

@@ -6,7 +6,7 @@ import pytest
 
 from crossbook.domain.fees import make_schedule
 from crossbook.domain.grid import PriceGrid
-from producers.protocol import ConfirmSettlement, RefreshListing
+from producers.feeds.protocol import ConfirmSettlement, RefreshListing
 from schemas.records import DeadLetter, FeedStatus, InstrumentListed
 from tests.unit.producers.kalshi.test_protocol import A, B, Session
 

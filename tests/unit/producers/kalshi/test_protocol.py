@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from producers.feeds.protocol import ConfirmSettlement, ProbeBooks, Reconnect
 from producers.kalshi.protocol import ANSWER_NS, KalshiProtocol
-from producers.protocol import ConfirmSettlement, ProbeBooks, Reconnect
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, FeedStatus, PublicTrade
 from tests.unit.producers.conftest import make_listing
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from producers.fields import parse_json
+from producers.feeds.fields import parse_json
 from producers.kalshi.status import NOT_ASKED, ExchangeStatus
 
 SECOND = 10**9

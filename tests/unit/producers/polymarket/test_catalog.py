@@ -10,7 +10,7 @@ import pytest
 from crossbook.domain.grid import PriceGrid
 from crossbook.runtime.settings import PolymarketSettings
 from producers.errors import ListingError
-from producers.fields import parse_json, time_ns
+from producers.feeds.fields import parse_json, time_ns
 from producers.polymarket.catalog import CONDITIONS, ITODE_DELAY_MS, PolymarketCatalog, listing, settled
 
 CONDITION = "0x" + "a" * 64

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from crossbook.domain.grid import PriceGrid
+from producers.feeds.protocol import ConfirmSettlement, FetchBook, ProbeBooks, RefreshListing
 from producers.polymarket.protocol import PolymarketProtocol
-from producers.protocol import ConfirmSettlement, FetchBook, ProbeBooks, RefreshListing
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, FeedStatus, InstrumentListed, PublicTrade
 from tests.unit.producers.conftest import make_listing
 

@@ -3,8 +3,8 @@
 import json
 from itertools import pairwise
 
+from producers.feeds.protocol import FetchBook, Reconnect
 from producers.polymarket.protocol import PolymarketProtocol
-from producers.protocol import FetchBook, Reconnect
 from tests.unit.producers.conftest import make_listing
 from tests.unit.producers.polymarket.test_protocol import AT, CONDITION, ID, MS, NO, SECOND, YES, Session, book
 

@@ -5,12 +5,13 @@ import hashlib
 import pytest
 
 from crossbook.runtime.settings import Settings
-from deploy import recording_archive
-from deploy.recording_archive import archive_recording
-from producers.recordings import columns, frame, rows
+from deploy.lab.archive import from_recording as recording_archive
+from deploy.lab.archive.from_recording import archive_recording
+from producers.recordings import columns, frame
+from producers.recordings.bbo import rows
 from producers.recordings.formats import open_recording
-from tests.unit.producers.recordings.l2_files import adds_up
-from tests.unit.producers.recordings.made import FORMATS, Format, imported
+from tests.builders.recordings.l2_files import adds_up
+from tests.builders.recordings.made import FORMATS, Format, imported
 
 
 @pytest.mark.parametrize("made", FORMATS, ids=lambda made: made.name)

@@ -11,8 +11,8 @@ from producers.errors import RecordingError
 from producers.recordings.formats import open_recording
 from schemas.codec import load_codec
 from schemas.records import ReferencePrice
-from tests.unit.producers.recordings.l2_files import adds_up, folded, run
-from tests.unit.producers.recordings.made import FORMATS, Format, imported
+from tests.builders.recordings.l2_files import adds_up, folded, run
+from tests.builders.recordings.made import FORMATS, Format, imported
 
 BY_NAME = {made.name: made for made in FORMATS}
 every_format = pytest.mark.parametrize("made", FORMATS, ids=lambda made: made.name)

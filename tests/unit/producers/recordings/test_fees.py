@@ -7,8 +7,8 @@ import yaml
 
 from producers.errors import RecordingError
 from producers.recordings.fees import FeeFile, load_fee_file
+from tests.builders.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[4]
 ENTRY = {
     "venue": "kalshi", "id": "KXA-*", "model": "kalshi_quadratic", "taker_rate": "0.07", "evidence": "e", "source": "s",
 }  # fmt: skip

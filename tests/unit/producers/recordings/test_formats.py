@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.import_commands import import_app
+from deploy.commands.imports import import_app
 from producers.errors import RecordingError
 from producers.recordings.formats import FORMATS, open_recording
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from crossbook.runtime.settings import Settings
-from producers.recordings.bbo_pairs import Recording
+from producers.recordings.bbo.replay import Recording
 from producers.recordings.frame import ImportReport, recording_lines
 from producers.relay import configured
 from schemas.codec import load_codec
-from tests.unit.producers.recordings.test_bbo_pairs import ANNOUNCED, ROWS, fees, imported, write
+from tests.unit.producers.recordings.bbo.test_replay import ANNOUNCED, ROWS, fees, imported, write
 
 
 def one_by_one(records):

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossbook.domain.market_state import MarketState
+from crossbook.market.market_state import MarketState
 from producers.recordings.frame import STATUS_NS, TAIL_NS, Placed, everywhere
 from producers.recordings.timeline import WITNESS, Timeline, resync
 from schemas.records import FeedStatus, InstrumentSettled

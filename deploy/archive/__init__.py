@@ -1,1 +1,0 @@
-"""Topic ranges as Parquet and back, without loss."""

@@ -1,0 +1,253 @@
+"""One step of a trade in the making: its timers, its orders, and what an input says of them.
+
+Decides what a report does to an order and its executions, and which timers stand afterwards; what the trade does about it is
+decided by `executors.hedge.machine`. Must never leave an order that the venue may still fill without a timer, and never send
+under a slot more, or at a worse price, than the committed plan says.
+"""
+
+from typing import Final
+
+import msgspec
+
+from executors.errors import PlanError
+from executors.hedge.steps import Context, Effect, Move, Send, Step
+from executors.hedge.tables import ORDER_TABLE, REFUSED, STALE, InputKind
+from executors.hedge.trade import SETTLED, TERMINAL, Execution, Order, Timer, Trade
+from executors.terms import NS_PER_MS, NS_PER_S
+from schemas.records import (
+    OrderReport,
+    OrderSent,
+    OrderStatus,
+    PlanSlot,
+    Role,
+    Side,
+    TimerFired,
+    TimerKind,
+    TopSeen,
+    TradeState,
+)
+
+#: How long an order may stay unknown: the window in which a request may still leave (0.3 s), the stamp windows of the venues'
+#: signatures, the lag of their order queries and the paper venue's patience with a polled book (12 s) stay below it.
+UNKNOWN_HORIZON_NS: Final = 15 * NS_PER_S
+
+
+class Run:
+    """One step in the making. `terms` are those that the trade was opened under."""
+
+    def __init__(self, trade: Trade, context: Context) -> None:
+        self.trade = trade
+        self.context = context
+        self.terms = trade.terms
+        self.sends: list[Send] = []
+        self.moves: list[Move] = []
+        self.effect: Effect | None = None
+        self.order_id = ""  # of the order that the input was about
+
+    def result(self) -> Step:
+        """The step; what a settled trade holds is told again when an execution changed it."""
+        trade = self.trade
+        changed = self.effect is not None and self.effect.kind != "confirmed"
+        if changed and not self.moves and trade.state in SETTLED:
+            self.moves.append(Move(trade.state, trade.reason, trade))
+        return Step(trade, tuple(self.sends), tuple(self.moves), self.effect)
+
+    def set(self, **changes: object) -> None:
+        """Change fields of the trade."""
+        self.trade = msgspec.structs.replace(self.trade, **changes)
+
+    def move(self, state: TradeState, reason: str) -> None:
+        """Take the trade to another state, and say why."""
+        if state != self.trade.state:
+            self.set(state=state, reason=reason)
+            self.moves.append(Move(state, reason, self.trade))
+
+    # Timers
+
+    def arm(self, kind: TimerKind, due_ns: int, order_id: str = "") -> None:
+        """Have the trade told at a moment; an earlier timer of the same name is replaced."""
+        self.disarm(kind, order_id)
+        self.set(timers=(*self.trade.timers, Timer(due_ns=due_ns, kind=kind, order_id=order_id)))
+
+    def disarm(self, kind: TimerKind, order_id: str = "") -> None:
+        """Take a timer away."""
+        self.set(timers=tuple(t for t in self.trade.timers if (t.kind, t.order_id) != (kind, order_id)))
+
+    # Orders
+
+    def put_order(self, order: Order) -> None:
+        """Take an order as it is now, with the timers that belong to it.
+
+        One that the venue may still fill has its time-out, or the horizon when nobody knows what it is; an ended one has none.
+        """
+        orders = tuple(order if o.order_id == order.order_id else o for o in self.trade.orders)
+        self.set(orders=orders)
+        if not order.live:
+            self.set(timers=tuple(t for t in self.trade.timers if t.order_id != order.order_id))
+        elif order.status == "unknown":
+            if self.trade.timer("finality", order.order_id) is None:
+                self.arm("finality", self.context.now_ns + UNKNOWN_HORIZON_NS, order.order_id)
+            self.disarm("order_timeout", order.order_id)
+        else:
+            self.disarm("finality", order.order_id)
+            if self.trade.timer("order_timeout", order.order_id) is None:
+                self.expect(order)
+
+    def expect(self, order: Order) -> None:
+        """Arm the time-out of an order that is now at its venue: expected match + time-out."""
+        paper = self.context.terms.paper
+        delay_ns = self.trade.leg(order.lead).taker_delay_ms * NS_PER_MS
+        match_ns = order.ts_ns + paper.request_ns + delay_ns + paper.report_ns
+        due = max(match_ns, self.context.now_ns) + self.terms.hedge_timeout_ms * NS_PER_MS
+        self.arm("order_timeout", due, order.order_id)
+
+    def send(self, slot: PlanSlot, *, lead: bool, price: int, quantity: int) -> str:
+        """Send under a slot; empty, or why the risk gate refused."""
+        trade, now = self.trade, self.context.now_ns
+        if quantity <= 0 or quantity > slot.quantity_max_micros:
+            raise PlanError(f"{slot.order_id}: quantity {quantity} is outside its slot of {slot.quantity_max_micros}")
+        worst = slot.price_worst_micros
+        if price > worst if slot.side == "buy" else price < worst:
+            raise PlanError(f"{slot.order_id}: price {price} is worse than its slot's {worst}")
+        refusal = "deadline" if now > slot.ts_deadline_ns else self.context.permits(trade, slot, price, quantity)
+        if refusal:
+            return refusal
+        order = Order(
+            order_id=slot.order_id,
+            role=slot.role,
+            attempt=slot.attempt,
+            lead=lead,
+            side=slot.side,
+            quantity_micros=quantity,
+            price_limit_micros=price,
+            status="requested",
+            ts_ns=now,
+        )
+        self.set(orders=(*trade.orders, order), held_back=False)
+        self.expect(order)
+        self.sends.append(Send(order, slot))
+        return ""
+
+    def attempts(self, role: Role, ways: tuple[tuple[bool, Side], ...]) -> int:
+        """Orders sent so far in a role and any of these ways."""
+        return sum(1 for o in self.trade.orders if o.role == role and (o.lead, o.side) in ways)
+
+    def backoff_ns(self, attempts: int) -> int:
+        """Capped exponential wait after so many attempts."""
+        first, cap = self.terms.backoff_first_ms, self.terms.backoff_max_ms
+        return min(first << min(attempts - 1, 20), cap) * NS_PER_MS
+
+    # Inputs
+
+    def take_report(self, report: OrderReport) -> InputKind | None:
+        """Book what a report says of an order; the kind of input that it is, None when it says nothing new."""
+        order = self.trade.order(report.order_id)
+        if order is None:
+            return None
+        self.order_id = order.order_id
+        known = next((e for e in order.executions if e.fill_id == report.fill_id), None) if report.fill_id else None
+        if report.reversed:
+            return self._reverse(order, known, report)
+        told = known is not None and known.quantity_micros > 0
+        if known is not None and (told or not report.last_quantity_micros):
+            return self._confirm(order, known, report)
+        if report.fill_id and not report.last_quantity_micros and report.finality == "final":
+            # Mined before it was matched, as far as we were told: the fill is final when it comes.
+            self.put_order(_with_execution(order, _execution(report, final=True)))
+            return None
+        if report.last_quantity_micros > 0:
+            gone = known is not None and known.reversed
+            final = report.finality == "final" or known is not None
+            execution = _execution(report, final=final, reversed_=gone)
+            order = _with_execution(order, execution)
+            self.effect = None if gone else Effect("booked", order, execution)
+        following = ORDER_TABLE[order.status][report.order_status]
+        if following not in (STALE, REFUSED):
+            order = msgspec.structs.replace(order, status=following)
+        self.put_order(order)
+        return _kind_of(order.status)
+
+    def _reverse(self, order: Order, known: Execution | None, report: OrderReport) -> InputKind | None:
+        if report.fill_id and (known is None or not known.quantity_micros):
+            # Failed before it was matched, as far as we were told: the fill counts for nothing when it comes.
+            untold = msgspec.structs.replace(_execution(report, final=True, reversed_=True), quantity_micros=0)
+            self.put_order(_with_execution(order, untold))
+            return None
+        if known is None or known.reversed:
+            return None
+        gone = msgspec.structs.replace(known, reversed=True)
+        order = _with_execution(order, gone)
+        self.put_order(order)
+        self.effect = Effect("reversed", order, gone)
+        return "reversed"
+
+    def _confirm(self, order: Order, known: Execution, report: OrderReport) -> InputKind | None:
+        if order.live and report.last_quantity_micros and ORDER_TABLE[order.status][report.order_status] in TERMINAL:
+            # The fill is told again, and with it that the order has ended since.
+            order = msgspec.structs.replace(order, status=report.order_status)
+            self.put_order(order)
+            self._finalise(order, known, report)
+            return "done"
+        return "confirmed" if self._finalise(order, known, report) else None
+
+    def _finalise(self, order: Order, known: Execution, report: OrderReport) -> bool:
+        if known.final or known.reversed or report.finality != "final":
+            return False
+        final = msgspec.structs.replace(known, final=True)
+        order = _with_execution(order, final)
+        self.put_order(order)
+        self.effect = Effect("confirmed", order, final)
+        return True
+
+    def take_timer(self, fired: TimerFired) -> InputKind | None:
+        """Take a timer that ran out; None when it is not armed any more."""
+        if self.trade.timer(fired.timer, fired.order_id) is None:
+            return None
+        self.disarm(fired.timer, fired.order_id)
+        self.order_id = fired.order_id
+        return fired.timer
+
+    def take_sent(self, sent: OrderSent) -> None:
+        """An order left later than was assumed: it is expected by as much later."""
+        order = self.trade.order(sent.order_id)
+        if order is not None and order.status == "requested":
+            late = msgspec.structs.replace(order, ts_ns=sent.ts_ns)
+            self.put_order(late)
+            self.expect(late)
+
+    def take_top(self, top: TopSeen) -> InputKind | None:
+        """See a top of one of the legs; None for an instrument that is none of them."""
+        for lead in (True, False):
+            if self.trade.leg(lead).instrument_id == top.instrument_id:
+                if lead:
+                    self.set(top_leader=top)
+                else:
+                    self.set(top_hedge=top)
+                return "top"
+        return None
+
+
+def _kind_of(status: OrderStatus) -> InputKind:
+    if status == "unknown":
+        return "unknown"
+    return "done" if status in TERMINAL else "open"
+
+
+def _execution(report: OrderReport, *, final: bool, reversed_: bool = False) -> Execution:
+    return Execution(
+        fill_id=report.fill_id,
+        price_micros=report.last_price_micros,
+        quantity_micros=report.last_quantity_micros,
+        fee_micros=report.last_fee_micros,
+        final=final,
+        reversed=reversed_,
+    )
+
+
+def _with_execution(order: Order, changed: Execution) -> Order:
+    """The order with an execution put in the place of the one of its id, or behind all others."""
+    if any(e.fill_id == changed.fill_id for e in order.executions if changed.fill_id):
+        executions = tuple(changed if e.fill_id == changed.fill_id else e for e in order.executions)
+    else:
+        executions = (*order.executions, changed)
+    return msgspec.structs.replace(order, executions=executions)

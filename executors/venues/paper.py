@@ -1,0 +1,458 @@
+"""The paper venue: what both venues would have done with our orders, from the recorded market alone.
+
+Decides fills, from displayed depth: an order arrives at request time + decide, wire and taker delay, and meets the book that
+stands then; one that left later than that (`OrderSent`) arrives by as much later, one that was withheld comes to nothing. Without any latency
+it is matched at a later position than the one that caused it. A streaming book fills it if it is usable; a polled one only
+at its next poll, never at the row that triggered. Outside open and close and in a pause it refuses, as the venues do, and an
+order that waits there ends. What we took stays taken (`executors.venues.depth`); a new poll of the same resting order grants nothing. Must
+never read a clock, draw a number or see the trade behind an order: its answers are a function of market, requests and terms, so they
+are equal at any speed.
+
+Semantics kept: Kalshi charges by an accumulator an order and its fills are final; Polymarket charges a fill, and a fill is
+provisional until mined (`finality_ms`). Both take quantities in shares here (the real Polymarket takes dollars for an immediate
+BUY, so a price better than the limit buys more there; the gateway issue will size for it). fill_or_kill fills whole or not at
+all. A sale never sells more than is held. Seeded faults by hash, so that unwinds and declines happen on purpose; depth that
+vanished for a hedge stays gone for its later attempts, as it would.
+"""
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Container
+from typing import Final, NamedTuple, TypeAlias
+
+from crossbook.domain.fees import FeeAccumulator
+from crossbook.domain.grid import PriceGrid
+from crossbook.domain.money import MICROS
+from crossbook.domain.names import POLYMARKET
+from crossbook.market.book import BookSide
+from crossbook.market.book_state import BookState, Change
+from crossbook.market.market_state import MarketState
+from executors.hedge.trade import floor_step
+from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms, Quantiles, at_quantile
+from executors.venues.depth import TakenDepth
+from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderSent, OrderStatus, Outcome
+
+#: How long an order waits for a usable book: a streaming one is back within a resync, a polled one within two slow polls (5.3 s
+#: apart at most in the recorded matches). Both below the machine's horizon for unknown orders, so that silence always ends first.
+STREAMING_WAIT_NS: Final = 3 * NS_PER_S
+POLLED_WAIT_NS: Final = 12 * NS_PER_S
+NEVER_NS: Final = 2**63 - 1
+ARRIVAL: Final = 0
+REPORT: Final = 1
+#: Why an order never left.
+WITHHELD: Final = "late"
+
+
+class Due(NamedTuple):
+    """When the venue has something to do next, and what."""
+
+    ts_ns: int
+    kind: int
+
+
+class _Order:
+    """An order at the venue."""
+
+    __slots__ = ("arrival_ns", "fills", "met", "report_ns", "reports", "request", "sent", "terms")
+
+    def __init__(self, request: OrderRequested, terms: PaperTerms) -> None:
+        self.request = request
+        self.terms = terms
+        self.arrival_ns = 0
+        self.sent = False
+        self.fills = 0
+        self.reports = 0
+        self.report_ns = report_latency_ns(terms, request.order_id)
+        self.met = False
+
+
+#: (due, kind, journal number and id of the request, number of the report, what): things due together go by the order of the requests.
+_Entry: TypeAlias = tuple[int, int, int, str, int, _Order | OrderReport]
+
+
+class _Take(NamedTuple):
+    side: BookSide
+    yes_price: int
+    price: int
+    quantity: int
+
+
+class PaperVenue:
+    """Both venues, simulated for the instruments of one partition of `market`. An order keeps the terms it was sent under."""
+
+    def __init__(self, market: MarketState) -> None:
+        self._market = market
+        self._queue: list[_Entry] = []
+        self._early: list[_Entry] = []  # requested at the position folded last, without any latency
+        self._waiting: dict[str, list[_Order]] = {}
+        self._taken = TakenDepth()
+        self._held: dict[tuple[str, Outcome], int] = {}
+
+    def submit(self, request: OrderRequested, terms: PaperTerms) -> None:
+        """Take an order."""
+        order = _Order(request, terms)
+        if _fault(terms, "late", request.order_id, terms.late_ppm):
+            order.report_ns += terms.late_ms * NS_PER_MS
+        self._enter(order, request.ts_ns + decide_latency_ns(terms, request.order_id))
+
+    def sent(self, word: OrderSent) -> None:
+        """An order that is not at the venue yet leaves at this moment instead, or never."""
+        entries = [entry[-1] for entry in (*self._queue, *self._early)]
+        order = next((e for e in entries if isinstance(e, _Order) and e.request.order_id == word.order_id), None)
+        assert order is not None, "nothing of an order is looked at before it left"
+        self._queue = [entry for entry in self._queue if _order_id(entry[-1]) != word.order_id]
+        self._early = [entry for entry in self._early if _order_id(entry[-1]) != word.order_id]
+        heapq.heapify(self._queue)
+        order.sent = True
+        order.reports = 0
+        if word.withheld:
+            self._report(order, word.ts_ns, "expired", cumulative=0, reason=WITHHELD)
+        else:
+            self._enter(order, word.ts_ns)
+
+    def unsent(self) -> list[OrderRequested]:
+        """Requests of which nobody said when they left, and nothing was heard yet."""
+        entries = [entry[-1] for entry in (*self._early, *self._queue)]
+        unheard = Counter(_order_id(one) for one in entries if isinstance(one, OrderReport))
+        orders = [one for one in entries if isinstance(one, _Order) and not (one.sent or one.met)]
+        return [one.request for one in orders if one.reports == unheard[one.request.order_id]]
+
+    def _enter(self, order: _Order, leaves_ns: int) -> None:
+        request, terms = order.request, order.terms
+        listed = self._market.instruments.get(request.instrument_id)
+        delay_ns = (0 if listed is None else listed.taker_delay_ms) * NS_PER_MS
+        at_venue_ns = leaves_ns + wire_latency_ns(terms, request.order_id)
+        order.arrival_ns = at_venue_ns + delay_ns
+        if order.arrival_ns > request.ts_ns:
+            heapq.heappush(self._queue, _arrival(order, order.arrival_ns))
+        else:
+            self._early.append(_arrival(order, order.arrival_ns))
+        if delay_ns:
+            self._report(order, at_venue_ns, "delayed", cumulative=0)
+
+    @property
+    def attentive(self) -> bool:
+        """Whether the next record of `market` matters whatever it is: an order was just taken, or waits for a book."""
+        return bool(self._early or self._waiting)
+
+    @property
+    def consumed(self) -> Container[str]:
+        """Instruments whose books we took depth from, as it stands at any time: a change of such a book matters."""
+        return self._taken
+
+    def begin(self, change: Change) -> None:
+        """A record of `market` was folded; what was due before its time must be done."""
+        for entry in self._early:
+            heapq.heappush(self._queue, entry)
+        self._early.clear()
+        if change.kind == "book" and change.instrument_id in self._taken:
+            state = self._market.books[change.instrument_id]  # type: ignore[index]  # what was taken from has a name
+            if state.valid:
+                self._taken.recall(state.instrument_id, state.book.size_at)
+        if self._waiting:
+            self._revisit()
+
+    @property
+    def next_ns(self) -> int:
+        """When something is due next, Unix ns; NEVER_NS: nothing is under way."""
+        return self._queue[0][0] if self._queue else NEVER_NS
+
+    def peek(self) -> Due | None:
+        """What is next; None when nothing is under way."""
+        return Due(self._queue[0][0], self._queue[0][1]) if self._queue else None
+
+    def pop(self) -> OrderReport | None:
+        """Do what is next: a report to journal (its sequence still -1), or None for something inside the venue."""
+        due_ns, _, _, _, _, item = heapq.heappop(self._queue)
+        if isinstance(item, OrderReport):
+            return item
+        self._arrive(item, due_ns)
+        return None
+
+    # Arrival and match
+
+    def _arrive(self, order: _Order, due_ns: int) -> None:
+        request = order.request
+        ts_ns = max(due_ns, self._market.now_ns)
+        listed = self._market.instruments.get(request.instrument_id)
+        if not order.met:
+            refusal = self._refusal(order, listed, ts_ns)
+            if refusal:
+                self._report(order, ts_ns, "rejected", cumulative=0, reason=refusal)
+                return
+        shut = self._market.hours(request.instrument_id, ts_ns).shut
+        if order.met and shut:
+            self._report(order, ts_ns, "canceled", cumulative=0, reason=f"market is not open: {shut}")
+            return
+        assert listed is not None, "an unlisted instrument was refused"
+        book = self._market.books.get(request.instrument_id)
+        if book is not None and self._can_meet(order, book, ts_ns):
+            self._match(order, listed, book, ts_ns)
+        elif ts_ns >= order.arrival_ns + _patience_ns(book):
+            self._report(order, ts_ns, "canceled", cumulative=0, reason="no_book")
+        else:
+            order.met = True
+            self._waiting.setdefault(request.instrument_id, []).append(order)
+
+    def _can_meet(self, order: _Order, book: BookState, ts_ns: int) -> bool:
+        """A streaming book as it stands; a polled one only at a poll that found the order there."""
+        request, market = order.request, self._market
+        if not market.usable(request.instrument_id, ts_ns):
+            return False
+        polled_now = book.refreshed_position == market.position > request.position
+        return book.delivery == "streaming" or (polled_now and order.arrival_ns <= market.now_ns)
+
+    def _revisit(self) -> None:
+        """Bring back waiting orders whose book may be met now, whose market shut, or whose patience is over."""
+        now = self._market.now_ns
+        for instrument_id, orders in list(self._waiting.items()):
+            book = self._market.books.get(instrument_id)
+            kept: list[_Order] = []
+            for order in orders:
+                ends = self._market.hours(instrument_id).shut or now >= order.arrival_ns + _patience_ns(book)
+                if ends or (book is not None and self._can_meet(order, book, now)):
+                    heapq.heappush(self._queue, _arrival(order, now))
+                else:
+                    kept.append(order)
+            if kept:
+                self._waiting[instrument_id] = kept
+            else:
+                del self._waiting[instrument_id]
+
+    def _refusal(self, order: _Order, listed: InstrumentListed | None, ts_ns: int) -> str:
+        request, terms = order.request, order.terms
+        if listed is None:
+            return "unknown instrument"
+        if request.instrument_id in self._market.refused:
+            return "fee schedule or price grid unknown"
+        if shut := self._market.hours(request.instrument_id, ts_ns).shut:
+            return f"market is not open: {shut}"
+        grid = PriceGrid.from_ranges(listed.grid)
+        price = request.price_limit_micros
+        if not grid.contains(price if request.outcome == "yes" else MICROS - price):
+            return "price breaks the grid"
+        if request.quantity_micros % listed.quantity_step_micros:
+            return "quantity breaks the step"
+        for minimum in listed.minimums:
+            if minimum.order_type == "marketable" and minimum.side == request.side:
+                notional = price * request.quantity_micros // MICROS
+                if request.quantity_micros < minimum.quantity_micros or notional < minimum.notional_micros:
+                    return "below the minimum"
+        if request.side == "sell" and self._held.get((request.instrument_id, request.outcome), 0) <= 0:
+            return "nothing held to sell"
+        if _fault(terms, "reject", request.order_id, terms.reject_ppm):
+            return "fault: rejected"
+        return ""
+
+    def _match(self, order: _Order, listed: InstrumentListed, book: BookState, ts_ns: int) -> None:
+        request = order.request
+        wanted = request.quantity_micros
+        if request.side == "sell":
+            held = self._held.get((request.instrument_id, request.outcome), 0)
+            wanted = min(wanted, floor_step(held, listed.quantity_step_micros))
+        takes = self._walk(request, listed.quantity_step_micros, book, wanted)
+        reason = "" if sum(t.quantity for t in takes) == wanted == request.quantity_micros else "no more depth"
+        if _vanishes(request, order.terms):
+            takes, reason = [], "fault: depth gone"
+        elif takes and _fault(order.terms, "partial", request.order_id, order.terms.partial_ppm):
+            half = floor_step(sum(t.quantity for t in takes) // 2, listed.quantity_step_micros)
+            takes, reason = _shorten(takes, half), "fault: partial"
+        filled = sum(t.quantity for t in takes)
+        if request.time_in_force == "fill_or_kill" and filled < request.quantity_micros:
+            self._report(order, ts_ns, "canceled", cumulative=0, reason=f"killed: {reason}")
+            return
+        self._execute(order, book, takes, ts_ns)
+        if filled < request.quantity_micros:
+            self._report(order, ts_ns, "canceled", cumulative=filled, reason=reason)
+
+    def _execute(self, order: _Order, book: BookState, takes: list[_Take], ts_ns: int) -> None:
+        request = order.request
+        schedule = self._market.schedule(request.instrument_id, ts_ns)
+        fees = FeeAccumulator(schedule)
+        key = (request.instrument_id, request.outcome)
+        cumulative = 0
+        for take in takes:
+            level = (take.side, take.yes_price)
+            self._taken.take(request.instrument_id, level, take.quantity, book.book.size_at(*level))
+            cumulative += take.quantity
+            self._held[key] = self._held.get(key, 0) + (take.quantity if request.side == "buy" else -take.quantity)
+            order.fills += 1
+            self._report(
+                order,
+                ts_ns,
+                "filled" if cumulative == request.quantity_micros else "partially_filled",
+                cumulative=cumulative,
+                take=take,
+                fee=fees.fill(take.price, take.quantity, request.side, "taker").net_micros,
+                schedule_hash=schedule.hash,
+            )
+
+    def _walk(self, request: OrderRequested, step: int, book: BookState, wanted: int) -> list[_Take]:
+        """Levels that the order takes, as far as they are still there for us."""
+        buying, outcome = request.side == "buy", request.outcome
+        levels = book.book.levels_to_buy(outcome) if buying else book.book.levels_to_sell(outcome)
+        side: BookSide = "ask" if buying == (outcome == "yes") else "bid"
+        takes: list[_Take] = []
+        for price, size in levels:
+            if not wanted or (price > request.price_limit_micros if buying else price < request.price_limit_micros):
+                break
+            yes_price = price if outcome == "yes" else MICROS - price
+            left = self._taken.left(request.instrument_id, (side, yes_price), size)
+            quantity = floor_step(min(left, wanted), step)
+            if quantity:
+                takes.append(_Take(side, yes_price, price, quantity))
+                wanted -= quantity
+        return takes
+
+    def tops(self, instrument_id: str) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """Best bid and ask in YES terms (price, size) as far as they are still there for us.
+
+        A recording shows what we took as if nobody had; whoever decides on it must see it gone, as on a live book.
+        """
+        state = self._market.books.get(instrument_id)
+        if state is None:
+            return None, None
+        book = state.book
+        if instrument_id not in self._taken:
+            return book.best_bid, book.best_ask
+        levels = book.levels()
+        bids = zip(levels.bid_prices, levels.bid_sizes, strict=True)
+        asks = zip(levels.ask_prices, levels.ask_sizes, strict=True)
+        first_left = self._taken.first_left
+        return first_left(instrument_id, "bid", bids), first_left(instrument_id, "ask", asks)
+
+    # Reports
+
+    def _report(
+        self,
+        order: _Order,
+        ts_ns: int,
+        status: OrderStatus,
+        *,
+        cumulative: int,
+        take: _Take | None = None,
+        fee: int = 0,
+        reason: str = "",
+        schedule_hash: str = "",
+    ) -> None:
+        request = order.request
+        order.reports += 1
+        provisional = take is not None and request.venue == POLYMARKET
+        done = status in {"filled", "canceled", "rejected", "expired"}
+        report = OrderReport(
+            sequence=-1,
+            ts_ns=ts_ns + order.report_ns,
+            partition=request.partition,
+            position=-1,
+            report_id=f"{request.order_id}-r{order.reports}",
+            order_id=request.order_id,
+            venue_order_id="" if status == "rejected" else f"paper-{request.order_id}",
+            trade_id=request.trade_id,
+            ts_venue_ns=ts_ns,
+            order_status=status,
+            cumulative_quantity_micros=cumulative,
+            leaves_quantity_micros=0 if done else request.quantity_micros - cumulative,
+            last_quantity_micros=0 if take is None else take.quantity,
+            last_price_micros=0 if take is None else take.price,
+            last_fee_micros=fee,
+            fill_id="" if take is None else f"{request.order_id}-f{order.fills}",
+            liquidity="taker",
+            finality="provisional" if provisional else "final",
+            reversed=False,
+            reason=reason,
+            schedule_hash=schedule_hash,
+        )
+        self._push(order, report)
+        if provisional:
+            self._mine(order, report)
+
+    def _mine(self, order: _Order, fill: OrderReport) -> None:
+        """Say later what became of a provisional fill: mined, or failed."""
+        order.reports += 1
+        failed = _fault(order.terms, "reverse", fill.fill_id, order.terms.reverse_ppm)
+        fields = {name: getattr(fill, name) for name in OrderReport.__struct_fields__}
+        quantity = fill.last_quantity_micros if failed else 0
+        fields |= {
+            "ts_ns": fill.ts_ns + order.terms.finality_ms * NS_PER_MS,
+            "ts_venue_ns": fill.ts_ns + order.terms.finality_ms * NS_PER_MS,
+            "report_id": f"{order.request.order_id}-r{order.reports}",
+            "last_quantity_micros": quantity,
+            "last_price_micros": fill.last_price_micros if failed else 0,
+            "last_fee_micros": fill.last_fee_micros if failed else 0,
+            "finality": "final",
+            "reversed": failed,
+            "reason": "FAILED" if failed else "MINED",
+        }
+        if failed:
+            key = (order.request.instrument_id, order.request.outcome)
+            self._held[key] -= quantity if order.request.side == "buy" else -quantity
+        self._push(order, OrderReport(**fields))
+
+    def _push(self, order: _Order, report: OrderReport) -> None:
+        request = order.request
+        heapq.heappush(self._queue, (report.ts_ns, REPORT, request.sequence, request.order_id, order.reports, report))
+
+
+def _arrival(order: _Order, due_ns: int) -> _Entry:
+    return due_ns, ARRIVAL, order.request.sequence, order.request.order_id, 0, order
+
+
+def request_latency_ns(terms: PaperTerms, order_id: str) -> int:
+    """From the request of this order to the venue's engine, ns: a function of terms and id alone."""
+    return decide_latency_ns(terms, order_id) + wire_latency_ns(terms, order_id)
+
+
+def decide_latency_ns(terms: PaperTerms, order_id: str) -> int:
+    """From the cause of this order to the moment it leaves, as the terms assume it, ns."""
+    return _drawn_ns(terms, "decide", order_id, terms.decide_quantiles, terms.decide_latency_ms)
+
+
+def wire_latency_ns(terms: PaperTerms, order_id: str) -> int:
+    """From the moment this order leaves to the venue's engine, ns."""
+    return _drawn_ns(terms, "wire", order_id, terms.wire_quantiles, terms.wire_latency_ms)
+
+
+def report_latency_ns(terms: PaperTerms, order_id: str) -> int:
+    """From a match of this order to its report, ns: a function of terms and id alone."""
+    return _drawn_ns(terms, "report", order_id, terms.report_quantiles, terms.report_latency_ms)
+
+
+def _drawn_ns(terms: PaperTerms, kind: str, order_id: str, quantiles: Quantiles, constant_ms: int) -> int:
+    if not quantiles:
+        return constant_ms * NS_PER_MS
+    digest = hashlib.sha256(f"{terms.seed}:{kind}-latency:{order_id}".encode()).digest()
+    return at_quantile(quantiles, int.from_bytes(digest[:8], "big") % MICROS)
+
+
+def _order_id(item: _Order | OrderReport) -> str:
+    return item.order_id if isinstance(item, OrderReport) else item.request.order_id
+
+
+def _vanishes(request: OrderRequested, terms: PaperTerms) -> bool:
+    """Depth gone before we came: for all hedges of a trade in an instrument, or for a single other order."""
+    subject = f"{request.trade_id}/{request.instrument_id}" if request.role == "hedge" else request.order_id
+    return _fault(terms, "vanish", subject, terms.vanish_ppm)
+
+
+def _patience_ns(book: BookState | None) -> int:
+    return POLLED_WAIT_NS if book is not None and book.delivery == "polled" else STREAMING_WAIT_NS
+
+
+def _fault(terms: PaperTerms, kind: str, subject: str, ppm: int) -> bool:
+    if not ppm:
+        return False
+    digest = hashlib.sha256(f"{terms.seed}:{kind}:{subject}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % MICROS < ppm
+
+
+def _shorten(takes: list[_Take], quantity: int) -> list[_Take]:
+    """The first takes, up to a quantity."""
+    kept: list[_Take] = []
+    for take in takes:
+        if quantity <= 0:
+            break
+        part = min(take.quantity, quantity)
+        kept.append(take._replace(quantity=part))
+        quantity -= part
+    return kept

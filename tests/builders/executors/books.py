@@ -1,0 +1,104 @@
+"""The executor's fold, driven by hand: intents, and a venue that fills what it is told to."""
+
+import msgspec
+
+from executors.fold import SETTLED_ACTION, ExecutorState, step
+from executors.terms import Terms, canonical_terms
+from schemas.records import (
+    ControlApplied,
+    ExecutorConfigured,
+    IntentSeen,
+    OrderReport,
+    OrderRequested,
+    TimerFired,
+    TradeUpdate,
+)
+from tests.builders.executors.worlds import KA, PM, T0, intent, leg, top
+
+DAY_NS = 86_400 * 10**9
+
+
+class Books:
+    """A fold with a venue that fills what it is told to."""
+
+    def __init__(self, terms=None):
+        self.state = ExecutorState()
+        self.now, self.reports, self.sent = T0, 0, []
+        self.put(
+            ExecutorConfigured(
+                sequence=-1, ts_ns=T0, portfolio="m", code_digest="d", settings=canonical_terms(terms or Terms())
+            )
+        )
+
+    def put(self, record):
+        self.out = step(self.state, msgspec.structs.replace(record, sequence=self.state.next_sequence, ts_ns=self.now))
+        self.sent += [record for record in self.out if isinstance(record, OrderRequested)]
+        return self.out
+
+    def open(self, one, *tops):
+        for seen in tops:
+            self.put(msgspec.structs.replace(seen, trade_id=one.intent_id))
+        self.put(IntentSeen(sequence=-1, ts_ns=0, partition=0, position=9, ts_seen_ns=0, intent=one))
+        return self.out[0]
+
+    def order(self):
+        """The last order sent."""
+        return self.sent[-1]
+
+    def fill(
+        self, order, quantity=None, price=None, fee=0, *, status="filled", provisional=False, undo="", schedule=""
+    ):
+        self.reports += 1
+        quantity = order.quantity_micros if quantity is None else quantity
+        report = OrderReport(
+            sequence=-1, ts_ns=0, partition=0, position=9, report_id=f"r{self.reports}", order_id=order.order_id, venue_order_id="v",
+            trade_id=order.trade_id, order_status=status, cumulative_quantity_micros=quantity, leaves_quantity_micros=0,
+            last_quantity_micros=quantity, last_price_micros=order.price_limit_micros if price is None else price,
+            last_fee_micros=fee, fill_id=undo or (f"f{self.reports}" if quantity else ""), liquidity="taker",
+            finality="provisional" if provisional else "final", reversed=bool(undo), reason="", schedule_hash=schedule,
+        )  # fmt: skip
+        return self.put(report)
+
+    def settle(self, instrument_id, payout):
+        return self.put(
+            ControlApplied(
+                sequence=-1,
+                ts_ns=0,
+                control_offset=-1,
+                action=SETTLED_ACTION,
+                scope="all",
+                scope_value="",
+                state=None,
+                name=instrument_id,
+                value_micros=payout,
+                operator="market",
+            )
+        )  # fmt: skip
+
+    def today(self):
+        return self.state.standing.equity_in("day", self.now)
+
+    def tries(self, number):
+        """What becomes of one more intent on instruments of its own."""
+        one = intent(
+            number, pair_id=f"p{number}", leg_a=leg(f"{PM}{number}"), leg_b=leg(f"{KA}{number}", "no", 500_000),
+            valid_until_ns=self.now + DAY_NS,
+        )  # fmt: skip
+        first = self.open(one, top(f"{PM}{number}"), top(f"{KA}{number}", 500_000, 510_000))
+        return first.reason if isinstance(first, TradeUpdate) else "opened"
+
+    def fire(self, trade_id, kind):
+        """The timer of a trade is due."""
+        timer = self.state.trades[trade_id].timer(kind)
+        self.now = max(self.now, timer.due_ns)
+        return self.put(
+            TimerFired(
+                sequence=-1,
+                ts_ns=0,
+                partition=0,
+                position=9,
+                trade_id=trade_id,
+                timer=timer.kind,
+                order_id=timer.order_id,
+            )
+        )

@@ -1,0 +1,82 @@
+"""Every history of one trade up to a depth, without chance: no state is left unattended, nothing is sent beside an order that may fill,
+no leg is bought past the plan, and what is sold is held and final."""
+
+import os
+
+from executors.hedge.machine import advance
+from executors.hedge.steps import Resume
+from executors.hedge.trade import TERMINAL, WORKING, unattended
+from tests.builders.executors.worlds import CONTRACT, KA, LOT, top
+from tests.unit.executors.hedge.test_machine import DEAR, context, report, start, timer
+
+DEPTH = int(os.environ.get("EXPLORE_DEPTH", "8"))
+HALF = 5 * CONTRACT
+
+
+def events_of(trade):
+    """What the world can say next: any word about any order, dead ones included, any timer, two books, a reversal, a resume."""
+    for order in trade.orders:
+        yield report(order, "accepted")
+        yield report(order, "canceled")
+        filled = sum(e.quantity_micros for e in order.executions)
+        left = order.quantity_micros - filled
+        finality = "provisional" if order.lead and order.side == "buy" else "final"
+        number = len(order.executions) + 1
+        if order.side == "sell":
+            left = min(left, trade.sellable(order.lead))
+        if left >= LOT:
+            yield report(order, "filled", fill=left, finality=finality, number=number)
+        if left > HALF:
+            yield report(order, "partially_filled", fill=HALF, finality=finality, number=number)
+        for one in order.executions:
+            if not one.final and not one.reversed:
+                yield report(order, "filled", fill_id=one.fill_id, reversed_=True)
+                yield report(order, "filled", fill_id=one.fill_id)
+    for armed in trade.timers:
+        yield timer(armed.kind, armed.order_id)
+    if trade.state in WORKING:
+        yield top(KA, 500_000, 510_000)
+        yield top(KA, **DEAR)
+    if trade.held_back:
+        yield Resume()
+
+
+def check(before, step):
+    trade = step.trade
+    assert unattended(trade) == "" and not step.failed, trade.reason
+    ended = {o.order_id for o in trade.orders if o.status in TERMINAL}
+    for order, slot in step.sends:
+        others = [o.order_id for o in before.orders if o.order_id not in ended]
+        assert not others, f"{order.order_id} was sent while {others} may fill"
+        assert order.quantity_micros <= slot.quantity_max_micros
+        if order.side == "buy":
+            assert trade.held(order.lead) + order.quantity_micros <= trade.plan.quantity_micros
+        else:
+            assert order.quantity_micros <= trade.sellable(order.lead)
+
+
+def walk(depth, permits):
+    """Every state that is reached in so many events, each once."""
+    level = {start(ctx=context()).trade: None}
+    seen = dict(level)
+    for _ in range(depth):
+        following = {}
+        for trade in level:
+            for event in events_of(trade):
+                step = advance(trade, event, context(permits=permits))
+                check(trade, step)
+                if step.trade not in seen:
+                    seen[step.trade] = following[step.trade] = None
+        level = following
+    return seen
+
+
+def test_every_history_up_to_a_depth_is_attended_and_lawful():
+    reached = walk(DEPTH, lambda *_: "")
+    assert {trade.state for trade in reached} >= {"leading", "hedging", "hedged", "flat", "unwinding"}
+    assert len(reached) > 1_000, "the walk goes somewhere"
+
+
+def test_the_same_while_the_gate_refuses():
+    for word in ("halted", "cash"):
+        walk(DEPTH - 1, lambda *_, word=word: word)
