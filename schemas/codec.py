@@ -15,6 +15,7 @@ import msgspec
 from schemas.errors import CorruptRecordError, RegistryError, UnknownSchemaError
 from schemas.records import RECORDS, Record
 from schemas.registry import Registry, load_registry
+from schemas.words import Check, checker
 
 MAGIC = 0
 HEADER = struct.Struct(">bI")
@@ -28,28 +29,33 @@ class Codec:
 
     def __init__(self, registry: Registry) -> None:
         parsed = {s.id: fastavro.parse_schema(s.schema, named_schemas={}) for s in registry.by_id.values()}
-        self._writers: dict[type[Record], tuple[bytes, Any]] = {}
-        self._readers: dict[int, tuple[type[Record], Any, Any]] = {}
+        self._writers: dict[type[Record], tuple[bytes, Any, Check | None]] = {}
+        self._readers: dict[int, tuple[type[Record], Any, Any, Check | None]] = {}
         for schema in registry.by_id.values():
             cls = RECORDS.get(schema.record)
             if cls is None:
                 raise RegistryError(f"registry.json pins {schema.record}, which schemas/records/ does not have")
             newest = registry.newest[schema.record].id
-            self._readers[schema.id] = (cls, parsed[schema.id], None if newest == schema.id else parsed[newest])
+            reader = None if newest == schema.id else parsed[newest]
+            self._readers[schema.id] = (cls, parsed[schema.id], reader, checker(cls))
         for name, schema in registry.newest.items():
-            self._writers[RECORDS[name]] = (HEADER.pack(MAGIC, schema.id), parsed[schema.id])
+            cls = RECORDS[name]
+            self._writers[cls] = (HEADER.pack(MAGIC, schema.id), parsed[schema.id], checker(cls))
 
     def encode(self, record: Record) -> bytes:
         """Encode a record with its newest schema.
 
         Raises:
             ValueError, TypeError: when a field does not fit its schema (a programmer's error); a float or a bool where an
-                integer belongs is one, because fastavro alone would cut 1.5 to 1 in silence.
+                integer belongs is one, because fastavro alone would cut 1.5 to 1 in silence. UnknownWordError, a ValueError,
+                when a word is not in its vocabulary.
         """
         cls = type(record)
-        header, schema = self._writers[cls]
+        header, schema, check = self._writers[cls]
         fields = _as_dict(record)
         msgspec.convert(fields, cls)  # types and enums, at a sixteenth of the cost of the encoding
+        if check is not None:
+            check(fields)
         buffer = io.BytesIO()
         buffer.write(header)
         try:
@@ -63,7 +69,7 @@ class Codec:
 
         Raises:
             UnknownSchemaError: when the schema id is not pinned.
-            CorruptRecordError: when the bytes are no such record.
+            CorruptRecordError: when the bytes are no such record; UnknownWordError when a word is not in its vocabulary.
         """
         if len(data) < HEADER.size or data[0] != MAGIC:
             raise CorruptRecordError(f"not in the Confluent wire format: {data[:8].hex()}…, {len(data)} bytes")
@@ -71,14 +77,16 @@ class Codec:
         reader = self._readers.get(schema_id)
         if reader is None:
             raise UnknownSchemaError(schema_id)
-        cls, writer_schema, reader_schema = reader
+        cls, writer_schema, reader_schema, check = reader
         buffer = io.BytesIO(data)
         buffer.seek(HEADER.size)
         try:
-            fields = fastavro.schemaless_reader(buffer, writer_schema, reader_schema)
+            fields: Any = fastavro.schemaless_reader(buffer, writer_schema, reader_schema)
             record = msgspec.convert(fields, cls)
         except _UNFIT as error:
             raise CorruptRecordError(f"{cls.__name__}: the bytes do not fit the schema: {error!r}") from error
+        if check is not None:
+            check(fields)
         if buffer.tell() != len(data):
             raise CorruptRecordError(f"{cls.__name__}: {len(data) - buffer.tell()} bytes too many")
         return record

@@ -13,6 +13,7 @@ from typing import Any
 from schemas.records import RECORDS
 from schemas.registry import load_registry, read_avsc
 from schemas.topics import DAY_MS, KEEP, TOPICS, Topic
+from schemas.vocabulary import VOCABULARIES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "records.md"
 _HEAD = """# Topics and records
@@ -27,7 +28,7 @@ dollar or of a contract), times are Unix nanoseconds.
 
 def render() -> str:
     """Text of the page."""
-    parts = [_HEAD, _topics(), *(_record(name) for name in RECORDS)]
+    parts = [_HEAD, _topics(), _vocabularies(), *(_record(name) for name in RECORDS)]
     return "\n".join(parts)
 
 
@@ -42,6 +43,16 @@ def _topics() -> str:
         "|---|---|---|---|---|---|---|---|\n"
     )
     return head + "\n".join(rows) + "\n"
+
+
+def _vocabularies() -> str:
+    rows = [f"| {name} | {', '.join(f'`{word}`' for word in known)} |" for name, known in VOCABULARIES.items()]
+    return (
+        "## Vocabularies\n\nSets of words that can grow are text in Avro; the codec refuses a word that is not listed here. "
+        "A plug-in adds its own with `schemas.vocabulary.extend`.\n\n| vocabulary | words |\n|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
 
 
 def _kept(topic: Topic) -> str:
@@ -69,6 +80,8 @@ def _fields(schema: dict[str, Any], prefix: str, named: dict[str, Any]) -> Itera
     for field in schema["fields"]:
         path = prefix + field["name"]
         nested, kind = _kind(field["type"], named)
+        if "vocabulary" in field:
+            kind += f", a word of [{field['vocabulary']}](#vocabularies)"
         yield path, kind, field["doc"]
         if nested is not None:
             array = "[]" if kind.startswith("array") else ""

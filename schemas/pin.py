@@ -4,6 +4,9 @@ When to run it: after an `.avsc` file in `avro/` was changed or added, together 
 changed schema to `registry.json` as the record's next version, under the next free id, and from then on the codec writes that
 version. What is pinned already is never edited, renumbered or removed: bytes of that id may stand in a log. A version that is
 not FULL_TRANSITIVE compatible with all earlier ones is refused; give a new field a default, or name a new record.
+
+`--baseline` begins anew: one version of each record, ids from 1, and `baseline` in the file counts one up. No log of before can
+be read after that, so it is for a break that was decided on, never for convenience.
 """
 
 import argparse
@@ -50,22 +53,26 @@ def missing_pins(
     return added
 
 
-def render(pinned: Iterable[PinnedSchema]) -> str:
-    """Text of `registry.json`: one schema a line, in the order of their ids."""
+def render(pinned: Iterable[PinnedSchema], baseline: int) -> str:
+    """Text of `registry.json`: the baseline, then one schema a line, in the order of their ids."""
     rows = (
         json.dumps({"id": s.id, "record": s.record, "version": s.version, "schema": s.schema}, ensure_ascii=False)
         for s in sorted(pinned, key=lambda s: s.id)
     )
-    return '{"schemas": [\n' + ",\n".join(rows) + "\n]}\n"
+    return f'{{"baseline": {baseline}, "schemas": [\n' + ",\n".join(rows) + "\n]}\n"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Append what changed; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m schemas.pin", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say what would be pinned")
-    check: bool = parser.parse_args(argv).check
+    parser.add_argument("--baseline", action="store_true", help="begin anew: no log of before can be read any more")
+    asked = parser.parse_args(argv)
+    check: bool = asked.check
     try:
         registry = load_registry()
+        if asked.baseline:
+            registry = Registry({}, {}, registry.baseline + 1)
         added = missing_pins(registry, RECORDS, read_avsc)
     except RegistryError as error:
         sys.stderr.write(f"{error}\n")
@@ -74,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{schema.record} version {schema.version} {'would get' if check else 'gets'} id {schema.id}")
     if added and not check:
         draft = REGISTRY_FILE.with_suffix(".json.tmp")
-        draft.write_text(render([*registry.by_id.values(), *added]), "utf-8")
+        draft.write_text(render([*registry.by_id.values(), *added], registry.baseline), "utf-8")
         draft.replace(REGISTRY_FILE)
     return int(check and bool(added))
 

@@ -1,6 +1,6 @@
 """The pinned registry: which schema id stands for which version of which record.
 
-`registry.json` holds every schema ever used, by id, so that a log written by an older version can always be read. The newest
+`registry.json` holds every schema used since its baseline, by id, so that a log written by an older version can be read. The newest
 version of a record equals its file in `avro/` (a test keeps this). Ids are never reused and never drawn at run time: a record
 has the same bytes on every machine.
 """
@@ -27,10 +27,14 @@ class PinnedSchema(NamedTuple):
 
 
 class Registry(NamedTuple):
-    """All pinned schemas, by id, and the id that each record is written with."""
+    """All pinned schemas, by id, and the id that each record is written with.
+
+    `baseline` counts how often the ids began anew (`python -m schemas.pin --baseline`). Ids are kept for as long as it stays.
+    """
 
     by_id: Mapping[int, PinnedSchema]
     newest: Mapping[str, PinnedSchema]
+    baseline: int = 1
 
     def versions(self, record: str) -> list[PinnedSchema]:
         """Every version of a record, oldest first; empty for an unknown record."""
@@ -45,8 +49,9 @@ def load_registry() -> Registry:
         RegistryError: when the file is damaged or pins one version twice.
     """
     try:
-        rows = json.loads(files("schemas").joinpath("registry.json").read_text("utf-8"))["schemas"]
-        pinned = [PinnedSchema(row["id"], row["record"], row["version"], row["schema"]) for row in rows]
+        document = json.loads(files("schemas").joinpath("registry.json").read_text("utf-8"))
+        baseline: int = document["baseline"]
+        pinned = [PinnedSchema(row["id"], row["record"], row["version"], row["schema"]) for row in document["schemas"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RegistryError(
             f"schemas/registry.json cannot be read: {error!r}; restore it from the repository"
@@ -57,7 +62,7 @@ def load_registry() -> Registry:
     newest: dict[str, PinnedSchema] = {}
     for schema in sorted(pinned, key=lambda s: s.version):
         newest[schema.record] = schema
-    return Registry(by_id, newest)
+    return Registry(by_id, newest, baseline)
 
 
 def read_avsc(record: str) -> dict[str, Any]:

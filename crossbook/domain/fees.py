@@ -18,7 +18,7 @@ Models (M = 10^6; p price, q quantity, both micros; rates in parts per million):
 
 import hashlib
 import json
-from typing import Final, NamedTuple, assert_never
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -74,7 +74,7 @@ def make_schedule(
     Rates in parts per million: Kalshi's 0.07 with multiplier 1 is 70,000. Raises FeeError where `check_schedule` does.
     """
     if model not in _DEFAULTS:
-        raise FeeError(_unknown_model(model))
+        raise _unknown_model(model)
     rounding_default, precision_default = _DEFAULTS[model]
     bare = FeeSchedule(
         model=model,
@@ -106,7 +106,7 @@ def check_schedule(schedule: FeeSchedule) -> None:
     Duty of whoever adopts a schedule (an instrument listed, a fee file read); the pricing functions trust it afterwards.
     """
     if schedule.model not in _DEFAULTS:
-        raise FeeError(_unknown_model(schedule.model))
+        raise _unknown_model(schedule.model)
     for name, rate in (("taker_rate_ppm", schedule.taker_rate_ppm), ("maker_rate_ppm", schedule.maker_rate_ppm)):
         if not 0 <= rate <= MICROS:
             raise FeeError(f"{name} was {rate}; use 0..{MICROS} (0.07 is 70000)")
@@ -175,7 +175,7 @@ def taker_fee(schedule: FeeSchedule, price_micros: int, quantity_micros: int, si
         return _curve_fee(schedule, schedule.taker_rate_ppm, price_micros, quantity_micros)
     if model == "free":
         return 0
-    assert_never(model)
+    raise _unknown_model(model)
 
 
 def payout_unit(schedule: FeeSchedule) -> int:
@@ -239,7 +239,7 @@ class FeeAccumulator:
             return FillFee(fee, 0, 0, fee)
         if model == "free":
             return _NO_FEE
-        assert_never(model)
+        raise _unknown_model(model)
 
     def _fill_kalshi(self, rate_ppm: int, price_micros: int, quantity_micros: int, side: Side) -> FillFee:
         notional = price_micros * quantity_micros
@@ -304,7 +304,7 @@ def fee_bound(
         return (units + fills_max - 1) * unit if units else 0
     if model == "free":
         return 0
-    assert_never(model)
+    raise _unknown_model(model)
 
 
 def _kalshi_bound(
@@ -328,8 +328,8 @@ def _kalshi_bound(
     return -(-bound // MICROS_PER_CENT) * MICROS_PER_CENT
 
 
-def _unknown_model(model: str) -> str:
-    return f"fee model was {model!r}; known are {', '.join(_DEFAULTS)}"
+def _unknown_model(model: FeeModel) -> FeeError:
+    return FeeError(f"fee model was {model!r}; known are {', '.join(_DEFAULTS)}")
 
 
 def _curve(rate_ppm: int, price_micros: int, quantity_micros: int, exponent: int) -> tuple[int, int]:
@@ -351,7 +351,7 @@ def _curve_fee(schedule: FeeSchedule, rate_ppm: int, price_micros: int, quantity
         return numerator // whole * unit
     if rounding == "ceil":
         return -(-numerator // whole) * unit
-    assert_never(rounding)
+    raise FeeError(f"rounding was {rounding!r}; no fee formula knows it")
 
 
 def _refuse_fill(price_micros: int, quantity_micros: int) -> None:

@@ -4,11 +4,13 @@ Decides how an instrument is named everywhere: `<venue>:<symbol>`, the symbol as
 Polymarket condition id). Must never invent or normalise a symbol: two spellings would be two books.
 """
 
-from typing import Final, NamedTuple, get_args
+from collections.abc import KeysView
+from typing import Final, NamedTuple
 
 from crossbook.domain.errors import SymbolError
 from crossbook.domain.grid import complement
 from schemas.records import Venue
+from schemas.vocabulary import words
 
 __all__ = [
     "KALSHI",
@@ -23,7 +25,8 @@ __all__ = [
 
 POLYMARKET: Final = "polymarket"
 KALSHI: Final = "kalshi"
-VENUES: tuple[Venue, ...] = get_args(Venue)
+#: Live: a venue that a plug-in adds is in it.
+VENUES: Final[KeysView[Venue]] = words("venue")
 
 SYMBOL_LENGTH_MAX = 200  # a condition id has 66 characters, the longest Kalshi ticker seen about 60
 

@@ -11,7 +11,7 @@ import msgspec
 
 from executors.errors import PlanError
 from executors.hedge.steps import Context, Effect, Move, Send, Step
-from executors.hedge.tables import ORDER_TABLE, REFUSED, STALE, InputKind
+from executors.hedge.tables import ORDER_TABLE, REFUSED, STALE, TIMER_INPUTS, InputKind
 from executors.hedge.trade import SETTLED, TERMINAL, Execution, Order, Timer, Trade
 from executors.terms import NS_PER_MS, NS_PER_S
 from schemas.records import (
@@ -205,7 +205,7 @@ class Run:
             return None
         self.disarm(fired.timer, fired.order_id)
         self.order_id = fired.order_id
-        return fired.timer
+        return TIMER_INPUTS[fired.timer]
 
     def take_sent(self, sent: OrderSent) -> None:
         """An order left later than was assumed: it is expected by as much later."""

@@ -6,7 +6,7 @@ cannot happen is `REFUSED` by name: the input stays in the journal and changes n
 
 from typing import Final, Literal, TypeAlias, get_args
 
-from schemas.records import OrderStatus, TradeState
+from schemas.records import OrderStatus, TimerKind, TradeState
 
 #: What a trade can be told.
 InputKind: TypeAlias = Literal[
@@ -23,8 +23,35 @@ InputKind: TypeAlias = Literal[
     "finality",
 ]
 INPUTS: Final[tuple[InputKind, ...]] = get_args(InputKind)
-STATES: Final[tuple[TradeState, ...]] = get_args(TradeState)
-STATUSES: Final[tuple[OrderStatus, ...]] = get_args(OrderStatus)
+#: What a timer that ran out tells a trade.
+TIMER_INPUTS: Final[dict[TimerKind, InputKind]] = {
+    "order_timeout": "order_timeout",
+    "retry": "retry",
+    "adverse": "adverse",
+    "finality": "finality",
+}
+STATES: Final[tuple[TradeState, ...]] = (
+    "proposed",
+    "declined",
+    "leading",
+    "hedging",
+    "unwinding",
+    "hedged",
+    "flat",
+    "stuck",
+    "closed",
+)
+STATUSES: Final[tuple[OrderStatus, ...]] = (
+    "requested",
+    "accepted",
+    "delayed",
+    "partially_filled",
+    "filled",
+    "canceled",
+    "rejected",
+    "expired",
+    "unknown",
+)
 
 #: Names of the machine's handlers; `wait` and `REFUSED` do nothing, the latter because it cannot be meant.
 Handler: TypeAlias = Literal[

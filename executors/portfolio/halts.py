@@ -85,7 +85,7 @@ class Halts:
             return
         self.words.pop((scope, value), None)
         if scope == "venue":
-            self.held.pop(value, None)  # type: ignore[call-overload]  # a name that is no venue holds nothing
+            self.held.pop(value, None)  # a name that is no venue holds nothing
 
 
 def strictest(*states: TradingState) -> TradingState:

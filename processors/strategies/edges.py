@@ -11,7 +11,7 @@ next one something, and a lot less can leave more; the walk looks past both.
 
 from collections.abc import Iterator, Sequence
 from math import lcm
-from typing import Final, NamedTuple, TypeAlias, get_args
+from typing import Final, NamedTuple, TypeAlias
 
 from crossbook.domain.errors import FeeError
 from crossbook.domain.money import MICROS, ceil_div
@@ -24,9 +24,9 @@ from schemas.records import (
     Outcome,
     Package,
     PairListed,
-    PayoutOutcome,
     Relation,
 )
+from schemas.vocabulary import words
 
 YEAR_NS: Final = 365 * 86_400 * 1_000_000_000
 #: Quantities priced at most, downwards and upwards. Only where a contract leaves less than a hundredth of a cent do the bounds need
@@ -50,7 +50,6 @@ PACKAGES: Final[dict[Relation, tuple[Package, Package]]] = {
     "identity": ("yes_a_no_b", "no_a_yes_b"),
     "complement": ("yes_a_yes_b", "no_a_no_b"),
 }
-_PAYOUT_OUTCOMES: Final[tuple[PayoutOutcome, ...]] = get_args(PayoutOutcome)
 
 
 class Terms(NamedTuple):
@@ -135,7 +134,7 @@ def worst_payout(pair: PairListed, package: Package) -> int | Refused:
     """
     outcome_a, outcome_b = OUTCOMES[package]
     present = {cell.outcome for cell in pair.payouts}
-    missing = [outcome for outcome in _PAYOUT_OUTCOMES if outcome not in present]
+    missing = [outcome for outcome in words("payout_outcome") if outcome not in present]
     if missing:
         return Refused(f"payout_missing_{missing[0]}")
     worst: int | None = None

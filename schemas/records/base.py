@@ -1,37 +1,38 @@
-"""What every record class shares, and the closed sets of words that records use."""
+"""What every record class shares, and the sets of words that records use."""
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-Venue: TypeAlias = Literal["polymarket", "kalshi"]
+from schemas.vocabulary import Word
+
+#: Closed: no later venue or strategy can add to them, so they are enums in Avro.
 Outcome: TypeAlias = Literal["yes", "no"]
 Side: TypeAlias = Literal["buy", "sell"]
-Delivery: TypeAlias = Literal["streaming", "polled"]
-FeedState: TypeAlias = Literal["live", "resync", "down", "ended"]
-InstrumentStatus: TypeAlias = Literal["active", "paused", "closed"]
-FeeModel: TypeAlias = Literal["kalshi_quadratic", "polymarket_curve", "free"]
-Rounding: TypeAlias = Literal["half_up", "floor", "ceil"]
-OrderType: TypeAlias = Literal["marketable", "resting"]
-Relation: TypeAlias = Literal["identity", "complement"]
-PayoutOutcome: TypeAlias = Literal["yes", "no", "void", "tie", "cancelled", "postponed"]
-Package: TypeAlias = Literal["yes_a_no_b", "no_a_yes_b", "yes_a_yes_b", "no_a_no_b"]
-EdgeState: TypeAlias = Literal["opened", "changed", "closed", "suspended"]
-TimeInForce: TypeAlias = Literal["fill_or_kill", "immediate_or_cancel"]
-Role: TypeAlias = Literal["leader", "hedge", "unwind"]
-OrderStatus: TypeAlias = Literal[
-    "requested", "accepted", "delayed", "partially_filled", "filled", "canceled", "rejected", "expired", "unknown"
-]
-TradeState: TypeAlias = Literal[
-    "proposed", "declined", "leading", "hedging", "unwinding", "hedged", "flat", "stuck", "closed"
-]
-TimerKind: TypeAlias = Literal["order_timeout", "retry", "adverse", "finality"]
-Liquidity: TypeAlias = Literal["taker", "maker"]
-Finality: TypeAlias = Literal["provisional", "final"]
-TradingState: TypeAlias = Literal["running", "reduce_only", "halted"]
-Scope: TypeAlias = Literal["all", "venue", "category", "pair"]
 Direction: TypeAlias = Literal["received", "sent"]
-LatencyKind: TypeAlias = Literal["tick_to_plan", "hedge"]
+
+#: Open: text in Avro. The words are in `schemas/vocabulary.py`, and the codec checks them.
+Venue: TypeAlias = Annotated[str, Word("venue")]
+Delivery: TypeAlias = Annotated[str, Word("delivery")]
+FeedState: TypeAlias = Annotated[str, Word("feed_state")]
+InstrumentStatus: TypeAlias = Annotated[str, Word("instrument_status")]
+FeeModel: TypeAlias = Annotated[str, Word("fee_model")]
+Rounding: TypeAlias = Annotated[str, Word("rounding")]
+OrderType: TypeAlias = Annotated[str, Word("order_type")]
+Relation: TypeAlias = Annotated[str, Word("relation")]
+PayoutOutcome: TypeAlias = Annotated[str, Word("payout_outcome")]
+Package: TypeAlias = Annotated[str, Word("package")]
+EdgeState: TypeAlias = Annotated[str, Word("edge_state")]
+TimeInForce: TypeAlias = Annotated[str, Word("time_in_force")]
+Role: TypeAlias = Annotated[str, Word("role")]
+OrderStatus: TypeAlias = Annotated[str, Word("order_status")]
+TradeState: TypeAlias = Annotated[str, Word("trade_state")]
+TimerKind: TypeAlias = Annotated[str, Word("timer_kind")]
+Liquidity: TypeAlias = Annotated[str, Word("liquidity")]
+Finality: TypeAlias = Annotated[str, Word("finality")]
+TradingState: TypeAlias = Annotated[str, Word("trading_state")]
+Scope: TypeAlias = Annotated[str, Word("scope")]
+LatencyKind: TypeAlias = Annotated[str, Word("latency_kind")]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -3,13 +3,14 @@
 import types
 import typing
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from hypothesis import strategies as st
 
 from schemas.records import RECORDS, Record
 from schemas.registry import read_avsc
+from schemas.vocabulary import Word, words
 
 LIMITS = {"int": 2**31, "long": 2**63}
 
@@ -35,6 +36,8 @@ def _of(annotation: Any, avro: Any, named: dict[str, Any]) -> st.SearchStrategy[
         (kind,) = (arg for arg in get_args(annotation) if arg is not types.NoneType)
         return st.none() | _of(kind, inner, named)
     avro = named.get(avro, avro) if isinstance(avro, str) else avro
+    if get_origin(annotation) is Annotated:
+        return st.sampled_from(_words(annotation))
     if get_origin(annotation) is Literal:
         return st.sampled_from(get_args(annotation))
     if get_origin(annotation) is tuple:
@@ -51,9 +54,14 @@ def _of(annotation: Any, avro: Any, named: dict[str, Any]) -> st.SearchStrategy[
     return plain[annotation]
 
 
+def _words(annotation: Any) -> tuple[str, ...]:
+    (mark,) = (mark for mark in annotation.__metadata__ if isinstance(mark, Word))
+    return tuple(words(mark.vocabulary))
+
+
 def _record(cls: type[Any], avro: Any, named: dict[str, Any]) -> st.SearchStrategy[Any]:
     by_name = {field["name"]: field["type"] for field in avro["fields"]}
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     return st.builds(cls, **{name: _of(hints[name], kind, named) for name, kind in by_name.items()})
 
 
@@ -71,6 +79,8 @@ def sample(name: str) -> Record:
 
 
 def _sample(annotation: Any) -> Any:
+    if get_origin(annotation) is Annotated:
+        return _words(annotation)[0]
     args = [arg for arg in get_args(annotation) if arg is not types.NoneType]
     if get_origin(annotation) is Literal:
         return args[0]
@@ -79,6 +89,6 @@ def _sample(annotation: Any) -> Any:
     if args:
         return _sample(args[0])
     if issubclass(annotation, msgspec.Struct):
-        hints = get_type_hints(annotation)
+        hints = get_type_hints(annotation, include_extras=True)
         return annotation(**{name: _sample(hints[name]) for name in annotation.__struct_fields__})
     return {int: 1_234_567, bool: True, str: "füllung", bytes: b"\x00\xff{}"}[annotation]

@@ -5,6 +5,7 @@ import random
 import types
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -14,18 +15,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import schemas
-from schemas.codec import HEADER, load_codec
+from schemas.codec import HEADER, Codec, load_codec
 from schemas.compatibility import compatibility_problems
 from schemas.errors import CorruptRecordError, UnknownSchemaError
 from schemas.pin import missing_pins, render
 from schemas.records import RECORDS
-from schemas.registry import load_registry, pinned_subjects, read_avsc
+from schemas.registry import PinnedSchema, load_registry, pinned_subjects, read_avsc
 from schemas.topics import TOPICS
+from schemas.vocabulary import VOCABULARIES
+from schemas.words import word_fields
+from tests.builders.vocabularies import added_words
 from tests.contract.record_strategies import named_types, records_of, sample
 
 NAMES = sorted(RECORDS)
 FOLDER = Path(schemas.__file__).parent
 UNITS = {"_micros": "micros", "_ns": " ns", "_ms": " ms", "_ppm": ("ppm", "million")}
+#: Sets of words that are final; every other one is open (`schemas/vocabulary.py`).
+CLOSED = {"Outcome", "Side", "Direction"}
 #: Numbers that grow for ever must be long; these suffixes and names are such.
 LONG = ("_ns", "_micros", "position", "sequence", "session", "offset")
 
@@ -76,10 +82,12 @@ def assert_same_record(cls: Any, avro: dict[str, Any], named: dict[str, Any], pa
     assert cls.__doc__ == avro["doc"], f"{path}: the docstring differs from the schema's doc"
     assert list(cls.__struct_fields__) == [field["name"] for field in avro["fields"]], f"{path}: names or order differ"
     hints = get_type_hints(cls)
+    vocabularies = {field.name: field.vocabulary for field in word_fields(cls)}
     defaults = {field.name: field.default for field in msgspec.structs.fields(cls)}
     for field in avro["fields"]:
         below = f"{path}.{field['name']}"
         assert_same(hints[field["name"]], field["type"], named, below)
+        assert field.get("vocabulary") == vocabularies.get(field["name"]), f"{below}: another vocabulary"
         if "default" in field:
             default = field["default"]
             assert defaults[field["name"]] == (tuple(default) if isinstance(default, list) else default), below
@@ -120,6 +128,50 @@ def test_no_field_is_a_float_and_growing_numbers_are_long(name: str) -> None:
             assert "long" in items, f"{path} is {items}"
 
 
+def test_every_enum_is_final_and_every_vocabulary_is_used() -> None:
+    enums = {
+        kind for name in NAMES for kind, avro in named_types(read_avsc(name), {}).items() if avro["type"] == "enum"
+    }
+    assert enums == CLOSED, "a set that a later venue, strategy or machine extends is text with a vocabulary"
+    used = {field.get("vocabulary") for name in NAMES for _, field in fields_below(read_avsc(name), name)}
+    assert used - {None} == set(VOCABULARIES)
+
+
+#: Words that later work needs; every one of them must find an open vocabulary.
+GROWTH = {"venue": "predictit", "time_in_force": "good_till_cancel", "role": "quote"}
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+def test_an_open_vocabulary_grows_without_a_new_schema(vocabulary: str) -> None:
+    word = GROWTH.get(vocabulary, "acme")
+    holders = [
+        name
+        for name in NAMES
+        if any(field.get("vocabulary") == vocabulary for _, field in fields_below(read_avsc(name), name))
+    ]
+    assert holders
+    with added_words(vocabulary, word):
+        codec = Codec(load_registry())  # what a stage with the plug-in builds
+        for name in holders:
+            assert_same_record(RECORDS[name], read_avsc(name), named_types(read_avsc(name), {}), name)
+            schema = read_avsc(name)
+            grown = PinnedSchema(9_000, name, 9_000, grown_copy(schema, vocabulary, word))
+            assert compatibility_problems([*load_registry().versions(name), grown]) == []
+            for field in word_fields(RECORDS[name]):
+                if field.vocabulary == vocabulary:
+                    record = msgspec.structs.replace(sample(name), **{field.name: word})
+                    assert codec.decode(codec.encode(record)) == record
+
+
+def grown_copy(schema: dict[str, Any], vocabulary: str, word: str) -> dict[str, Any]:
+    """A copy of a schema whose docs name the new word, as a contract that grew would."""
+    copy = deepcopy(schema)
+    for _, field in fields_below(copy, "copy"):
+        if field.get("vocabulary") == vocabulary:
+            field["doc"] += f" Or {word}."
+    return copy
+
+
 def test_topics_records_and_schemas_are_one_set() -> None:
     files = {path.stem for path in (FOLDER / "avro").glob("*.avsc")}
     written = Counter(record for topic in TOPICS.values() for record in topic.records)
@@ -146,7 +198,9 @@ def test_ids_are_unique_dense_and_versions_count_up() -> None:
 
 def test_the_registry_file_has_the_form_that_pin_writes() -> None:
     text = (FOLDER / "registry.json").read_text("utf-8")
-    assert text == render(load_registry().by_id.values()), "edit registry.json with `python -m schemas.pin` only"
+    assert text == render(load_registry().by_id.values(), load_registry().baseline), (
+        "edit registry.json with `python -m schemas.pin` only"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,6 +17,7 @@ from crossbook.log.archive.rows import without_collector
 from schemas.codec import Codec
 from schemas.records import Record
 from schemas.registry import load_registry
+from schemas.words import check_words, word_fields
 
 #: Fewer records of one kind are encoded one by one: a column costs some microseconds to set up.
 MANY: Final = 64
@@ -60,7 +61,10 @@ def _by_columns(columns: RecordColumns, records: Sequence[Record]) -> list[bytes
     # Field by field would ask each record by name; a tuple of each, turned round, costs a third of that.
     with without_collector():
         turned = zip(*map(astuple, records), strict=True)
-        values = dict(zip(type(records[0]).__struct_fields__, turned, strict=True))
+        kind = type(records[0])
+        values = dict(zip(kind.__struct_fields__, turned, strict=True))
+    for word in word_fields(kind):
+        check_words(kind.__name__, word, set(values[word.name]))
     arrays = [pa.array(values[field.name], _plain(field.type)) for field in columns.schema]
     batch = pa.RecordBatch.from_arrays(arrays, names=columns.schema.names)
     octets, bounds = columns.encode(batch)

@@ -4,6 +4,7 @@ Decides nothing. Holds a row group a file at a time, whatever the archive's size
 is not the manifest's: each file is hashed when it is opened first.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise, repeat
 from pathlib import Path
@@ -33,7 +34,7 @@ from crossbook.log.archive.rows import Rows, record_rows, without_collector
 from crossbook.log.archive.varints import Longs
 from crossbook.log.reading import LogLine
 from schemas.codec import load_codec
-from schemas.errors import SchemaError
+from schemas.errors import SchemaError, UnknownWordError
 from schemas.records import RECORDS, Record
 from schemas.registry import load_registry
 
@@ -223,7 +224,8 @@ class ArchiveLog:
     def _record_block(self, file: ArchiveFile, batch: Any) -> Rows:
         direct = None if file.schema_id is None else self._direct.get(file.schema_id)
         if direct is not None:
-            with without_collector():
+            # An unknown word: the codec says of each record whether it can be read.
+            with without_collector(), contextlib.suppress(UnknownWordError):
                 return record_rows(direct, batch)
         codec = load_codec()
         found: list[Record | None] = []

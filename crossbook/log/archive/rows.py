@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.records import Record
+from schemas.words import check_words, word_fields
 
 Rows: TypeAlias = Sequence[Record | None]
 
@@ -33,10 +34,16 @@ def without_collector() -> Iterator[None]:
 
 
 def record_rows(cls: type[Record], batch: Any) -> list[Record | None]:
-    """Records of a batch that has the record's fields among its columns."""
+    """Records of a batch that has the record's fields among its columns.
+
+    Raises:
+        UnknownWordError: a record holds a word that its vocabulary does not have.
+    """
     hints = get_type_hints(cls)
     names = cls.__struct_fields__
     values = [_values(hints[name], batch.column(name)) for name in names]
+    for field in word_fields(cls):
+        check_words(cls.__name__, field, set(values[names.index(field.name)]))
     return list(map(_maker(cls), *values))
 
 

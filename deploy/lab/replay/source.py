@@ -10,8 +10,9 @@ import hashlib
 import heapq
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Final, NamedTuple, cast, get_args
+from typing import Final, NamedTuple
 
+from crossbook.domain.names import VENUES
 from crossbook.log.errors import LogError
 from crossbook.log.head import log_opened
 from crossbook.log.reading import Log
@@ -34,7 +35,6 @@ from schemas.records import (
     Record,
     ReferencePrice,
     ReferenceStatus,
-    Venue,
 )
 from schemas.registry import load_registry
 
@@ -232,14 +232,14 @@ def _feeds(market: MarketState) -> list[FeedStatus]:
     found = []
     for feed, health in ordered:
         venue = next((one.instrument_id.partition(":")[0] for one in market.books.values() if one.feed == feed), feed)
-        if venue not in get_args(Venue):
+        if venue not in VENUES:
             continue
         stale = health.state == "live" and not fresh(health)
         found.append(
             FeedStatus(
                 ts_received_ns=health.last_status_now if fresh(health) else market.now_ns,
                 feed=feed,
-                venue=cast("Venue", venue),
+                venue=venue,
                 session=health.session,
                 state="down" if stale else health.state,
                 reason=STALE_REASON if stale else "",

@@ -7,9 +7,12 @@ import msgspec
 import pytest
 
 from schemas.codec import Codec, load_codec
-from schemas.errors import CorruptRecordError, RegistryError
-from schemas.records import PairRevoked, TradingStateChanged
+from schemas.errors import CorruptRecordError, RegistryError, UnknownWordError
+from schemas.records import InstrumentListed, PairRevoked, TradingStateChanged
 from schemas.registry import PinnedSchema, Registry, load_registry, read_avsc
+from schemas.vocabulary import extend, words
+from tests.builders.vocabularies import added_words
+from tests.contract.record_strategies import sample
 
 REVOKED = PairRevoked(ts_ns=1, operator="o", pair_id="p", reason="r")
 
@@ -26,17 +29,43 @@ def test_an_integer_beyond_64_bits_is_refused(value: int) -> None:
         load_codec().encode(msgspec.structs.replace(REVOKED, ts_ns=value))
 
 
-def test_an_unknown_enum_value_is_refused() -> None:
+def test_an_unknown_word_is_refused_by_name() -> None:
     record = TradingStateChanged(
         ts_ns=1,
         operator="o",
-        state="on fire",  # type: ignore[arg-type]  # the mistake under test
+        state="on fire",
         scope="all",
         scope_value="",
         reason="r",
     )
-    with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
+    said = r"TradingStateChanged\.state: no trading_state is called 'on fire'; known are running, reduce_only, halted"
+    with pytest.raises(UnknownWordError, match=said) as caught:
         load_codec().encode(record)
+    assert isinstance(caught.value, ValueError)
+    good = load_codec().encode(msgspec.structs.replace(record, state="running"))
+    with pytest.raises(CorruptRecordError, match="no trading_state is called 'runninG'"):
+        load_codec().decode(good.replace(b"running", b"runninG"))
+
+
+def test_an_unknown_word_deep_inside_is_refused_and_an_added_one_is_known() -> None:
+    listed = sample("InstrumentListed")
+    assert isinstance(listed, InstrumentListed)
+    schedule = msgspec.structs.replace(listed.fee_schedule, model="acme_flat")
+    for record in (
+        msgspec.structs.replace(listed, fee_schedule=schedule),
+        msgspec.structs.replace(listed, fee_changes=(listed.fee_schedule, schedule)),
+    ):
+        with pytest.raises(UnknownWordError, match=r"FeeSchedule\.model: no fee_model is called 'acme_flat'"):
+            load_codec().encode(record)
+        with added_words("fee_model", "acme_flat"):
+            assert load_codec().decode(load_codec().encode(record)) == record
+
+
+@pytest.mark.parametrize("word", ["", "Acme", "two words", "7up"])
+def test_a_word_is_a_lower_case_identifier(word: str) -> None:
+    with pytest.raises(ValueError, match="lower-case identifier"):
+        extend("venue", "acme", word)
+    assert "acme" not in words("venue")
 
 
 @pytest.mark.parametrize("value", [5, None, b"x", "\ud800"])

@@ -36,7 +36,7 @@ def problems(record: str, schema: dict[str, Any]) -> list[str]:
     return compatibility_problems([PinnedSchema(1, record, 1, read_avsc(record)), PinnedSchema(90, record, 2, schema)])
 
 
-VENUE_TWICE = {"type": "enum", "name": "Venue", "symbols": ["polymarket", "kalshi", "predictit"]}
+SIDE_MORE = {"type": "enum", "name": "Side", "symbols": ["buy", "sell", "short"]}
 
 ALLOWED = {
     "a nullable field with a default": with_field("Fill", type=["null", "long"], default=None),
@@ -55,10 +55,10 @@ REFUSED = {
         changed("Fill", "fee_micros", type=["null", "long"], default=None),
         "writer type: null",
     ),
-    "a symbol more": (changed("Fill", "venue", type=VENUE_TWICE), "predictit"),
+    "a symbol more": (changed("Fill", "side", type=SIDE_MORE), "short"),
     "a symbol less": (
-        changed("Fill", "liquidity", type={"type": "enum", "name": "Liquidity", "symbols": ["taker"]}),
-        "maker",
+        changed("Fill", "side", type={"type": "enum", "name": "Side", "symbols": ["buy"]}),
+        "sell",
     ),
     "another name of the record": ({**read_avsc("Fill"), "name": "Execution"}, "name_mismatch"),
 }

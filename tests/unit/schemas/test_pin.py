@@ -56,7 +56,7 @@ def test_a_way_back_is_refused() -> None:
 
 
 def test_render_is_one_line_a_schema_in_the_order_of_ids() -> None:
-    text = pin.render(FIRST.by_id.values())
+    text = pin.render(FIRST.by_id.values(), 3)
     assert [json.loads(line.rstrip(","))["id"] for line in text.splitlines()[1:-1]] == [3, 7]
     assert json.loads(text)["schemas"][1] == {"id": 7, "record": "Fill", "version": 1, "schema": FILL.schema}
 

@@ -28,10 +28,10 @@ ROW = '{"id": 1, "record": "A", "version": 1, "schema": {}}'
     [
         ("", "cannot be read"),
         ("[]", "cannot be read"),
-        ('{"schemas": [{"id": 1}]}', "cannot be read"),
+        ('{"baseline": 1, "schemas": [{"id": 1}]}', "cannot be read"),
         ('{"schemas": 5}', "cannot be read"),
-        (f'{{"schemas": [{ROW}, {ROW}]}}', "twice"),
-        (f'{{"schemas": [{ROW}, {ROW.replace("1,", "2,", 1)}]}}', "twice"),
+        (f'{{"baseline": 1, "schemas": [{ROW}, {ROW}]}}', "twice"),
+        (f'{{"baseline": 1, "schemas": [{ROW}, {ROW.replace("1,", "2,", 1)}]}}', "twice"),
     ],
 )
 def test_a_damaged_registry_is_refused(text: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +42,7 @@ def test_a_damaged_registry_is_refused(text: str, said: str, monkeypatch: pytest
 
 def test_newest_is_the_highest_version(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ", ".join(f'{{"id": {9 - v}, "record": "A", "version": {v}, "schema": {{}}}}' for v in (2, 3, 1))
-    monkeypatch.setattr(registry, "files", lambda _package: _Folder(f'{{"schemas": [{rows}]}}'))
+    monkeypatch.setattr(registry, "files", lambda _package: _Folder(f'{{"baseline": 1, "schemas": [{rows}]}}'))
     found = load_registry.__wrapped__()
     assert found.newest["A"].version == 3
     assert [s.id for s in found.versions("A")] == [8, 7, 6]

@@ -21,14 +21,14 @@ PLACES = [
 STRICTNESS = ["running", "reduce_only", "halted"]
 SCOPES = st.one_of(
     st.just(("all", "")),
-    st.tuples(st.just("venue"), st.sampled_from(VENUES)),
+    st.tuples(st.just("venue"), st.sampled_from(tuple(VENUES))),
     st.tuples(st.just("category"), st.sampled_from(CATEGORIES)),
     st.tuples(st.just("pair"), st.sampled_from(PAIRS)),
 )
 FORBIDDING = st.one_of(
     st.tuples(st.just("say"), SCOPES, st.sampled_from(["reduce_only", "halted"])),
     st.tuples(st.just("revoke"), st.sampled_from(PAIRS)),
-    st.tuples(st.just("hold"), st.sampled_from(VENUES), st.sampled_from(["t1", "t2"])),
+    st.tuples(st.just("hold"), st.sampled_from(tuple(VENUES)), st.sampled_from(["t1", "t2"])),
     st.tuples(st.just("kill")),
     st.tuples(st.just("lag"), st.sampled_from([0, 9])),
     st.tuples(st.just("limit")),
