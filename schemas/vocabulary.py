@@ -51,6 +51,8 @@ VOCABULARIES: Final[dict[str, dict[str, None]]] = {
         ("finality", ("provisional", "final")),
         ("trading_state", ("running", "reduce_only", "halted")),
         ("scope", ("all", "venue", "category", "pair")),
+        ("quote_mode", ("both", "reduce_only")),
+        ("sizing", ("fixed", "kelly")),
         ("latency_kind", ("tick_to_plan", "hedge")),
     )
 }

@@ -33,6 +33,8 @@ Finality: TypeAlias = Annotated[str, Word("finality")]
 TradingState: TypeAlias = Annotated[str, Word("trading_state")]
 Scope: TypeAlias = Annotated[str, Word("scope")]
 LatencyKind: TypeAlias = Annotated[str, Word("latency_kind")]
+QuoteMode: TypeAlias = Annotated[str, Word("quote_mode")]
+Sizing: TypeAlias = Annotated[str, Word("sizing")]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -272,3 +272,42 @@ class FillReversed(Record, frozen=True, kw_only=True, gc=False):
     fill_id: str
     trade_id: str
     reason: str
+
+
+class CancelRequested(Record, frozen=True, kw_only=True, gc=False):
+    """Output: we are about to ask the venue to cancel this order."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    trade_id: str
+    order_id: str
+    venue: Venue
+    reason: str
+    send_before_ns: int
+
+
+class OrderReconciled(Record, frozen=True, kw_only=True, gc=False):
+    """Input: what asking a venue said of an order whose state was unknown."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    trade_id: str
+    order_id: str
+    venue: Venue
+    venue_order_id: str
+    order_status: OrderStatus
+    cumulative_quantity_micros: int
+    source: str
+
+
+class LifeOpened(Record, frozen=True, kw_only=True, gc=False):
+    """Head of a life of an executor: journal records behind it count only until the next life is opened."""
+
+    sequence: int
+    ts_ns: int
+    portfolio: str
+    life: int

@@ -1,6 +1,6 @@
 """Records of `signals`, `intents` and `leadlag`: what processors made of the market."""
 
-from schemas.records.base import EdgeState, Package, Record
+from schemas.records.base import EdgeState, Outcome, Package, QuoteMode, Record, Side, Sizing
 from schemas.records.parts import IntentLeg
 
 
@@ -137,3 +137,48 @@ class LeadLag(Record, frozen=True, kw_only=True, gc=False):
     hy_leader: str | None = None
     votes: int
     leader: str | None = None
+
+
+class QuoteIntent(Record, frozen=True, kw_only=True, gc=False):
+    """What a strategy wants quoted: resting orders around a fair value of one instrument, until it expires or another one replaces it."""
+
+    intent_id: str
+    strategy: str
+    ts_ns: int
+    ts_received_ns: int
+    log_id: str
+    partition: int
+    position: int
+    index: int
+    instrument_id: str
+    fair_value_micros: int
+    half_spread_micros: int
+    step_micros: int
+    levels: int
+    size_micros: int
+    skew_micros: int
+    inventory_limit_micros: int
+    mode: QuoteMode
+    valid_until_ns: int
+
+
+class TakeIntent(Record, frozen=True, kw_only=True, gc=False):
+    """What a strategy wants taken: one outcome of one instrument, up to a price limit."""
+
+    intent_id: str
+    strategy: str
+    ts_ns: int
+    ts_received_ns: int
+    log_id: str
+    partition: int
+    position: int
+    index: int
+    instrument_id: str
+    outcome: Outcome
+    side: Side
+    value_micros: int
+    price_limit_micros: int
+    sizing: Sizing
+    quantity_micros: int
+    kelly_ppm: int
+    valid_until_ns: int
