@@ -9,7 +9,9 @@ reads such records.
 """
 
 from collections.abc import KeysView
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import CoreSchema, core_schema
 
 #: {vocabulary: its words, in the order in which they are shown}.
 VOCABULARIES: Final[dict[str, dict[str, None]]] = {
@@ -59,9 +61,19 @@ VOCABULARIES: Final[dict[str, dict[str, None]]] = {
 
 
 class Word(NamedTuple):
-    """Marks a text field as a word of a vocabulary: `Annotated[str, Word("venue")]`."""
+    """Marks a text field as a word of a vocabulary: `Annotated[str, Word("venue")]`. The codec and pydantic models check it."""
 
     vocabulary: str
+
+    def check(self, word: str) -> str:
+        """The word itself. Raises ValueError: it is none of the vocabulary."""
+        if word not in VOCABULARIES[self.vocabulary]:
+            raise ValueError(f"{word!r} is no {self.vocabulary}; known are {', '.join(VOCABULARIES[self.vocabulary])}")
+        return word
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """How pydantic models of files and settings check such a field."""
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
 
 
 def words(vocabulary: str) -> KeysView[str]:
