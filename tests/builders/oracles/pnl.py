@@ -11,7 +11,10 @@ def pnl(records: list[Placed]) -> tuple[int, int, int, int, int, int]:
     """(gross, fees, net, locked, marked, unwound) of all trades, micros."""
     intents = {p.record.intent_id: p.record for p in records if isinstance(p.record, TradeIntent)}
     tops = [p.record for p in records if isinstance(p.record, TopSeen)]
-    marks = {top.instrument_id: (top.bid_price_micros, top.ask_price_micros) for top in tops if top.usable}
+    # One that was not usable is no price: what is held there counts at its worst, nothing.
+    marks = {
+        top.instrument_id: (top.bid_price_micros, top.ask_price_micros) if top.usable else (None, None) for top in tops
+    }
     payouts = {
         p.record.name: p.record.value_micros
         for p in reversed(records)
