@@ -1,4 +1,4 @@
-"""Names the execution code: SHA-256 over the source text of every module that a plan, a request or a fill runs through.
+"""Names the execution code: SHA-256 over the tokens of every module that a plan, a request or a fill runs through.
 
 Decides where execution code begins; what it imports follows from there. The journal names the digest that it was written under; a
 journal that other code cannot refold is refused by that name.
@@ -9,13 +9,8 @@ from typing import Final
 
 from crossbook.runtime.code_digest import code_digest, import_closure
 
-ROOTS: Final = (
-    "executors.recovery.checkpoint",
-    "executors.engine",
-    "executors.recovery.image",
-    "executors.lane",
-    "executors.venues.paper",
-)
+#: The image of an executor is made of all that decides: engine, lanes, fold and venues.
+ROOTS: Final = ("executors.recovery.checkpoint",)
 WITHIN: Final = ("crossbook.domain", "crossbook.market", "executors")
 
 
@@ -27,5 +22,5 @@ def execution_modules() -> tuple[str, ...]:
 
 @cache
 def execution_digest() -> str:
-    """SHA-256, hex, over names and texts of the execution modules in the order of their names."""
+    """SHA-256, hex, over names and tokens of the execution modules in the order of their names."""
     return code_digest(*ROOTS, within=WITHIN)

@@ -1,4 +1,4 @@
-"""Names the decision code: SHA-256 over the source text of every module that a decision runs through.
+"""Names the decision code: SHA-256 over the tokens of every module that a decision runs through.
 
 Decides where decision code begins; what it imports follows from there. Two builds with one digest decide alike; a log names the digest
 it was decided by, and other code refuses to continue it. The records' shapes are not part of it: they are pinned by schema ids.
@@ -21,5 +21,5 @@ def decision_modules() -> tuple[str, ...]:
 
 @cache
 def decision_digest() -> str:
-    """SHA-256, hex, over names and texts of the decision modules in the order of their names."""
+    """SHA-256, hex, over names and tokens of the decision modules in the order of their names."""
     return code_digest(*ROOTS, within=WITHIN)
