@@ -8,19 +8,21 @@ clock's, `IntentSeen.lag_ns` declines what is seen too late, and `OrderSent` say
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from crossbook.domain.limits import refusal_of_limit
 from crossbook.domain.names import VENUES
+from crossbook.market.market_state import MarketState
 from executors.errors import JournalError
 from executors.fold import CAUGHT_UP_ACTION, KILL_ACTION, LAGGING_ACTION, ExecutorState, step
 from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
 from executors.lane import Lane
 from executors.market_lane import Journaled
 from executors.terms import Terms, canonical_terms
-from executors.venues.paper import NEVER_NS, decide_latency_ns
+from executors.venues.paper import PAPER
+from executors.venues.port import NEVER_NS, Command, GatewayTable, open_gateways
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
@@ -43,18 +45,39 @@ STEPS_MAX: Final = 5_000
 WATCHDOG: Final = "watchdog"
 
 
+class Batch(NamedTuple):
+    """`records` of `orders` and `fills` in journal order, and the commands that follow from them."""
+
+    records: list[Record]
+    commands: list[Command]
+
+
 class Engine:
-    """Lanes of all partitions over one state."""
+    """Lanes of all partitions over one state. `gateways`: venue → who makes its gateway; by default all are on paper."""
 
     def __init__(
-        self, partitions: Iterable[int], state: ExecutorState | None = None, *, advice_age_max_ns: int = 0
+        self,
+        partitions: Iterable[int],
+        state: ExecutorState | None = None,
+        *,
+        advice_age_max_ns: int = 0,
+        gateways: GatewayTable = PAPER,
     ) -> None:
         self.state = ExecutorState() if state is None else state
-        self.lanes = {number: Lane(number, self.state, self._journal, advice_age_max_ns) for number in partitions}
+        self._gateways = gateways
+        self._advice_age_max_ns = advice_age_max_ns
+        self.lanes: dict[int, Lane] = {number: self._open_lane(number, MarketState()) for number in partitions}
         self._written: list[Record] = []
+        self._commands: list[Command] = []
+        self._unsent = 0  # commands that were taken and not sent yet
         self._observed: deque[LatencyObserved | OrderSent] = deque()
         self._urgent = False
-        self._sent_ns: dict[int, int] = {}  # when a venue gets the first order that is not committed yet, a lane
+        self._expected_ns: dict[int, int] = {}  # when a venue could have the first order that is not sent yet, a lane
+
+    def _open_lane(self, number: int, market: MarketState) -> Lane:
+        gateway = open_gateways(self._gateways, market)
+        age_ns = self._advice_age_max_ns
+        return Lane(number, self.state, self.journal, market, gateway, advice_age_max_ns=age_ns)
 
     @property
     def now_ns(self) -> int:
@@ -66,7 +89,7 @@ class Engine:
         settings = canonical_terms(terms)
         known = self.state.configured
         if known is None or (known.settings, known.code_digest, known.portfolio) != (settings, code_digest, portfolio):
-            self._journal(
+            self.journal(
                 ExecutorConfigured(
                     sequence=-1, ts_ns=self.now_ns, portfolio=portfolio, code_digest=code_digest, settings=settings
                 )
@@ -155,7 +178,7 @@ class Engine:
         name: str,
         value: int,
     ) -> None:
-        self._journal(
+        self.journal(
             ControlApplied(
                 sequence=-1,
                 ts_ns=self.now_ns,
@@ -201,7 +224,7 @@ class Engine:
 
     def _sent(self, request: OrderRequested, wall_ns: int) -> None:
         lane, lag_ns = self.lanes[request.partition], wall_ns - request.ts_ns
-        if lane.market.recorded or lag_ns <= decide_latency_ns(self.state.terms.paper, request.order_id):
+        if lane.market.recorded or wall_ns <= lane.venue.leaves_ns(request, self.state.terms.paper):
             return
         intent = self.state.trades[request.trade_id].intent
         self._observed.append(
@@ -224,18 +247,19 @@ class Engine:
         answer is looked at before the plan is written. So trades that come together share a transaction, and one that comes
         alone is committed at once, because nothing else is ready. `wall_ns`: the wall clock at this moment; 0: it says nothing here.
         """
+        assert not self._unsent, "what was written is sent before anything comes after it"
         self._urgent = False
         for lane in self.lanes.values():
             lane.wall_ns = wall_ns
         while self._observed:
-            self._journal(self._observed.popleft())
+            self.journal(self._observed.popleft())
         steps = 0
         worked = True
         while worked:
             worked = False
             for lane in self.lanes.values():
                 if lane.ready():
-                    sent_ns = self._sent_ns.get(lane.partition)
+                    sent_ns = self._expected_ns.get(lane.partition)
                     if sent_ns is not None and lane.next_ts_ns() >= sent_ns:
                         return True
                     lane.step()
@@ -245,18 +269,38 @@ class Engine:
                         return True
         return False
 
-    def take(self) -> list[Record]:
-        """Records of `orders` and `fills` since the last call, in journal order. You must commit them before you advance."""
-        written, self._written = self._written, []
-        self._sent_ns.clear()
-        return written
+    def take(self) -> Batch:
+        """What was journaled since the last call. You must write the records, then send the commands, then you may advance."""
+        batch = Batch(self._written, self._commands)
+        self._unsent += len(self._commands)
+        self._written, self._commands = [], []
+        return batch
+
+    def send(self, commands: Iterable[Command]) -> None:
+        """Hand commands to their gateways. Every record of their batch must be on the log: this is where an order leaves."""
+        for command in commands:
+            self.lanes[command.request.partition].venue.send((command,))
+            self._unsent -= 1
+        if not self._unsent and not self._commands:
+            self._expected_ns.clear()
+
+    def take_and_send(self) -> list[Record]:
+        """Records since the last call, their commands sent: where the list itself is the log, as in a backtest or a test."""
+        batch = self.take()
+        self.send(batch.commands)
+        return batch.records
 
     @property
     def drained(self) -> bool:
-        """Whether everything journaled was taken."""
-        return not self._written
+        """Whether everything journaled was taken, and every command sent."""
+        return not (self._written or self._unsent)
 
-    def _journal(self, record: JournalInput) -> None:
+    @property
+    def has_written(self) -> bool:
+        """Whether `take` has something to give."""
+        return bool(self._written)
+
+    def journal(self, record: JournalInput) -> None:
         if isinstance(record, ControlApplied) and record.state == "running":
             for lane in self.lanes.values():  # what a resume lets out is decided on the books of now
                 lane.refresh_held_back()
@@ -268,10 +312,13 @@ class Engine:
             self.lanes[numbered.partition].venue.sent(numbered)
         for output in outputs:
             if isinstance(output, OrderRequested):
-                paper = self.state.terms.paper
-                self.lanes[output.partition].venue.submit(output, paper)
-                sent_ns = output.ts_ns + paper.request_min_ns
-                self._sent_ns[output.partition] = min(sent_ns, self._sent_ns.get(output.partition, NEVER_NS))
+                lane = self.lanes[output.partition]
+                command = lane.place(output, self.state.terms.paper)
+                self._commands.append(command)
+                expected_ns = lane.venue.expected_ns(command)
+                self._expected_ns[output.partition] = min(
+                    expected_ns, self._expected_ns.get(output.partition, NEVER_NS)
+                )
 
 
 def refold(

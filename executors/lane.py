@@ -1,4 +1,4 @@
-"""One partition of `market` as the executor lives it: books, paper venue, timers and intents in the order of stream time.
+"""One partition of `market` as the executor lives it: books, gateway, timers and intents in the order of stream time.
 
 Decides when something may be processed. Laws, which make the output equal at any speed and with any batches:
 
@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from crossbook.market.book_state import Change
+from crossbook.market.market_state import MarketState
 from executors.advice import Advice, AdviceBook
 from executors.errors import LaneError
 from executors.fold import SETTLED_ACTION, ExecutorState
@@ -27,7 +28,7 @@ from executors.hedge.trade import WORKING, Trade
 from executors.journal import JournalInput
 from executors.market_lane import MarketLane
 from executors.portfolio.equity import Book
-from executors.venues.paper import NEVER_NS
+from executors.venues.port import NEVER_NS, Gateway
 from schemas.records import (
     ControlApplied,
     InstrumentSettled,
@@ -64,13 +65,22 @@ class Lane(MarketLane):
     `wall_ns`: the wall clock as it was handed in, Unix ns; 0: nobody says. It counts where the log's stamps are a wall clock's.
     """
 
-    def __init__(self, partition: int, state: ExecutorState, journal: Journal, advice_age_max_ns: int = 0) -> None:
-        super().__init__(partition)
+    def __init__(
+        self,
+        partition: int,
+        state: ExecutorState,
+        journal: Journal,
+        market: MarketState,
+        gateway: Gateway,
+        *,
+        advice_age_max_ns: int = 0,
+    ) -> None:
+        super().__init__(partition, market, gateway)
         self.wall_ns = 0
-        self._state = state
+        self.state = state
         self._journal = journal
         self._records: deque[tuple[int, Record | None]] = deque()
-        self._intents: deque[_Seen] = deque()
+        self.intents: deque[_Seen] = deque()  # here, not journaled
         self._proved = -1  # everything before this position has been decided
         self._marks: deque[tuple[int, int]] = deque()  # (position, intents): proofs whose intents have not all arrived
         self._arrived = state.intents_seen.get(partition, 0)  # number of the last intent that is here
@@ -106,8 +116,12 @@ class Lane(MarketLane):
                 "the topic lost records or belongs to another log; restore it or choose another prefix"
             )
         self._arrived = intent.number
-        self._intents.append(_Seen(intent, offset, ts_seen_ns, advice, lag_ns))
+        self.intents.append(_Seen(intent, offset, ts_seen_ns, advice, lag_ns))
         self._prove(intent.position, intent.number - 1)
+
+    def begin_at(self, intents: int) -> None:
+        """Trade from here on: so many intents were before and are not ours."""
+        self._arrived = intents
 
     def put_advice(self, record: LeadLag) -> None:
         """A record of `leadlag`. It binds nothing: an intent is journaled with the advice that was used."""
@@ -134,7 +148,7 @@ class Lane(MarketLane):
     @property
     def first_unprocessed_intent(self) -> int | None:
         """Offset of the first intent that is here and not journaled."""
-        return self._intents[0].offset if self._intents else None
+        return self.intents[0].offset if self.intents else None
 
     @property
     def watermark_needed(self) -> int | None:
@@ -145,20 +159,20 @@ class Lane(MarketLane):
 
     def ready(self) -> bool:
         """Whether `step` has something to do."""
-        if self._intents and self._intents[0].intent.position <= self.position:
+        if self.intents and self.intents[0].intent.position <= self.position:
             return True
         return bool(self._records) and self._records[0][0] <= self._proved
 
     def next_ts_ns(self) -> int:
         """Stream time that the next step reaches; it may be asked only when `ready`."""
-        if self._intents and self._intents[0].intent.position <= self.position:
+        if self.intents and self.intents[0].intent.position <= self.position:
             return self.market.now_ns
         return min(self.due_ns, self._reach_ns(self._records[0][1]))
 
     def step(self) -> None:
         """Process the next intent of the position reached, or what is due next before the next position, or else fold that one."""
-        if self._intents and self._intents[0].intent.position <= self.position:
-            self._intent(self._intents.popleft())
+        if self.intents and self.intents[0].intent.position <= self.position:
+            self._intent(self.intents.popleft())
             return
         position, record = self._records[0]
         due_ns = self.due_ns
@@ -168,14 +182,14 @@ class Lane(MarketLane):
         self._records.popleft()
         change = self._fold(position, record)
         if change is not None:
-            self._follow(change, record, due_ns)
+            self.follow(change, record, due_ns)
 
     @property
     def due_ns(self) -> int:
         """When something is due next at the venue or by a timer, Unix ns of stream time; NEVER_NS: nothing is."""
-        due_ns = self.venue.next_ns
-        for trade_id in self._state.timed.get(self.partition, ()):
-            for timer in self._state.trades[trade_id].timers:
+        due_ns = self.venue.next_due_ns
+        for trade_id in self.state.timed.get(self.partition, ()):
+            for timer in self.state.trades[trade_id].timers:
                 due_ns = min(due_ns, timer.due_ns)
         return due_ns
 
@@ -186,17 +200,17 @@ class Lane(MarketLane):
         if self._journaled and self.market.settled:
             self._settle()
 
-    def _follow(self, change: Change, record: Record | None, due_ns: int) -> None:
+    def follow(self, change: Change, record: Record | None, due_ns: int) -> None:
         """Do what a record that was just folded causes; `due_ns` is when something was due next before it."""
         self._journaled = False
         now = self.market.now_ns
-        if due_ns <= now or self.venue.next_ns <= now:
+        if due_ns <= now or self.venue.next_due_ns <= now:
             self._run_due(now)
         if change.kind in {"moved", "instrument"}:
             self._watch_moves(change)
-        if self._state.working.get(self.partition):
+        if self.state.working.get(self.partition):
             self._watch_tops(change)
-        if self._state.standing.equity.exposed:
+        if self.state.standing.equity.exposed:
             self._watch_marks(change)
         if isinstance(record, InstrumentSettled) or (self._journaled and self.market.settled):
             self._settle()
@@ -219,8 +233,8 @@ class Lane(MarketLane):
     def _next_timer(self) -> tuple[int, Trade, int] | None:
         """(due, trade, index of the timer) of the next timer of this lane."""
         best: tuple[int, Trade, int] | None = None
-        for trade_id in self._state.timed.get(self.partition, ()):
-            trade = self._state.trades[trade_id]
+        for trade_id in self.state.timed.get(self.partition, ()):
+            trade = self.state.trades[trade_id]
             for index, timer in enumerate(trade.timers):
                 if best is None or timer.due_ns < best[0]:
                     best = (timer.due_ns, trade, index)
@@ -230,7 +244,7 @@ class Lane(MarketLane):
         timer = trade.timers[index]
         # Whether an order counts as dead decides for a trade that has ended, too.
         self._refresh_tops(trade, due_ns, deciding=timer.kind == "finality")
-        if self._state.trades[trade.trade_id].timer(timer.kind, timer.order_id) != timer:
+        if self.state.trades[trade.trade_id].timer(timer.kind, timer.order_id) != timer:
             return  # the top just seen took it away
         self._record(
             TimerFired(
@@ -245,7 +259,7 @@ class Lane(MarketLane):
         )
 
     def _take_report(self, report: OrderReport) -> None:
-        trade = self._state.trades.get(report.trade_id)
+        trade = self.state.trades.get(report.trade_id)
         if trade is not None:
             self._refresh_tops(trade, report.ts_ns, deciding=report.last_quantity_micros > 0 or report.reversed)
         self._record(msgspec.structs.replace(report, position=self.position))
@@ -280,7 +294,7 @@ class Lane(MarketLane):
     # Tops
 
     def _top(self, trade_id: str, instrument_id: str, ts_ns: int) -> TopSeen:
-        bid, ask = self.venue.tops(instrument_id)
+        bid, ask = self.venue.top(instrument_id)
         return TopSeen(
             sequence=-1,
             ts_ns=ts_ns,
@@ -298,14 +312,14 @@ class Lane(MarketLane):
 
     def refresh_held_back(self) -> None:
         """Journal what changed of the books of trades that a resume is about to let go on."""
-        for trade_id in list(self._state.working.get(self.partition, ())):
-            trade = self._state.trades[trade_id]
+        for trade_id in list(self.state.working.get(self.partition, ())):
+            trade = self.state.trades[trade_id]
             if trade.held_back:
                 self._refresh_tops(trade, self.market.now_ns, deciding=True)
 
     def _refresh_tops(self, trade: Trade, ts_ns: int, *, deciding: bool) -> None:
         """Journal listings and tops of both legs before a working trade is told something, or any that decides, where they changed."""
-        if not deciding and trade.trade_id not in self._state.working.get(self.partition, ()):
+        if not deciding and trade.trade_id not in self.state.working.get(self.partition, ()):
             return
         for lead in (True, False):
             self._see_listing(trade.trade_id, trade.leg(lead), ts_ns)
@@ -356,7 +370,7 @@ class Lane(MarketLane):
 
     def _watch_moves(self, change: Change) -> None:
         """Tell every trade that may still send that an instrument of it left this partition, or came back to it."""
-        for trade_id, trade in list(self._state.trades.items()):
+        for trade_id, trade in list(self.state.trades.items()):
             if trade.intent.partition != self.partition or trade.state not in WATCHED:
                 continue
             for lead in (True, False):
@@ -374,8 +388,8 @@ class Lane(MarketLane):
         if change.kind in {"none", "trade", "reference"}:
             return
         book = change.instrument_id if change.kind == "book" else None
-        for trade_id in list(self._state.working[self.partition]):
-            trade = self._state.trades[trade_id]
+        for trade_id in list(self.state.working[self.partition]):
+            trade = self.state.trades[trade_id]
             if trade.state != "hedging":
                 continue
             intent = trade.intent
@@ -396,7 +410,7 @@ class Lane(MarketLane):
 
         The loss stops see what such contracts are worth by it, and only by it: nothing else looks at their book.
         """
-        equity = self._state.standing.equity
+        equity = self.state.standing.equity
         if change.kind in {"none", "trade", "reference"}:
             return
         changed = Book(self.partition, change.instrument_id or "")
@@ -410,19 +424,19 @@ class Lane(MarketLane):
     @property
     def watches_marks(self) -> bool:
         """Whether any record may move the mark of unmatched contracts that no order is out for."""
-        return any(self._unwatched(book) for book in self._state.standing.equity.exposed)
+        return any(self._unwatched(book) for book in self.state.standing.equity.exposed)
 
     def _unwatched(self, book: Book) -> Trade | None:
         """A trade of this lane with unmatched contracts in a book that stay so for long."""
         if book.partition != self.partition:
             return None
-        names = self._state.standing.equity.exposed.get(book, ())
-        trades = (self._state.trades.get(trade_id) for trade_id in names)
+        names = self.state.standing.equity.exposed.get(book, ())
+        trades = (self.state.trades.get(trade_id) for trade_id in names)
         return next((trade for trade in trades if trade is not None and _is_unwatched(trade)), None)
 
     def _settle(self) -> None:
         """Journal the payout of what is held of a settled instrument."""
-        ledger = self._state.standing.ledger
+        ledger = self.state.standing.ledger
         for instrument_id, payout in self.market.settled.items():
             if ledger.holds(instrument_id):
                 self._journal(

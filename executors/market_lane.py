@@ -1,4 +1,4 @@
-"""The market and the paper venue of a lane, folded record by record; and folded again at a start, with what the journal holds.
+"""The market and the gateway of a lane, folded record by record; and folded again at a start, with what the journal holds.
 
 Decides how far a record takes stream time, and that a venue which is told the same again must say the same again: a difference
 stops the start. Must never look at an intent, a timer or a wall clock.
@@ -12,7 +12,7 @@ from crossbook.market.book_state import Change
 from crossbook.market.market_state import MarketState
 from executors.errors import JournalError
 from executors.terms import PaperTerms
-from executors.venues.paper import ARRIVAL, PaperVenue
+from executors.venues.port import ARRIVAL, Gateway, Place
 from schemas.records import OrderReport, OrderRequested, OrderSent, Record
 
 #: What the journal holds of a venue: requests, with the terms they were sent under, when they left, and its reports.
@@ -20,12 +20,15 @@ Journaled = tuple[OrderRequested | OrderSent | OrderReport, PaperTerms]
 
 
 class MarketLane:
-    """One partition of `market` and what the paper venue does on it. `position` is the last one folded, -1 before the first."""
+    """One partition of `market` and what the gateway does on it. `position` is the last one folded, -1 before the first.
 
-    def __init__(self, partition: int) -> None:
+    The market is folded here, or by somebody else whom the lane follows.
+    """
+
+    def __init__(self, partition: int, market: MarketState, gateway: Gateway) -> None:
         self.partition = partition
-        self.market = MarketState()
-        self.venue = PaperVenue(self.market)
+        self.market = market
+        self.venue = gateway
         self.position = -1
 
     def _reach_ns(self, record: Record | None) -> int:
@@ -73,9 +76,14 @@ class MarketLane:
         while (due := self.venue.peek()) is not None and due.kind == ARRIVAL and due.ts_ns <= self.market.now_ns:
             self.venue.pop()
 
+    def place(self, request: OrderRequested, terms: PaperTerms) -> Place:
+        """The command of a request that was just journaled."""
+        listed = self.market.instruments.get(request.instrument_id)
+        return Place(request, terms, 0 if listed is None else listed.taker_delay_ms)
+
     def _tell_venue(self, entry: OrderRequested | OrderSent, terms: PaperTerms) -> None:
         if isinstance(entry, OrderRequested):
-            self.venue.submit(entry, terms)
+            self.venue.send((self.place(entry, terms),))
         else:
             self.venue.sent(entry)
 

@@ -1,8 +1,8 @@
 """The stage execute: feed the engine from `market`, `signals`, `intents` and `control`; write what it did in transactions.
 
 Decides nothing about trades; that is the engine. All effects of a batch - journal, fills, input offsets - are one transaction,
-and nothing of the venue's answer is looked at before the request is committed, so a kill at any instruction loses and doubles
-nothing. At start: fence, refold the journal (every output must follow again), rebuild the paper venue by folding `market` up to
+and only then the gateways get the orders that follow from it, so nothing is sent that is not written, and a kill at any
+instruction loses and doubles nothing. At start: fence, refold the journal (every output must follow again), rebuild the paper venue by folding `market` up to
 the committed positions with the journaled requests put back where they were; both from the newest checkpoint on that the log proves.
 Must never go on after an error on the order path: it stops, and a restart begins from the log.
 
@@ -46,6 +46,8 @@ from executors.recovery.checkpoint import STAGE, Checkpoints, anchor_of, start_l
 from executors.recovery.code_digest import execution_digest
 from executors.recovery.resume import Start, existing_topics, ignore, starts
 from executors.terms import NS_PER_MS, make_terms
+from executors.venues.paper import PAPER
+from executors.venues.port import Command, GatewayTable
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
 from schemas.records import (
@@ -81,15 +83,15 @@ ADVICE_RECORDS = 500
 _log = structlog.get_logger(stage=STAGE)
 
 
-def run(settings: Settings, *, batch_records: int = BATCH_RECORDS) -> None:
-    """Run until SIGTERM or SIGINT. Raises StageError when the log cannot be continued by this code or instance."""
+def run(settings: Settings, *, batch_records: int = BATCH_RECORDS, gateways: GatewayTable = PAPER) -> None:
+    """Run until SIGTERM or SIGINT, with orders going where `gateways` says for each venue. Raises StageError when the log cannot be continued by this code or instance."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
         try:
             wait_for_broker(settings.kafka, BROKER_WAIT_S)
-            Execute(settings, batch_records).run(stop)
+            Execute(settings, batch_records, gateways).run(stop)
         except BrokerAwayError as error:
             _log.warning("execute.waits", error=str(error))
             stop.wait(1.0)
@@ -124,8 +126,9 @@ class _Input:
 class Execute:
     """One life of the stage, from the committed offsets on."""
 
-    def __init__(self, settings: Settings, batch_records: int = BATCH_RECORDS) -> None:
+    def __init__(self, settings: Settings, batch_records: int = BATCH_RECORDS, gateways: GatewayTable = PAPER) -> None:
         kafka = settings.kafka
+        self._gateways = gateways
         self._settings, self._kafka, self._batch = settings, kafka, batch_records
         self._codec = load_codec()
         self._topics = existing_topics(kafka)  # a prefix may be older than a topic that we can do without
@@ -156,6 +159,7 @@ class Execute:
                 self._next[topic, number] = max(low, high - ADVICE_RECORDS)
         self._letters: list[DeadLetter] = []
         self._pending: list[Record] = []
+        self._commands: list[Command] = []
         self._latency = LatencyWatch()
         self._alarms = Alarms(self._engine.state)
         self._committed_at = self._offsets_at = time.monotonic()
@@ -173,7 +177,10 @@ class Execute:
             checkpoints="checkpoints.execute" in self._topics,
         ):
             engine = Engine(
-                range(kafka.partitions), start.state, advice_age_max_ns=execute.advice_max_age_ms * NS_PER_MS
+                range(kafka.partitions),
+                start.state,
+                advice_age_max_ns=execute.advice_max_age_ms * NS_PER_MS,
+                gateways=self._gateways,
             )
             inputs = {number: _Input(lane) for number, lane in engine.lanes.items()}
             try:
@@ -370,7 +377,9 @@ class Execute:
             self._commit(began_ns)
 
     def _commit(self, began_ns: int, *, stopping: bool = False) -> None:
-        self._pending += self._engine.take()
+        records, commands = self._engine.take()
+        self._pending += records
+        self._commands += commands
         waited_s = time.monotonic() - self._committed_at
         if not stopping and not self._letters and not any(isinstance(record, URGENT) for record in self._pending):
             # A measurement changes nothing: it rides along with the next record that does, or with the positions.
@@ -378,6 +387,7 @@ class Execute:
             if waited_s < (POSITION_INTERVAL_S if idle else HELD_S):
                 return
         records, self._pending = self._pending, []
+        commands, self._commands = self._commands, []
         moved = {key: at for key, at in self._offsets().items() if at > self._committed[key]}
         if records or self._letters or moved:
             prefix = self._kafka.prefix
@@ -400,6 +410,7 @@ class Execute:
             self._letters.clear()
             for alarm in self._alarms.of(records):
                 _log.error(alarm.event, **alarm.fields)
+            self._engine.send(commands)  # only now: what they follow from is on the log
             if records:
                 ended_ns = now_ns()
                 self._engine.sent(records, ended_ns)

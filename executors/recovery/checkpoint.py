@@ -17,7 +17,6 @@ from executors.fold import ExecutorState
 from executors.recovery.image import (
     LaneImage,
     StateImage,
-    busy_trades,
     is_at_rest,
     lane_image,
     restore_lane,
@@ -27,7 +26,7 @@ from executors.recovery.image import (
 from schemas.records import Checkpoint
 
 STAGE: Final = "execute"
-FORMAT_VERSION: Final = 7
+FORMAT_VERSION: Final = 8
 
 
 class ExecuteImage(msgspec.Struct, frozen=True):
@@ -79,7 +78,7 @@ class Checkpoints:
         engine = self._engine
         assert engine.drained, "a checkpoint holds only what is committed"
         lanes = tuple(lane_image(lane) for lane in engine.lanes.values())
-        busy = frozenset().union(*(busy_trades(lane.venue) for lane in lanes))
+        busy = frozenset().union(*(lane.venue.busy_trades() for lane in engine.lanes.values()))
         active: list[str] = []
         for trade_id, trade in engine.state.trades.items():
             if trade_id not in self._rested:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import msgspec
 
-from crossbook.market.book import BookSide
 from crossbook.market.image import MarketImage, market_image, restore_market
 from executors.errors import CheckpointError
 from executors.fold import ExecutorState
@@ -20,14 +19,10 @@ from executors.portfolio.equity import Book, EquityBook, LegSums, Mark, TradeEqu
 from executors.portfolio.halts import Halts
 from executors.portfolio.ledger import Account, Ledger, Lot, Place, Position, Reservation
 from executors.portfolio.risk import Period, Standing
-from executors.terms import PaperTerms, Terms
-from executors.venues.depth import TakenDepth, TakenLevel
-from executors.venues.paper import PaperVenue, _Entry, _Order
+from executors.terms import Terms
 from schemas.records import (
     ExecutorConfigured,
     ListingSeen,
-    OrderReport,
-    OrderRequested,
     Outcome,
     Scope,
     TopSeen,
@@ -127,66 +122,12 @@ class StateImage(msgspec.Struct, frozen=True):
     lagging: bool
 
 
-class OrderImage(msgspec.Struct, frozen=True):
-    """An order at the paper venue."""
-
-    request: OrderRequested
-    terms: PaperTerms
-    arrival_ns: int
-    fills: int
-    report_ns: int
-    reports: int
-    met: bool
-    sent: bool
-
-
-class DueImage(msgspec.Struct, frozen=True):
-    """Something that the paper venue will do: an order arrives, or a report goes out."""
-
-    ts_ns: int
-    kind: int
-    sequence: int
-    order_id: str
-    number: int
-    order: OrderImage | None
-    report: OrderReport | None
-
-
-class LevelImage(msgspec.Struct, frozen=True):
-    """A level that we took from, in YES terms."""
-
-    instrument_id: str
-    side: BookSide
-    price_micros: int
-    left_micros: int
-    largest_micros: int
-    taken_micros: int
-
-
-class HeldImage(msgspec.Struct, frozen=True):
-    """What the paper venue lets us sell of an outcome."""
-
-    instrument_id: str
-    outcome: Outcome
-    quantity_micros: int
-
-
-class VenueImage(msgspec.Struct, frozen=True):
-    """A PaperVenue; `queue` in the order in which it is worked off."""
-
-    queue: tuple[DueImage, ...]
-    early: tuple[DueImage, ...]
-    waiting: dict[str, tuple[OrderImage, ...]]
-    levels: tuple[LevelImage, ...]
-    held: tuple[HeldImage, ...]
-
-
 class LaneImage(msgspec.Struct, frozen=True):
-    """A Lane between two steps. What waits in it for a proof is read again from its topics, so it is no part of this."""
+    """A Lane between two steps; `venue` is what its gateway wrote. What waits in it for a proof is read again from its topics, so it is no part of this."""
 
     partition: int
     market: MarketImage
-    venue: VenueImage
+    venue: msgspec.Raw
 
 
 def _opened(thing: object, known: Iterable[str]) -> dict[str, Any]:
@@ -359,94 +300,16 @@ def _put(thing: object, name: str, value: object) -> None:
     setattr(thing, name, value)
 
 
-# Venue
-
-_VENUE: Final = ("_market", "_queue", "_early", "_waiting", "_taken", "_held")
-
-
-def venue_image(venue: PaperVenue) -> VenueImage:
-    """The image of a paper venue, without its market."""
-    held = _opened(venue, _VENUE)
-    return VenueImage(
-        queue=tuple(map(_due_image, sorted(held["_queue"], key=_place_in_queue))),
-        early=tuple(map(_due_image, held["_early"])),
-        waiting={key: tuple(map(_order_image, orders)) for key, orders in held["_waiting"].items()},
-        levels=tuple(LevelImage(instrument_id, *level, *known) for instrument_id, level, known in held["_taken"]),
-        held=tuple(
-            HeldImage(instrument_id, outcome, quantity) for (instrument_id, outcome), quantity in held["_held"].items()
-        ),
-    )
-
-
-def restore_venue(venue: PaperVenue, image: VenueImage) -> None:
-    """Bring a fresh paper venue to where the image stands; its market is restored apart."""
-    taken = TakenDepth()
-    for one in image.levels:
-        known = TakenLevel(one.left_micros, one.largest_micros, one.taken_micros)
-        taken.restore(one.instrument_id, (one.side, one.price_micros), known)
-    values = {
-        "_queue": [_due(one) for one in image.queue],  # sorted, so it is a heap
-        "_early": [_due(one) for one in image.early],
-        "_waiting": {key: [_order(one) for one in orders] for key, orders in image.waiting.items()},
-        "_taken": taken,
-        "_held": {(one.instrument_id, one.outcome): one.quantity_micros for one in image.held},
-    }
-    for name, value in values.items():
-        setattr(venue, name, value)
-
-
-def _place_in_queue(due: _Entry) -> tuple[int, int, int, str, int]:
-    return due[:-1]
-
-
-def _due_image(due: _Entry) -> DueImage:
-    ts_ns, kind, sequence, order_id, number, item = due
-    if isinstance(item, OrderReport):
-        return DueImage(ts_ns, kind, sequence, order_id, number, None, item)
-    return DueImage(ts_ns, kind, sequence, order_id, number, _order_image(item), None)
-
-
-def _due(image: DueImage) -> _Entry:
-    place = (image.ts_ns, image.kind, image.sequence, image.order_id, image.number)
-    if image.order is not None:
-        return *place, _order(image.order)
-    if image.report is None:
-        raise CheckpointError("something is due at the paper venue that is neither an order nor a report")
-    return *place, image.report
-
-
-def _order_image(order: _Order) -> OrderImage:
-    return OrderImage(**_opened(order, OrderImage.__struct_fields__))
-
-
-def _order(image: OrderImage) -> _Order:
-    order = _Order(image.request, image.terms)
-    for name in OrderImage.__struct_fields__:
-        setattr(order, name, getattr(image, name))
-    return order
-
-
 # Lanes
 
 
 def lane_image(lane: Lane) -> LaneImage:
     """The image of a lane between two steps."""
-    return LaneImage(lane.partition, market_image(lane.market), venue_image(lane.venue))
+    return LaneImage(lane.partition, market_image(lane.market), lane.venue.image())
 
 
 def restore_lane(lane: Lane, image: LaneImage) -> None:
     """Bring a fresh lane to where the image stands."""
     restore_market(lane.market, image.market)
-    restore_venue(lane.venue, image.venue)
+    lane.venue.restore(image.venue)
     lane.position = image.market.position
-
-
-def busy_trades(image: VenueImage) -> set[str]:
-    """Trades that the paper venue still has an order or a report of."""
-    orders = [order for orders in image.waiting.values() for order in orders]
-    due = (*image.queue, *image.early)
-    return (
-        {order.request.trade_id for order in orders}
-        | {one.order.request.trade_id for one in due if one.order is not None}
-        | {one.report.trade_id for one in due if one.report is not None}
-    )

@@ -15,40 +15,36 @@ all. A sale never sells more than is held. Seeded faults by hash, so that unwind
 vanished for a hedge stays gone for its later attempts, as it would.
 """
 
-import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterable
 from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from crossbook.domain.fees import FeeAccumulator
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS
-from crossbook.domain.names import POLYMARKET
+from crossbook.domain.names import POLYMARKET, VENUES
 from crossbook.market.book import BookSide
 from crossbook.market.book_state import BookState, Change
 from crossbook.market.market_state import MarketState
+from executors.errors import CheckpointError
 from executors.hedge.trade import floor_step
-from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms, Quantiles, at_quantile
-from executors.venues.depth import TakenDepth
+from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms
+from executors.venues.depth import TakenDepth, TakenLevel
+from executors.venues.paper_faults import fault, vanishes
+from executors.venues.paper_image import DueImage, HeldImage, LevelImage, OrderImage, VenueImage
+from executors.venues.paper_latency import decide_latency_ns, report_latency_ns, wire_latency_ns
+from executors.venues.port import ARRIVAL, NEVER_NS, REPORT, Command, Due, GatewayTable
 from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderSent, OrderStatus, Outcome
 
 #: How long an order waits for a usable book: a streaming one is back within a resync, a polled one within two slow polls (5.3 s
 #: apart at most in the recorded matches). Both below the machine's horizon for unknown orders, so that silence always ends first.
 STREAMING_WAIT_NS: Final = 3 * NS_PER_S
 POLLED_WAIT_NS: Final = 12 * NS_PER_S
-NEVER_NS: Final = 2**63 - 1
-ARRIVAL: Final = 0
-REPORT: Final = 1
 #: Why an order never left.
 WITHHELD: Final = "late"
-
-
-class Due(NamedTuple):
-    """When the venue has something to do next, and what."""
-
-    ts_ns: int
-    kind: int
 
 
 class _Order:
@@ -79,22 +75,37 @@ class _Take(NamedTuple):
 
 
 class PaperVenue:
-    """Both venues, simulated for the instruments of one partition of `market`. An order keeps the terms it was sent under."""
+    """Both venues, simulated for the instruments of one partition of `market`. An order keeps the terms it was sent under.
 
-    def __init__(self, market: MarketState) -> None:
+    It is a Gateway on stream time. `watch` hears of every order that meets a book: its id, and the stream time of the books.
+    """
+
+    __slots__ = ("_early", "_held", "_market", "_queue", "_taken", "_waiting", "_watch")
+
+    def __init__(self, market: MarketState, watch: Callable[[str, int], None] | None = None) -> None:
         self._market = market
+        self._watch = watch
         self._queue: list[_Entry] = []
         self._early: list[_Entry] = []  # requested at the position folded last, without any latency
         self._waiting: dict[str, list[_Order]] = {}
         self._taken = TakenDepth()
         self._held: dict[tuple[str, Outcome], int] = {}
 
-    def submit(self, request: OrderRequested, terms: PaperTerms) -> None:
-        """Take an order."""
-        order = _Order(request, terms)
-        if _fault(terms, "late", request.order_id, terms.late_ppm):
-            order.report_ns += terms.late_ms * NS_PER_MS
-        self._enter(order, request.ts_ns + decide_latency_ns(terms, request.order_id))
+    def send(self, commands: Iterable[Command]) -> None:
+        """Take orders."""
+        for request, terms, taker_delay_ms in commands:
+            order = _Order(request, terms)
+            if fault(terms, "late", request.order_id, terms.late_ppm):
+                order.report_ns += terms.late_ms * NS_PER_MS
+            self._enter(order, self.leaves_ns(request, terms), taker_delay_ms)
+
+    def expected_ns(self, command: Command) -> int:
+        """Request time and the shortest way to the venue."""
+        return command.request.ts_ns + command.terms.request_min_ns
+
+    def leaves_ns(self, request: OrderRequested, terms: PaperTerms) -> int:
+        """Request time and the time to decide that the terms assume for this order."""
+        return request.ts_ns + decide_latency_ns(terms, request.order_id)
 
     def sent(self, word: OrderSent) -> None:
         """An order that is not at the venue yet leaves at this moment instead, or never."""
@@ -109,7 +120,8 @@ class PaperVenue:
         if word.withheld:
             self._report(order, word.ts_ns, "expired", cumulative=0, reason=WITHHELD)
         else:
-            self._enter(order, word.ts_ns)
+            listed = self._market.instruments.get(order.request.instrument_id)
+            self._enter(order, word.ts_ns, 0 if listed is None else listed.taker_delay_ms)
 
     def unsent(self) -> list[OrderRequested]:
         """Requests of which nobody said when they left, and nothing was heard yet."""
@@ -118,10 +130,9 @@ class PaperVenue:
         orders = [one for one in entries if isinstance(one, _Order) and not (one.sent or one.met)]
         return [one.request for one in orders if one.reports == unheard[one.request.order_id]]
 
-    def _enter(self, order: _Order, leaves_ns: int) -> None:
+    def _enter(self, order: _Order, leaves_ns: int, taker_delay_ms: int) -> None:
         request, terms = order.request, order.terms
-        listed = self._market.instruments.get(request.instrument_id)
-        delay_ns = (0 if listed is None else listed.taker_delay_ms) * NS_PER_MS
+        delay_ns = taker_delay_ms * NS_PER_MS
         at_venue_ns = leaves_ns + wire_latency_ns(terms, request.order_id)
         order.arrival_ns = at_venue_ns + delay_ns
         if order.arrival_ns > request.ts_ns:
@@ -154,7 +165,7 @@ class PaperVenue:
             self._revisit()
 
     @property
-    def next_ns(self) -> int:
+    def next_due_ns(self) -> int:
         """When something is due next, Unix ns; NEVER_NS: nothing is under way."""
         return self._queue[0][0] if self._queue else NEVER_NS
 
@@ -169,6 +180,44 @@ class PaperVenue:
             return item
         self._arrive(item, due_ns)
         return None
+
+    # Image
+
+    def image(self) -> msgspec.Raw:
+        """A VenueImage as JSON: where the venue stands, without its market."""
+        image = VenueImage(
+            queue=tuple(_due_image(due) for due in sorted(self._queue, key=lambda due: due[:-1])),
+            early=tuple(map(_due_image, self._early)),
+            waiting={key: tuple(map(_order_image, orders)) for key, orders in self._waiting.items()},
+            levels=tuple(LevelImage(instrument_id, *level, *known) for instrument_id, level, known in self._taken),
+            held=tuple(HeldImage(*key, quantity) for key, quantity in self._held.items()),
+        )
+        return msgspec.Raw(msgspec.json.encode(image))
+
+    def restore(self, image: msgspec.Raw) -> None:
+        """Bring a fresh venue to where the image stands; its market is restored apart. Raises CheckpointError."""
+        try:
+            self._restore(msgspec.json.decode(image, type=VenueImage))
+        except msgspec.DecodeError as error:
+            raise CheckpointError(f"the paper venue cannot read its image: {error}") from error
+
+    def _restore(self, image: VenueImage) -> None:
+        self._queue = [_due(one) for one in image.queue]  # sorted, so it is a heap
+        self._early = [_due(one) for one in image.early]
+        self._waiting = {key: [_order(one) for one in orders] for key, orders in image.waiting.items()}
+        self._held = {(one.instrument_id, one.outcome): one.quantity_micros for one in image.held}
+        self._taken = TakenDepth()
+        for level in image.levels:
+            known = TakenLevel(level.left_micros, level.largest_micros, level.taken_micros)
+            self._taken.restore(level.instrument_id, (level.side, level.price_micros), known)
+
+    def busy_trades(self) -> set[str]:
+        """Trades that the venue still has an order or a report of."""
+        items = [entry[-1] for entry in (*self._queue, *self._early)]
+        orders = [order for waiting in self._waiting.values() for order in waiting]
+        return {order.request.trade_id for order in orders} | {
+            one.trade_id if isinstance(one, OrderReport) else one.request.trade_id for one in items
+        }
 
     # Arrival and match
 
@@ -241,21 +290,23 @@ class PaperVenue:
                     return "below the minimum"
         if request.side == "sell" and self._held.get((request.instrument_id, request.outcome), 0) <= 0:
             return "nothing held to sell"
-        if _fault(terms, "reject", request.order_id, terms.reject_ppm):
+        if fault(terms, "reject", request.order_id, terms.reject_ppm):
             return "fault: rejected"
         return ""
 
     def _match(self, order: _Order, listed: InstrumentListed, book: BookState, ts_ns: int) -> None:
         request = order.request
+        if self._watch is not None:
+            self._watch(request.order_id, self._market.now_ns)
         wanted = request.quantity_micros
         if request.side == "sell":
             held = self._held.get((request.instrument_id, request.outcome), 0)
             wanted = min(wanted, floor_step(held, listed.quantity_step_micros))
         takes = self._walk(request, listed.quantity_step_micros, book, wanted)
         reason = "" if sum(t.quantity for t in takes) == wanted == request.quantity_micros else "no more depth"
-        if _vanishes(request, order.terms):
+        if vanishes(request, order.terms):
             takes, reason = [], "fault: depth gone"
-        elif takes and _fault(order.terms, "partial", request.order_id, order.terms.partial_ppm):
+        elif takes and fault(order.terms, "partial", request.order_id, order.terms.partial_ppm):
             half = floor_step(sum(t.quantity for t in takes) // 2, listed.quantity_step_micros)
             takes, reason = _shorten(takes, half), "fault: partial"
         filled = sum(t.quantity for t in takes)
@@ -305,7 +356,7 @@ class PaperVenue:
                 wanted -= quantity
         return takes
 
-    def tops(self, instrument_id: str) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    def top(self, instrument_id: str) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
         """Best bid and ask in YES terms (price, size) as far as they are still there for us.
 
         A recording shows what we took as if nobody had; whoever decides on it must see it gone, as on a live book.
@@ -370,7 +421,7 @@ class PaperVenue:
     def _mine(self, order: _Order, fill: OrderReport) -> None:
         """Say later what became of a provisional fill: mined, or failed."""
         order.reports += 1
-        failed = _fault(order.terms, "reverse", fill.fill_id, order.terms.reverse_ppm)
+        failed = fault(order.terms, "reverse", fill.fill_id, order.terms.reverse_ppm)
         fields = {name: getattr(fill, name) for name in OrderReport.__struct_fields__}
         quantity = fill.last_quantity_micros if failed else 0
         fields |= {
@@ -394,56 +445,47 @@ class PaperVenue:
         heapq.heappush(self._queue, (report.ts_ns, REPORT, request.sequence, request.order_id, order.reports, report))
 
 
+#: Both venues on paper.
+PAPER: Final[GatewayTable] = dict.fromkeys(VENUES, PaperVenue)
+
+
+def _due_image(due: _Entry) -> DueImage:
+    ts_ns, kind, sequence, order_id, number, item = due
+    if isinstance(item, OrderReport):
+        return DueImage(ts_ns, kind, sequence, order_id, number, None, item)
+    return DueImage(ts_ns, kind, sequence, order_id, number, _order_image(item), None)
+
+
+def _due(image: DueImage) -> _Entry:
+    place = (image.ts_ns, image.kind, image.sequence, image.order_id, image.number)
+    if image.order is not None:
+        return *place, _order(image.order)
+    if image.report is None:
+        raise CheckpointError("something is due at the paper venue that is neither an order nor a report")
+    return *place, image.report
+
+
+def _order_image(order: _Order) -> OrderImage:
+    return OrderImage(**{name: getattr(order, name) for name in _Order.__slots__})
+
+
+def _order(image: OrderImage) -> _Order:
+    order = _Order(image.request, image.terms)
+    for name in _Order.__slots__:
+        setattr(order, name, getattr(image, name))
+    return order
+
+
 def _arrival(order: _Order, due_ns: int) -> _Entry:
     return due_ns, ARRIVAL, order.request.sequence, order.request.order_id, 0, order
-
-
-def request_latency_ns(terms: PaperTerms, order_id: str) -> int:
-    """From the request of this order to the venue's engine, ns: a function of terms and id alone."""
-    return decide_latency_ns(terms, order_id) + wire_latency_ns(terms, order_id)
-
-
-def decide_latency_ns(terms: PaperTerms, order_id: str) -> int:
-    """From the cause of this order to the moment it leaves, as the terms assume it, ns."""
-    return _drawn_ns(terms, "decide", order_id, terms.decide_quantiles, terms.decide_latency_ms)
-
-
-def wire_latency_ns(terms: PaperTerms, order_id: str) -> int:
-    """From the moment this order leaves to the venue's engine, ns."""
-    return _drawn_ns(terms, "wire", order_id, terms.wire_quantiles, terms.wire_latency_ms)
-
-
-def report_latency_ns(terms: PaperTerms, order_id: str) -> int:
-    """From a match of this order to its report, ns: a function of terms and id alone."""
-    return _drawn_ns(terms, "report", order_id, terms.report_quantiles, terms.report_latency_ms)
-
-
-def _drawn_ns(terms: PaperTerms, kind: str, order_id: str, quantiles: Quantiles, constant_ms: int) -> int:
-    if not quantiles:
-        return constant_ms * NS_PER_MS
-    digest = hashlib.sha256(f"{terms.seed}:{kind}-latency:{order_id}".encode()).digest()
-    return at_quantile(quantiles, int.from_bytes(digest[:8], "big") % MICROS)
 
 
 def _order_id(item: _Order | OrderReport) -> str:
     return item.order_id if isinstance(item, OrderReport) else item.request.order_id
 
 
-def _vanishes(request: OrderRequested, terms: PaperTerms) -> bool:
-    """Depth gone before we came: for all hedges of a trade in an instrument, or for a single other order."""
-    subject = f"{request.trade_id}/{request.instrument_id}" if request.role == "hedge" else request.order_id
-    return _fault(terms, "vanish", subject, terms.vanish_ppm)
-
-
 def _patience_ns(book: BookState | None) -> int:
     return POLLED_WAIT_NS if book is not None and book.delivery == "polled" else STREAMING_WAIT_NS
-
-
-def _fault(terms: PaperTerms, kind: str, subject: str, ppm: int) -> bool:
-    if not ppm:
-        return False
-    digest = hashlib.sha256(f"{terms.seed}:{kind}:{subject}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % MICROS < ppm
 
 
 def _shorten(takes: list[_Take], quantity: int) -> list[_Take]:

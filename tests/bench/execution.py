@@ -103,7 +103,7 @@ def _execute(
                 lane.put_watermark(output, given[0])
         while wanted and lane.ready():
             (took,) = time_calls(one_step, [0], warm_up=0)
-            written = engine.take()
+            written = engine.take_and_send()
             journal += written
             if len(written) and any(isinstance(one, (IntentSeen, OrderReport)) for one in written):
                 trading.append(took)

@@ -165,7 +165,7 @@ class Run:
             if isinstance(output.record, Watermark):
                 lane.put_watermark(output.record, position)
         while self.engine.advance():
-            self.written += self.engine.take()
+            self.written += self.engine.take_and_send()
 
 
 def simulated(seed=3, seconds=300, pairs=3, *, rough=True, min_edge=25_000, **changes) -> Outcome:
@@ -178,7 +178,7 @@ def simulated(seed=3, seconds=300, pairs=3, *, rough=True, min_edge=25_000, **ch
     run = Run(Terms(execute=ExecuteTerms(pairs_open_max=20), paper=PaperTerms(**rates)))
     for position, record in enumerate(records):
         run.take(position, record)
-    run.written += run.engine.take()
+    run.written += run.engine.take_and_send()
     statistics = {(one.pair_id, one.package): one for one in run.signals if isinstance(one, EdgeStatistics)}
     settled = [record for record in records if isinstance(record, InstrumentSettled)]
     values = {

@@ -12,7 +12,8 @@ from typing import Final, Literal
 from crossbook.market.market_state import MarketState
 from deploy.lab.backtest.errors import LookAheadError
 from executors.terms import NS_PER_S, PaperTerms
-from executors.venues.paper import WITHHELD, decide_latency_ns, report_latency_ns, wire_latency_ns
+from executors.venues.paper import WITHHELD
+from executors.venues.paper_latency import decide_latency_ns, report_latency_ns, wire_latency_ns
 from schemas.records import InstrumentSettled, OrderReport, OrderRequested, OrderSent, Record, TopSeen, TradeIntent
 
 #: Clocks of venues differ from ours by less than this, or an alert says so (DESIGN, law 6).

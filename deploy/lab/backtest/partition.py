@@ -14,7 +14,7 @@ from deploy.lab.backtest.guard import LookAheadGuard
 from deploy.lab.backtest.lanes import FollowingEngine, FollowingLane, WatchedMarket
 from deploy.lab.backtest.options import Range
 from executors.advice import Advice
-from executors.venues.paper import NEVER_NS
+from executors.venues.port import NEVER_NS
 from processors.decide.fold import skip, step
 from processors.decide.state import DecideState, Output
 from schemas.records import BookDelta, InstrumentSettled, LogOpened, Record, TradeIntent, Watermark
@@ -76,7 +76,7 @@ class PartitionRun:
         lane, market, state, guard = engine.following[self.partition], self.market, self._state, self.guard
         # Looked up once: these are asked about every record.
         clock, prepare, claims, intends, consumed = (
-            market.clock, self._prepare, guard.claims, lane.intends, lane.venue.consumed
+            market.clock, self._prepare, guard.claims, lane.intents, lane.venue.consumed
         )  # fmt: skip
         records, self._held = self._records if self._held is None else chain((self._held,), self._records), None
         position_end, ns_end, trading = self._position_end, self._ns_end, self._trading
@@ -122,9 +122,9 @@ class PartitionRun:
                 self._outputs(position, outputs, lane, kept)
             settles = not is_delta and type(record) is InstrumentSettled
             if now_ns >= wake_ns or settles or intends or market.change.instrument_id in consumed:
-                lane.follow(record)
+                lane.follow_on(record)
                 if engine.has_written:
-                    kept.executed(engine.take(), guard, engine.state.terms.paper)
+                    kept.executed(engine.take_and_send(), guard, engine.state.terms.paper)
                     if engine.journaled >= until_journaled:
                         return
                 if intends and not self._intend(engine, kept, until_journaled):
@@ -148,7 +148,7 @@ class PartitionRun:
             self.guard.passed_ns = due_ns
             lane.pass_time(due_ns)
             if engine.has_written:
-                kept.executed(engine.take(), self.guard, engine.state.terms.paper)
+                kept.executed(engine.take_and_send(), self.guard, engine.state.terms.paper)
                 if engine.journaled >= until_journaled:
                     return True
         return False
@@ -156,9 +156,9 @@ class PartitionRun:
     def _intend(self, engine: FollowingEngine, kept: Collection, until_journaled: int) -> bool:
         """Have the intents of the position reached looked at; whether there is room in the journal for more."""
         lane = engine.following[self.partition]
-        while lane.intends:
+        while lane.intents:
             lane.take_intent()
-            kept.executed(engine.take(), self.guard, engine.state.terms.paper)
+            kept.executed(engine.take_and_send(), self.guard, engine.state.terms.paper)
             if engine.journaled >= until_journaled:
                 return False
         return True

@@ -40,7 +40,7 @@ from executors.terms import (
     make_terms,
     parse_terms,
 )
-from executors.venues.paper import NEVER_NS
+from executors.venues.port import NEVER_NS
 from processors.decide.code_digest import decision_digest
 from processors.decide.state import DecideState
 from schemas.codec import Codec, load_codec
@@ -126,8 +126,8 @@ def run_backtest(log: Log, options: BacktestOptions, progress: Progress | None =
             lags_ns=live.lags_ns if setting.as_live else None,
         )
     engine = FollowingEngine({partition: run.market for partition, run in runs.items()})
-    for partition, lane in engine.following.items():
-        runs[partition].guard.met_ns = lane.watched_venue.met_ns
+    for run in runs.values():
+        run.guard.met_ns = engine.met_ns
     if setting.as_live and live.score:
         _in_journal_order(engine, runs, kept, live, setting)
     _in_time_order(engine, runs, kept, [] if setting.as_live and live.score else _words(log, codec, live), setting)
@@ -175,19 +175,19 @@ def _put_word(engine: FollowingEngine, word: Word, setting: _Setting) -> None:
     record = word.record
     if isinstance(record, ExecutorConfigured):
         terms = setting.adapt(parse_terms(record.settings))
-        engine.put(msgspec.structs.replace(record, settings=canonical_terms(terms), code_digest=execution_digest()))
+        engine.journal(msgspec.structs.replace(record, settings=canonical_terms(terms), code_digest=execution_digest()))
     elif isinstance(record, OrderSent):
         engine.put_sent(record)
     elif word.offset is not None:
         engine.control(record, word.offset)
     else:
-        engine.put(record)  # type: ignore[arg-type]  # without an offset it is a record of a journal
+        engine.journal(record)  # type: ignore[arg-type]  # without an offset it is a record of a journal
 
 
 def _keep_orders(engine: FollowingEngine, runs: Mapping[int, PartitionRun], kept: Collection) -> None:
     """Keep what a word caused: an acknowledgement, and orders that it set free again."""
     paper = engine.state.terms.paper
-    for record in engine.take():
+    for record in engine.take_and_send():
         kept.journal.append(record)
         if isinstance(record, OrderRequested) and record.partition in runs:
             runs[record.partition].guard.requested(record, paper)

@@ -314,8 +314,8 @@ def feed_all(engine, records, intents, marks, batch=None):
             if start <= mark.position < last:
                 engine.lanes[0].put_watermark(mark, offset)
         while engine.advance():
-            written += engine.take()
-        written += engine.take()
+            written += engine.take_and_send()
+        written += engine.take_and_send()
     return written
 
 

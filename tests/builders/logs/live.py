@@ -89,7 +89,7 @@ def executed_all(by_partition, terms=CALM, batch_of=lambda _: 50, halts=(), advi
         while more:
             wall_ns = 0 if lag_of is None else engine.now_ns + lag_of(engine.now_ns)
             more = engine.advance(wall_ns=wall_ns)
-            taken = engine.take()
+            taken = engine.take_and_send()
             written += taken
             if lag_of is not None:
                 engine.sent(taken, engine.now_ns + lag_of(engine.now_ns))
@@ -99,7 +99,7 @@ def executed_all(by_partition, terms=CALM, batch_of=lambda _: 50, halts=(), advi
                 TradingStateChanged(ts_ns=1, operator="me", scope="all", scope_value="", state=state, reason="t"), said
             )
             said += 1
-            written += engine.take()
+            written += engine.take_and_send()
     return written
 
 

@@ -106,7 +106,7 @@ def led(heard=(), age_max_ns=60 * S, **put):
     records, intents, marks = kalshi_world()
     if put:
         engine.lanes[0].put_intent(intents[0], 1, 0, **put)
-    written = engine.take() + feed_all(engine, records, intents, marks)
+    written = engine.take_and_send() + feed_all(engine, records, intents, marks)
     seen = next(r for r in written if isinstance(r, IntentSeen))
     leader = next(r for r in written if isinstance(r, OrderRequested))
     return written, (seen.leader_advised, seen.advice_id), leader.instrument_id

@@ -102,8 +102,8 @@ def test_the_order_in_which_topics_arrive_does_not_show():
                 put(*arguments)
             del queue[:n]
             while engine.advance():
-                written += engine.take()
-            written += engine.take()
+                written += engine.take_and_send()
+            written += engine.take_and_send()
         assert written == whole
 
 
@@ -176,8 +176,8 @@ def test_a_restart_anywhere_goes_on_as_if_nothing_had_been(cut):
     for offset, mark in enumerate(marks):
         second.lanes[0].put_watermark(mark, offset)
     while second.advance():
-        written += second.take()
-    assert written + second.take() == whole
+        written += second.take_and_send()
+    assert written + second.take_and_send() == whole
 
 
 def test_a_journal_that_the_venue_did_not_give_is_refused_by_name():
@@ -262,7 +262,7 @@ def test_a_measurement_is_journaled_and_changes_no_outcome():
     engine = Engine([0])
     engine.configure(CALM, portfolio="main", code_digest="d")
     engine.observe("i1", "hedge", start_ns=1, end_ns=3, latency_ns=2)
-    written = engine.take() + feed_all(engine, *world)
+    written = engine.take_and_send() + feed_all(engine, *world)
     assert [c for c in map(comparable, written) if c] == list(map(comparable, whole))
     assert verified(written).mismatches == 0
 
@@ -277,12 +277,12 @@ class Desk:
         self.world, self.offsets = make_world(seed, 900), count()
         self.engine = Engine([0])
         self.engine.configure(CALM, portfolio="main", code_digest="d")
-        self.engine.take()
+        self.engine.take_and_send()
         self.cut = 0
 
     def say(self, cls, **fields):
         refusal = self.engine.control(cls(ts_ns=T0, operator="me", reason="test", **fields), next(self.offsets))
-        return refusal or self.engine.take()
+        return refusal or self.engine.take_and_send()
 
     def trade_on(self, until):
         records, intents, marks = self.world
@@ -296,8 +296,8 @@ class Desk:
                 self.engine.lanes[0].put_watermark(mark, offset)
         written = []
         while self.engine.advance():
-            written += self.engine.take()
-        return written + self.engine.take()
+            written += self.engine.take_and_send()
+        return written + self.engine.take_and_send()
 
 
 def test_halt_is_acknowledged_and_lets_no_order_out_until_resumed():
@@ -316,19 +316,19 @@ def test_words_from_before_are_passed_over():
     desk = Desk()
     word = TradingStateChanged(ts_ns=T0, operator="me", state="halted", scope="all", scope_value="", reason="")
     assert desk.engine.control(word, 7) == ""
-    assert len(desk.engine.take()) == 1
-    assert desk.engine.control(word, 7) == "" and desk.engine.take() == []
+    assert len(desk.engine.take_and_send()) == 1
+    assert desk.engine.control(word, 7) == "" and desk.engine.take_and_send() == []
 
 
 def test_kill_halts_once_until_resume():
     desk = Desk()
     desk.engine.kill("KILL file")
     desk.engine.kill("KILL file")
-    assert [r.action for r in desk.engine.take()] == ["kill"]
+    assert [r.action for r in desk.engine.take_and_send()] == ["kill"]
     assert desk.engine.state.standing.state_for(("kalshi",), "", "") == "halted"
     desk.say(TradingStateChanged, state="running", scope="all", scope_value="")
     desk.engine.kill("KILL file")
-    assert len(desk.engine.take()) == 1
+    assert len(desk.engine.take_and_send()) == 1
 
 
 def test_a_revoked_pair_opens_nothing_and_an_approved_one_does():
@@ -366,7 +366,7 @@ def test_the_watchdog_lets_no_trade_open_while_it_lags_and_leaves_the_operator_a
     assert not desk.engine.watch_lag(limit, limit)
     assert desk.engine.watch_lag(limit + 1, limit)
     assert not desk.engine.watch_lag(limit * 9, limit), "once"
-    (said,) = desk.engine.take()
+    (said,) = desk.engine.take_and_send()
     assert (said.action, said.operator, said.state) == ("lagging", "watchdog", "reduce_only")
     late = desk.trade_on(301)
     reasons = [r.reason for r in late if isinstance(r, TradeUpdate)]
@@ -377,7 +377,7 @@ def test_the_watchdog_lets_no_trade_open_while_it_lags_and_leaves_the_operator_a
     desk.say(TradingStateChanged, state="halted", scope="all", scope_value="")
     assert not desk.engine.watch_lag(limit // 2 + 1, limit)
     assert desk.engine.watch_lag(limit // 2, limit)
-    assert [r.action for r in desk.engine.take()] == ["caught_up"]
+    assert [r.action for r in desk.engine.take_and_send()] == ["caught_up"]
     assert {r.reason for r in desk.trade_on(601) if isinstance(r, TradeUpdate) and r.state == "declined"} == {"halted"}
     desk.say(TradingStateChanged, state="running", scope="all", scope_value="")
     assert any(isinstance(r, TradePlan) for r in desk.trade_on(900))
@@ -406,7 +406,7 @@ def test_a_settlement_pays_out_what_is_held_once():
     before = ledger.realised_micros
     while desk.engine.advance():
         pass
-    assert [r.action for r in desk.engine.take()] == ["InstrumentSettled"]
+    assert [r.action for r in desk.engine.take_and_send()] == ["InstrumentSettled"]
     assert ledger.quantity(KA, "yes") == ledger.quantity(KA, "no") == 0
     assert ledger.realised_micros != before
     assert not any(p.cost_micros for (held, _), p in ledger.positions.items() if held == KA)

@@ -41,7 +41,7 @@ def run(world, lag_of, *, batch=100, terms=ROUGH, engine=None, commit_ns=0):
     records, intents, marks = world
     engine = engine or Engine([0])
     engine.configure(terms, portfolio="main", code_digest="d")
-    written, lane = engine.take(), engine.lanes[0]
+    written, lane = engine.take_and_send(), engine.lanes[0]
     for start in range(0, len(records), batch):
         end = start + batch
         for position in range(start, min(end, len(records))):
@@ -54,7 +54,7 @@ def run(world, lag_of, *, batch=100, terms=ROUGH, engine=None, commit_ns=0):
         more = True
         while more:
             more = engine.advance(1, wall_ns=engine.now_ns + lag_of())
-            taken = engine.take()
+            taken = engine.take_and_send()
             engine.sent(taken, engine.now_ns + lag_of() + commit_ns)
             written += taken
     return written
@@ -177,7 +177,7 @@ def test_a_restart_from_the_journal_stands_where_the_live_engine_stood(cut):
     assert any(r.lag_ns for r in of(OrderSent, written))
     at = live.lanes[0].position
     live.advance()  # the last words about what left
-    written += live.take()
+    written += live.take_and_send()
     again = replayed(world, written, until=at)
     one, other = (Checkpoints(engine, "main", "d").image() for engine in (live, again))
     assert freeze(one) == freeze(other)
@@ -197,17 +197,17 @@ def test_an_order_of_a_dead_life_leaves_when_the_next_one_begins():
     again = replayed(world, kept, until=request.position)
     again.resume(request.ts_ns + 200 * MS)
     again.advance(0)
-    (word,) = again.take()
+    (word,) = again.take_and_send()
     assert (word.order_id, word.lag_ns, word.withheld) == (request.order_id, 200 * MS, False)
     again = replayed(world, kept, until=request.position)
     again.resume(request.ts_ns + 5 * S)
     again.advance(0)
-    (word,) = again.take()
+    (word,) = again.take_and_send()
     assert word.withheld
     again = replayed(world_of(4, "recorded"), kept, until=request.position)
     again.resume(request.ts_ns + 5 * S)
     again.advance(0)
-    assert again.take() == []
+    assert again.take_and_send() == []
 
 
 def test_what_the_wall_clock_wrote_is_masked():

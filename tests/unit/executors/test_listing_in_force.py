@@ -73,8 +73,8 @@ class World:
 
     def drain(self):
         while self.engine.advance():
-            self.written += self.engine.take()
-        self.written += self.engine.take()
+            self.written += self.engine.take_and_send()
+        self.written += self.engine.take_and_send()
 
     def intent(self, **changes):
         legs = {"leg_a": leg(PM, "yes", 400_000, grid=FINE), "leg_b": leg(KA, "no", 500_000, grid=FINE)} | changes

@@ -124,7 +124,7 @@ def test_what_binds_survives_a_checkpoint_and_a_refold(words):
         desk.halts.words, desk.halts.killed, desk.halts.revoked, desk.halts.held,
     )  # fmt: skip
     if not any(word[0] == "hold" for word in words):  # those follow from trades, not from words
-        refolded, _ = refold(desk.engine.take())
+        refolded, _ = refold(desk.engine.take_and_send())
         assert {place: refolded.standing.state_for(*place) for place in PLACES} == desk.states()
         assert refolded.lagging == desk.engine.state.lagging
 

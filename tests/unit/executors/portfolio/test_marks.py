@@ -23,7 +23,7 @@ def test_unmatched_contracts_that_nobody_trades_keep_a_fresh_mark():
         for trade in stuck:
             instrument_id = trade.leg(trade.residual > 0).instrument_id
             for known, shown in zip(
-                standing.equity.marks[0, instrument_id], lane.venue.tops(instrument_id), strict=True
+                standing.equity.marks[0, instrument_id], lane.venue.top(instrument_id), strict=True
             ):
                 assert lane.market.usable(instrument_id), "the world ends with live feeds"
                 assert (known is None) == (shown is None)

@@ -7,6 +7,7 @@ from crossbook.domain.fees import FeeAccumulator, make_schedule, schedule_hash
 from crossbook.market.market_state import MarketState
 from executors.terms import PaperTerms
 from executors.venues.paper import STREAMING_WAIT_NS, PaperVenue
+from executors.venues.port import Place
 from schemas.records import Fill, InstrumentSettled, OrderMinimum, OrderRequested, PauseWindow, VenueStatus
 from tests.builders.executors.books import Books
 from tests.builders.executors.worlds import (
@@ -95,7 +96,8 @@ class Floor:
         values |= changes
         values["venue"] = values["instrument_id"].partition(":")[0]
         request = OrderRequested(**values)
-        self.venue.submit(request, self.terms)
+        listed = self.market.instruments.get(request.instrument_id)
+        self.venue.send([Place(request, self.terms, 0 if listed is None else listed.taker_delay_ms)])
         return request
 
 
@@ -190,11 +192,11 @@ def test_a_level_that_flickers_or_that_others_took_from_gives_nothing_back(deliv
     floor.run(800)
     assert sum(r.last_quantity_micros for r in floor.reports) == 60 * CONTRACT
     show(3, 40)
-    assert floor.venue.tops(KA)[1] is None, "of a hundred we took sixty and others sixty"
+    assert floor.venue.top(KA)[1] is None, "of a hundred we took sixty and others sixty"
     show(4, 100)
-    assert floor.venue.tops(KA)[1] is None
+    assert floor.venue.top(KA)[1] is None
     show(5, 130)
-    assert floor.venue.tops(KA)[1] == (410_000, 30 * CONTRACT)
+    assert floor.venue.top(KA)[1] == (410_000, 30 * CONTRACT)
     floor.send(quantity_micros=60 * CONTRACT)
     floor.run(1_700)
     show(6, 130)

@@ -5,7 +5,7 @@ import pytest
 from executors.engine import refold
 from executors.journal import topic_of
 from executors.terms import ExecuteTerms, PaperTerms, Terms, at_quantile
-from executors.venues.paper import report_latency_ns, request_latency_ns
+from executors.venues.paper_latency import report_latency_ns, request_latency_ns
 from schemas.records import OrderReport, OrderRequested
 from tests.builders.executors.worlds import make_world, run_world
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from deploy.lab.backtest.lanes import FollowingEngine, WatchedMarket
 from executors.engine import Engine
 from executors.terms import ExecuteTerms, PaperTerms, Terms
-from executors.venues.paper import NEVER_NS
+from executors.venues.port import NEVER_NS
 from tests.builders.executors.worlds import feed_all, make_world
 
 WIDE = ExecuteTerms(pairs_open_max=20, cost_per_leg_micros=2_500_000_000)
@@ -18,25 +18,28 @@ def followed(world, terms, *, always):
     market = WatchedMarket()
     engine = FollowingEngine({0: market})
     engine.configure(terms, portfolio="main", code_digest="d")
-    lane, waiting, stepped = engine.following[0], list(intents), 0
+    lane, waiting, stepped, written = engine.following[0], list(intents), 0, []
     for position, record in enumerate(records):
         reach_ns = market.reach_ns(record)
         while (due_ns := lane.due_ns) < reach_ns:
             lane.pass_time(due_ns)
+            written += engine.take_and_send()
         market.apply(position, record)
         while waiting and waiting[0].position == position:
             lane.put_intent(waiting[0], waiting.pop(0).number, 0)
         if (
             always
-            or lane.intends
+            or lane.intents
             or market.now_ns >= lane.wake_ns
             or market.change.instrument_id in lane.venue.consumed
         ):
             stepped += 1
-            lane.follow(record)
-            while lane.intends:
+            lane.follow_on(record)
+            written += engine.take_and_send()
+            while lane.intents:
                 lane.take_intent()
-    return engine.take(), stepped
+                written += engine.take_and_send()
+    return written + engine.take_and_send(), stepped
 
 
 @settings(max_examples=25, deadline=None)
@@ -61,5 +64,5 @@ def test_one_fold_for_both_changes_no_byte_and_neither_do_the_steps_left_out(see
 
 def test_an_idle_lane_wakes_for_nothing():
     lane = FollowingEngine({0: WatchedMarket()}).following[0]
-    assert lane.wake_ns == NEVER_NS and not lane.intends
+    assert lane.wake_ns == NEVER_NS and not lane.intents
     assert "kalshi:X" not in lane.venue.consumed

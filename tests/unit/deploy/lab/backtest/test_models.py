@@ -10,7 +10,7 @@ from crossbook.runtime.settings import BacktestSettings
 from deploy.lab.backtest.errors import ChangeError
 from deploy.lab.backtest.models import describe, empirical, lognormal, make_feed_latency, with_order_latency
 from executors.terms import PaperTerms, Terms, at_quantile, canonical_terms, parse_terms
-from executors.venues.paper import report_latency_ns, request_latency_ns
+from executors.venues.paper_latency import report_latency_ns, request_latency_ns
 
 MS = 1_000_000
 
