@@ -186,7 +186,7 @@ def rebuild(stack: StackName = "") -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from deploy.stack.attach import attached
-    from projections.stage import rebuild as rebuild_tables
+    from deploy.stages.project import rebuild as rebuild_tables
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with attached("rebuild", stack) as settings, Progress(*columns, console=Console(stderr=True)) as progress:

@@ -24,7 +24,7 @@ STAGES = {
     "import": "producers.recordings.stage",
     "decide": "processors.decide.stage",
     "execute": "executors.stage",
-    "project": "projections.stage",
+    "project": "deploy.stages.project",
     "leadlag": "processors.leadlag.stage",
 }
 #: Stage name → setting of its Prometheus port.

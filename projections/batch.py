@@ -1,4 +1,4 @@
-"""What was read from the log and is not in ClickHouse yet. Pure.
+"""What was read from the log and is not in the tables yet. Pure.
 
 Decides for each record: a row, a count, nothing, or a dead letter. It must never drop a record silently: what cannot be decoded, or
 stands on a topic where its type has no business, becomes a dead letter.
@@ -10,6 +10,7 @@ from crossbook.domain.dead_letters import PAYLOAD_BYTES_MAX
 from projections.activity import COLUMNS as ACTIVITY_COLUMNS
 from projections.activity import TABLE as ACTIVITY_TABLE
 from projections.activity import ActivityCounter
+from projections.port import Rows
 from projections.rows import HANDLERS, TABLE_COLUMNS, Coordinates
 from schemas.codec import Codec
 from schemas.errors import SchemaError
@@ -40,7 +41,7 @@ class Batch:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything but the counts of open blocks; call it when the batch is in ClickHouse."""
+        """Forget everything but the counts of open blocks; call it when the batch is in the tables."""
         self.records = 0
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
         self.positions: dict[tuple[str, int], int] = {}
@@ -66,10 +67,10 @@ class Batch:
             at = Coordinates(self._log_id, topic, partition, offset, ts_append_ms)
             self._rows.setdefault(handler.table, []).append((*at, *handler.values(record)))
 
-    def inserts(self) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
-        """(table, columns, rows) of everything; the same again until `clear`."""
+    def tables(self) -> list[Rows]:
+        """Rows of everything; the same again until `clear`."""
         self._taken.extend(self._activity.take())
-        found = [(table, TABLE_COLUMNS[table], rows) for table, rows in self._rows.items()]
+        found = [Rows(table, TABLE_COLUMNS[table], rows) for table, rows in self._rows.items()]
         if self._taken:
-            found.append((ACTIVITY_TABLE, ACTIVITY_COLUMNS, self._taken))
+            found.append(Rows(ACTIVITY_TABLE, ACTIVITY_COLUMNS, self._taken))
         return found

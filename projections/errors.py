@@ -2,25 +2,25 @@
 
 StageError (crossbook.runtime.errors)
 └── ProjectionError
-    ├── ClickHouseAwayError      ClickHouse cannot be reached or is busy: try again, nothing is lost
-    ├── ClickHouseRefusedError   ClickHouse refused a statement; trying again will not help
-    └── TablesGoneError          the database was dropped under the stage: it starts again and rebuilds
+    ├── SinkAwayError     the store cannot be reached or is busy: try again, nothing is lost
+    ├── SinkRefusedError  the store refused a statement; trying again will not help
+    └── TablesGoneError   the tables were dropped under the stage: it starts again and rebuilds
 """
 
 from crossbook.domain.errors import StageError
 
 
 class ProjectionError(StageError):
-    """Base of what can go wrong between the log and ClickHouse."""
+    """Base of what can go wrong between the log and the tables."""
 
 
-class ClickHouseAwayError(ProjectionError):
-    """ClickHouse cannot be reached or is busy."""
+class SinkAwayError(ProjectionError):
+    """The store cannot be reached or is busy."""
 
 
-class ClickHouseRefusedError(ProjectionError):
-    """ClickHouse refused a statement."""
+class SinkRefusedError(ProjectionError):
+    """The store refused a statement."""
 
 
 class TablesGoneError(ProjectionError):
-    """The database, or a table of it, is not there any more."""
+    """The tables, or one of them, are not there any more."""

@@ -1,8 +1,8 @@
-"""The stage `project`: reads every topic that people ask about, and writes ClickHouse.
+"""The stage `project`: reads every topic that people ask about, and writes what it says to a sink.
 
-Decides when a batch is written and where reading resumes. Order of one batch: tables, dead letters, position row, group offsets; so a
-kill anywhere delivers records twice and never not at all, and twice counts once. It must never stop for ClickHouse: it waits, the log
-keeps everything, and trading does not notice. Group offsets are for the tools that show lag; it resumes from ClickHouse's own.
+Decides when a batch is written and where reading resumes. Order of one batch: dead letters, tables with positions, group offsets; so a
+kill anywhere delivers records twice and never not at all, and twice counts once. It must never stop for the store: it waits, the log
+keeps everything, and trading does not notice. Group offsets are for the tools that show lag; it resumes from the sink's own.
 """
 
 import signal
@@ -24,8 +24,8 @@ from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import KafkaSettings, Settings
 from projections.activity import block_start
 from projections.batch import Batch, Unusable
-from projections.clickhouse.sink import ClickHouseSink, Position
-from projections.errors import ClickHouseAwayError
+from projections.errors import SinkAwayError
+from projections.port import Position, Rows, Sink
 from projections.rows import PROJECTED, TABLE_COLUMNS, Coordinates, to_row
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
@@ -61,11 +61,10 @@ class _Opened(NamedTuple):
 class Projector:
     """One run of the projection over an opened log."""
 
-    def __init__(self, settings: Settings, sink: ClickHouseSink, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, sink: Sink, stop: threading.Event) -> None:
         self._kafka = settings.kafka
         self._batch_records = settings.project.batch_records
         self._interval_s = settings.project.interval_ms / 1000
-        self._group = f"{settings.kafka.prefix}{GROUP}"
         self._sink = sink
         self._stop = stop
         self._log = structlog.get_logger().bind(stage="project")
@@ -82,10 +81,11 @@ class Projector:
             return
         self._log_id = opened.log_id
         if self._patiently(self._sink.prepare):
-            self._log.warning("project.rebuilt", why="other SQL made the tables")
-        self._resumed = self._patiently(lambda: self._sink.positions(self._group, self._log_id)) or {}
+            self._log.warning("project.rebuilt", why="another definition made the tables")
+        self._resumed = self._patiently(lambda: self._sink.positions(self._log_id)) or {}
         if opened.original or not self._resumed:  # what LogOpened itself said stays
-            self._patiently(lambda: self._sink.insert("logs", TABLE_COLUMNS["logs"], [opened.row]))
+            head = Rows("logs", TABLE_COLUMNS["logs"], [opened.row])
+            self._patiently(lambda: self._sink.write(self._log_id, [head], []))
         if self._stop.is_set():
             return
         consumer = open_consumer(self._kafka, GROUP, fetch_wait_ms=FETCH_WAIT_MS, fetch_min_bytes=FETCH_MIN_BYTES)
@@ -172,11 +172,10 @@ class Projector:
                 return
 
     def _write(self, consumer: Consumer, batch: Batch) -> None:
-        for table, columns, rows in batch.inserts():
-            self._patiently(lambda table=table, columns=columns, rows=rows: self._sink.insert(table, columns, rows))  # type: ignore[misc]  # bound now
         self._put_aside(batch.unusable)
+        tables = batch.tables()
         positions = [Position(topic, partition, offset) for (topic, partition), offset in batch.positions.items()]
-        self._patiently(lambda: self._sink.write_positions(self._group, self._log_id, positions))
+        self._patiently(lambda: self._sink.write(self._log_id, tables, positions))
         if self._stop.is_set():
             return  # perhaps not all of it is written: it is read again
         self.projected += batch.records
@@ -217,13 +216,13 @@ class Projector:
                 return
 
     def _patiently(self, action: Callable[[], Result]) -> Result | None:
-        """Repeat until ClickHouse did it; None when told to stop before."""
+        """Repeat until the store did it; None when told to stop before."""
         delay_s = BACKOFF_FIRST_S
         while not self._stop.is_set():
             try:
                 return action()
-            except ClickHouseAwayError as error:
-                self._log.warning("project.clickhouse_away", error=str(error), again_in_s=delay_s)
+            except SinkAwayError as error:
+                self._log.warning("project.sink_away", error=str(error), again_in_s=delay_s)
                 self._stop.wait(delay_s)
                 delay_s = min(2 * delay_s, BACKOFF_MAX_S)
         return None
@@ -242,8 +241,8 @@ def _opened(codec: Codec, message: Any) -> _Opened | None:
     return _Opened(record.log_id, row[1])
 
 
-def run(settings: Settings) -> None:
-    """Project until SIGTERM or SIGINT.
+def run(settings: Settings, sink: Sink) -> None:
+    """Project into `sink` until SIGTERM or SIGINT.
 
     Raises:
         StageError: something that a restart or an operator must mend; nothing that was read is lost.
@@ -251,33 +250,24 @@ def run(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if not _until_broker(settings.kafka, stop):
-        return
-    sink = ClickHouseSink(settings.clickhouse, settings.kafka.prefix)
-    try:
+    if _until_broker(settings.kafka, stop):
         Projector(settings, sink, stop).run()
-    finally:
-        sink.close()
 
 
-def rebuild(settings: Settings, progress: Progress, stop: threading.Event | None = None) -> int:
-    """Drop the database and make it again from the topics; `progress(done, total)` counts offsets. Return the records read.
+def rebuild(settings: Settings, sink: Sink, progress: Progress, stop: threading.Event | None = None) -> int:
+    """Drop what the sink holds and make it again from the topics; `progress(done, total)` counts offsets. Return the records read.
 
     A running stage `project` notices that its tables are gone, restarts and helps; nothing counts twice.
 
     Raises:
-        StageError: Kafka or ClickHouse refuse; call it again, or start the stage, to finish.
+        StageError: Kafka or the store refuse; call it again, or start the stage, to finish.
     """
     stop = stop or threading.Event()
     wait_for_broker(settings.kafka, 10)
-    sink = ClickHouseSink(settings.clickhouse, settings.kafka.prefix)
-    try:
-        sink.drop()
-        projector = Projector(settings, sink, stop)
-        projector.run(until_quiet=True, progress=progress)
-        progress(projector.projected, projector.projected)  # transaction markers were in the total, but are no records
-    finally:
-        sink.close()
+    sink.drop()
+    projector = Projector(settings, sink, stop)
+    projector.run(until_quiet=True, progress=progress)
+    progress(projector.projected, projector.projected)  # transaction markers were in the total, but are no records
     return projector.projected
 
 

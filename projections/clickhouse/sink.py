@@ -1,4 +1,4 @@
-"""ClickHouse as the projection writes it: inserts in its Native format, positions, and errors by what to do about them.
+"""ClickHouse as a `Sink`: inserts in its Native format, positions in a table, and errors by what to do about them.
 
 Decides whether an error will pass (away), means that the tables are gone, or is a refusal that trying again will not mend. It must
 never decide what a row holds, and never answer an error by losing rows: it raises, and the caller inserts the same rows again.
@@ -6,14 +6,15 @@ never decide what a row holds, and never answer an error by losing rows: it rais
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from crossbook.runtime.settings import ClickHouseSettings
 from projections.clickhouse.ddl import create_statements, quoted, sent_columns, tables_digest
-from projections.errors import ClickHouseAwayError, ClickHouseRefusedError, TablesGoneError
+from projections.errors import SinkAwayError, SinkRefusedError, TablesGoneError
+from projections.port import Position, Rows
 
 CONNECT_TIMEOUT_S = 5
 #: Of one statement. Longer than any insert takes on a loaded machine, short enough that a dead server is noticed.
@@ -26,14 +27,9 @@ _DENIED = frozenset({192, 193, 194, 497, 516})
 _PASSING = frozenset({159, 202, 209, 210, 236, 241, 242, 243, 252, 319, 425, 439, 999})
 
 DEFINITION = "projection_definition"
-
-
-class Position(NamedTuple):
-    """Everything of a partition below `next_offset` is in the tables. `topic` is without the prefix."""
-
-    topic: str
-    partition: int
-    next_offset: int
+POSITIONS = "projection_position"
+#: Behind the prefix: who reads, as it stands in the table of positions.
+READER = "project"
 
 
 @contextmanager
@@ -47,25 +43,26 @@ def _translated(what: str, settings: ClickHouseSettings) -> Iterator[None]:
         if code in _GONE:
             raise TablesGoneError(f"{what}: {text}; the projection starts again and rebuilds") from error
         if code in _DENIED:
-            raise ClickHouseRefusedError(
+            raise SinkRefusedError(
                 f"ClickHouse at {where} refuses the user {settings.username!r}; mend clickhouse.username and clickhouse.password"
             ) from error
         if code is None or code in _PASSING:
-            raise ClickHouseAwayError(f"ClickHouse at {where} does not answer ({what}: {text})") from error
-        raise ClickHouseRefusedError(f"ClickHouse refused {what}: {text}") from error
+            raise SinkAwayError(f"ClickHouse at {where} does not answer ({what}: {text})") from error
+        raise SinkRefusedError(f"ClickHouse refused {what}: {text}") from error
     except OSError as error:
-        raise ClickHouseAwayError(f"ClickHouse at {where} does not answer ({what}: {error})") from error
+        raise SinkAwayError(f"ClickHouse at {where} does not answer ({what}: {error})") from error
 
 
 class ClickHouseSink:
     """The database of one topic prefix. It connects when first used, and again after it was away.
 
-    Every method may raise ClickHouseAwayError (call it again later), TablesGoneError or ClickHouseRefusedError.
+    Every method may raise SinkAwayError (call it again later), TablesGoneError or SinkRefusedError.
     """
 
     def __init__(self, settings: ClickHouseSettings, prefix: str) -> None:
         self._settings = settings
         self.database = settings.database(prefix)
+        self._reader = f"{prefix}{READER}"
         self._client: Any = None
         self._types = {
             table: {column.name: column.type for column in columns} for table, columns in sent_columns().items()
@@ -137,21 +134,21 @@ class ClickHouseSink:
                 database=self.database,
             )
 
-    def positions(self, group: str, log_id: str) -> dict[tuple[str, int], int]:
+    def positions(self, log_id: str) -> dict[tuple[str, int], int]:
         """Next offset of each (topic, partition) that has one."""
         rows = self.query(
-            f"SELECT topic, partition, max(next_offset) FROM {quoted(self.database)}.projection_position "
-            f"WHERE consumer_group = '{group}' AND log_id = '{log_id}' GROUP BY topic, partition"
+            f"SELECT topic, partition, max(next_offset) FROM {quoted(self.database)}.{POSITIONS} "
+            f"WHERE consumer_group = '{self._reader}' AND log_id = '{log_id}' GROUP BY topic, partition"
         )
         return {(topic, partition): offset for topic, partition, offset in rows}
 
-    def write_positions(self, group: str, log_id: str, positions: Sequence[Position]) -> None:
-        """Write how far the projection is; call it after every table of the batch."""
-        self.insert(
-            "projection_position",
-            ("consumer_group", "log_id", "topic", "partition", "next_offset"),
-            [(group, log_id, *position) for position in positions],
-        )
+    def write(self, log_id: str, tables: Sequence[Rows], positions: Sequence[Position]) -> None:
+        """Insert the rows table by table, then the positions: there is no transaction over tables."""
+        for table in tables:
+            self.insert(*table)
+        if positions:
+            columns = ("consumer_group", "log_id", *Position._fields)
+            self.insert(POSITIONS, columns, [(self._reader, log_id, *position) for position in positions])
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,6 +1,5 @@
 """Catch up from zero: decide, then the projection, over a log that is there already; then verify it and ask the demo's questions."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +8,9 @@ from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import Settings
 from deploy.operate.lag import lag_rows
 from deploy.stack.attach import reader_client
+from deploy.stages.project import rebuild
 from processors.verify.verify import verify_decide
 from projections.clickhouse import queries
-from projections.stage import rebuild
 from tests.bench.generator import fill
 from tests.bench.market import MIXED, World
 from tests.bench.report import Row, distribution
@@ -117,7 +116,7 @@ def _rebuild(settings: Settings) -> tuple[int, float, float]:
     def progress(_done: int, _total: int) -> None:
         last[0] = time.monotonic()
 
-    records = rebuild(settings, progress, threading.Event())
+    records = rebuild(settings, progress)
     return records, last[0] - started, time.monotonic() - started
 
 

@@ -16,12 +16,15 @@ from crossbook.runtime.settings import ClickHouseSettings, KafkaSettings, Projec
 from deploy.operate.lag import lag_rows
 from deploy.stack.clickhouse.child import ClickHouseServer
 from deploy.stack.ports import free_ports
+from deploy.stages.project import rebuild
 from projections.clickhouse import queries
 from projections.clickhouse.sink import ClickHouseSink
-from projections.stage import Projector, rebuild
+from projections.rows import TABLE_COLUMNS
+from projections.stage import Projector
 from schemas.codec import load_codec
 from tests.builders.logs.projected import KINDS, SyntheticLog, fills_that_stand
 from tests.builders.oracles.pnl import pnl
+from tests.builders.sinks.memory import MemorySink
 
 CODEC = load_codec()
 TRANSACTIONAL = ("signals", "intents", "orders", "fills")
@@ -176,6 +179,20 @@ def test_pnl_and_counts_equal_what_the_log_says(settings, client, settle):
     assert board.top_a.title == "Will polymarket:0xA?"
 
 
+def test_it_fills_any_sink(settings):
+    log = SyntheticLog(trades=7, ticks=60)
+    write(settings.kafka, log.records)
+    sink = MemorySink()
+    for _ in range(2):
+        Projector(settings, sink, threading.Event()).run(until_quiet=True)
+    fills, finality = TABLE_COLUMNS["fills"], TABLE_COLUMNS["fill_finality"]
+    ids = {row[fills.index("fill_id")] for row in sink.rows("fills")}
+    gone = {row[finality.index("fill_id")] for row in sink.rows("fill_finality") if "reversed" in row}
+    assert ids - gone == {fill.fill_id for fill in fills_that_stand(log.records)}
+    assert len(sink.rows("intents")) == 7
+    assert all(position > 0 for position in sink.positions(log.log_id).values())
+
+
 def test_delivered_twice_counts_once(settings, client):
     log = SyntheticLog(trades=14, ticks=60)
     write(settings.kafka, log.records)
@@ -229,14 +246,14 @@ def test_clickhouse_away_at_start_and_later_loses_nothing(kafka, tmp_path, stage
     half = len(log.records) // 2
     write(settings.kafka, log.records[:half])
     stage = start_stage(settings, tmp_path, stages)
-    until(lambda: b"clickhouse_away" in (tmp_path / "stage.log").read_bytes())
+    until(lambda: b"sink_away" in (tmp_path / "stage.log").read_bytes())
     server.start()
     try:
         until(lambda: caught_up(settings))
         server.stop()
         write(settings.kafka, log.records[half:])
         size = (tmp_path / "stage.log").stat().st_size
-        until(lambda: b"clickhouse_away" in (tmp_path / "stage.log").read_bytes()[size:])
+        until(lambda: b"sink_away" in (tmp_path / "stage.log").read_bytes()[size:])
         assert stage.poll() is None
         server.start()
         until(lambda: caught_up(settings))
@@ -258,7 +275,7 @@ def test_sigterm_while_clickhouse_is_away_stops_at_once(kafka, tmp_path, stages)
     create_topics(settings.kafka)
     write(settings.kafka, SyntheticLog(trades=0, ticks=3).records)
     stage = start_stage(settings, tmp_path, stages)
-    until(lambda: b"clickhouse_away" in (tmp_path / "stage.log").read_bytes())
+    until(lambda: b"sink_away" in (tmp_path / "stage.log").read_bytes())
     stage.terminate()
     assert stage.wait(120) == 0
 

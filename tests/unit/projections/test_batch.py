@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from projections.activity import block_start
 from projections.batch import Batch
-from projections.rows import HANDLERS, TABLE_COLUMNS
+from projections.rows import HANDLERS
 from schemas.codec import load_codec
 from tests.builders.logs.projected import LOG_ID, SyntheticLog
+from tests.builders.sinks.memory import MemorySink
 
 CODEC = load_codec()
 LOG = [
@@ -16,30 +17,19 @@ LOG = [
 ]
 
 
-def kept(inserts, into):
-    """What ReplacingMergeTree keeps: facts by their coordinates, counts by the most records."""
-    for table, columns, rows in inserts:
-        assert columns[0] == "log_id"
-        for row in rows:
-            width = 4 if table in TABLE_COLUMNS else 6
-            key = (table, *row[:width])
-            if table in TABLE_COLUMNS or key not in into or row[6] >= into[key][6]:
-                into[key] = row
-    return into
-
-
 def project(runs):
     """Rows after runs of (start, stop, batch size), each a process of its own."""
-    into = {}
+    sink = MemorySink()
+    sink.prepare()
     for start, stop, size in runs:
         batch = Batch(LOG_ID, CODEC)
         for topic, offset, payload in LOG[start:stop]:
             batch.add(topic, 0, offset, 1_900_000_000_000, payload)
             if batch.records == size:
-                kept(batch.inserts(), into)
+                sink.write(LOG_ID, batch.tables(), [])
                 batch.clear()
-        kept(batch.inserts(), into)
-    return into
+        sink.write(LOG_ID, batch.tables(), [])
+    return {table: sink.rows(table) for table in sink.tables()}
 
 
 WHOLE = project([(0, len(LOG), len(LOG))])
@@ -56,15 +46,15 @@ def test_any_kill_and_any_batches_leave_the_same_rows(kills, size):
     assert project([*runs, (block_start(position), len(LOG), size)]) == WHOLE
 
 
-def test_inserts_are_the_same_until_cleared():
+def test_tables_are_the_same_until_cleared():
     batch = Batch(LOG_ID, CODEC)
     for topic, offset, payload in LOG[:60]:
         batch.add(topic, 0, offset, 1, payload)
-    first = [(table, list(rows)) for table, _, rows in batch.inserts()]
-    assert [(table, list(rows)) for table, _, rows in batch.inserts()] == first
+    first = [(table, list(rows)) for table, _, rows in batch.tables()]
+    assert [(table, list(rows)) for table, _, rows in batch.tables()] == first
     assert any(table == "market_activity" for table, _ in first)
     batch.clear()
-    assert (batch.inserts(), batch.records, batch.positions) == ([], 0, {})
+    assert (batch.tables(), batch.records, batch.positions) == ([], 0, {})
 
 
 def test_positions_are_the_next_offsets_and_bad_records_are_named():
@@ -77,5 +67,5 @@ def test_positions_are_the_next_offsets_and_bad_records_are_named():
     assert batch.positions == {("fills", 0): 5, ("market", 1): 11, ("control", 0): 3}
     assert [(bad.topic, bad.offset) for bad in batch.unusable] == [("market", 9), ("market", 10), ("control", 2)]
     assert "Fill has no business on market" in batch.unusable[0].error
-    assert [table for table, _, _ in batch.inserts()] == ["fills"]
+    assert [table for table, _, _ in batch.tables()] == ["fills"]
     assert len(HANDLERS) > 20
