@@ -160,6 +160,40 @@ def test_a_folder_holds_a_dozen_modules_at_most():
     assert {file.stem for file in (ROOT / "deploy").glob("*.py")} == {"__init__", "cli", "document", "errors", "stage"}
 
 
+def imports_of_tests(source: str) -> set[str]:
+    """What a module takes from test modules or from conftest: their full names, whether imported from or as modules."""
+    taken: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            taken |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            taken |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return {one for one in taken if re.search(r"(?:^|\.)(?:test_\w+|conftest)$", one)}
+
+
+def test_no_test_module_is_imported():
+    """What two test modules need stands in tests/builders."""
+    found = {name(f): taken for f in PYTHON if (taken := imports_of_tests(f.read_text("utf-8")))}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "taken"),
+    [
+        ("from tests.unit.test_a import b", {"tests.unit.test_a"}),
+        ("from tests.unit import test_a as a", {"tests.unit.test_a"}),
+        ("import tests.unit.test_a", {"tests.unit.test_a"}),
+        ("from .conftest import b", {".conftest"}),
+        ("def f():\n    from tests.conftest import b", {"tests.conftest"}),
+        ("from tests.builders.places import SAMPLES", set()),
+        ("from deploy.sandbox.world import latest", set()),
+    ],
+)
+def test_every_way_of_importing_a_test_module_is_found(source, taken):
+    assert imports_of_tests(source) == taken
+
+
 def test_nothing_is_hidden_from_the_type_checker():
     hidden = [name(f) for f in PYTHON if f.name != Path(__file__).name and "TYPE_CHECKING" in f.read_text("utf-8")]
     assert hidden == []

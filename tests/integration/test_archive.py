@@ -29,7 +29,7 @@ from schemas.codec import load_codec
 from schemas.errors import SchemaError
 from schemas.topics import TOPICS
 from tests.builders import market_records as mr
-from tests.unit.processors.decide.test_fold import lively_market
+from tests.builders.lively_market import lively_market
 
 CODEC = load_codec()
 

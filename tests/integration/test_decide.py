@@ -32,7 +32,7 @@ from schemas.codec import load_codec
 from schemas.records import Checkpoint, DeadLetter, DecideAnnounced, EdgeQuote, TradeIntent
 from schemas.topics import TOPICS
 from tests.builders import market_records as mr
-from tests.unit.processors.decide.test_fold import lively_market
+from tests.builders.lively_market import lively_market
 
 CODEC = load_codec()
 START_S = 180

@@ -10,8 +10,8 @@ from producers.catalogue.moves import KafkaJournals
 from producers.market_writer import MarketWriter, read_log_head
 from producers.universe.universe import ShowBook, Universe
 from schemas.codec import load_codec
-from tests.unit.producers.catalogue.test_moves import BOTH, plan, update
-from tests.unit.producers.universe.test_universe import JOINING, LOW, PAIR, A, B
+from tests.builders.producers.moves import BOTH, plan, update
+from tests.builders.producers.universes import JOINING, LOW, PAIR, A, B
 
 CODEC = load_codec()
 

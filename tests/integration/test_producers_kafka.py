@@ -21,7 +21,7 @@ from producers.universe.partition import partition_of
 from schemas.codec import load_codec
 from schemas.records import DecideConfigured, LogOpened, Record
 from tests.builders.places import REPOSITORY as ROOT
-from tests.unit.producers.recordings.bbo.test_replay import ANNOUNCED, ROWS, fees, row, write
+from tests.builders.recordings.bbo import ANNOUNCED, ROWS, fees, row, write
 
 
 def settings_of(bootstrap: str, name: str, partitions: int = 1) -> Settings:

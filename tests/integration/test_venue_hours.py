@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.records import InstrumentSettled, VenueStatus
-from tests.integration.test_producers_sandbox import World, approval
+from tests.integration.sandbox_producers import World, approval
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from processors.decide.state import DecideState
 from schemas.codec import load_codec
 from schemas.records import DecideConfigured, LogOpened, TradeIntent, Watermark
 from tests.builders.executors.worlds import MICROS, feed_all
+from tests.builders.lively_market import lively_market
 from tests.builders.logs.memory import MemoryLog
-from tests.unit.processors.decide.test_fold import lively_market
 
 CODEC = load_codec()
 TERMS = Terms(

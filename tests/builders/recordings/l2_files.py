@@ -15,7 +15,7 @@ from crossbook.runtime.settings import Settings
 from producers.recordings.frame import ImportReport, Placed, Recording
 from producers.relay import configured
 from schemas.records import Record
-from tests.unit.producers.recordings.bbo.test_replay import ANNOUNCED
+from tests.builders.recordings.bbo import ANNOUNCED
 
 MS = 1_000_000
 #: 2026-05-12 00:00:00 UTC, ms.

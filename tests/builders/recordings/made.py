@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from producers.recordings.bbo.fed_rows import NEEDED
 from producers.recordings.formats import open_recording
 from producers.recordings.frame import ImportReport, Placed
+from tests.builders.recordings import bbo, binance, fed, polymarket
 from tests.builders.recordings.l2_files import (
     DAY_MS,
     EMPTY,
@@ -22,10 +24,6 @@ from tests.builders.recordings.l2_files import (
     write_events,
     write_fees,
 )
-from tests.unit.producers.recordings.bbo import test_fed_rows as fed
-from tests.unit.producers.recordings.bbo import test_replay as bbo
-from tests.unit.producers.recordings.binance import test_wire as binance
-from tests.unit.producers.recordings.polymarket_l2 import test_open as polymarket
 
 Rows = list[dict[str, Any]]
 SPOT_FIRST = DAY_MS * 1_000 + 40_000
@@ -148,7 +146,7 @@ def write_bbo(folder: Path, rows: Rows) -> list[Path]:
 
 def fed_lines() -> Rows:
     """A line each half hour."""
-    cells = dict(zip(fed.NEEDED, fed.line(fed.STAMP), strict=True))
+    cells = dict(zip(NEEDED, fed.line(fed.STAMP), strict=True))
     return [
         cells | {"timestamp_ms": str(fed.STAMP + 1_800_000 * n), "kalshi_depth_best_yes": str(100 + n)}
         for n in range(40)
@@ -157,7 +155,7 @@ def fed_lines() -> Rows:
 
 def write_fed(folder: Path, rows: Rows) -> list[Path]:
     """One CSV file."""
-    return [fed.write_csv(folder / "fed.csv", *([str(row[name]) for name in fed.NEEDED] for row in rows))]
+    return [fed.write_csv(folder / "fed.csv", *([str(row[name]) for name in NEEDED] for row in rows))]
 
 
 def binance_rows() -> Rows:

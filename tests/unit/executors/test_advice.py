@@ -7,6 +7,7 @@ from executors.engine import Engine, refold
 from executors.journal import comparable
 from executors.terms import Terms
 from schemas.records import IntentSeen, LeadLag, OrderRequested
+from tests.builders.executors.journals import journal_of
 from tests.builders.executors.worlds import (
     CONTRACT,
     KA,
@@ -22,7 +23,6 @@ from tests.builders.executors.worlds import (
     snapshot,
     status,
 )
-from tests.unit.executors.recovery.test_checkpoint import journal_of
 
 OTHER = "kalshi:OTHER"
 

@@ -9,11 +9,10 @@ import pytest
 from crossbook.log.reading import LogLine
 from executors.engine import Engine, refold
 from executors.errors import JournalError, LaneError
-from executors.journal import INPUTS, comparable, key_of, topic_of
+from executors.journal import INPUTS, comparable, key_of
 from executors.portfolio.risk import BREAKER_NS
 from executors.recovery.verify import compare_executions
-from executors.terms import ExecuteTerms, PaperTerms, Terms, canonical_terms, parse_terms
-from schemas.codec import load_codec
+from executors.terms import PaperTerms, Terms, canonical_terms, parse_terms
 from schemas.records import (
     ControlApplied,
     Fill,
@@ -27,8 +26,9 @@ from schemas.records import (
     TradePlan,
     TradeUpdate,
     TradingStateChanged,
-    VenueHeld,
 )
+from tests.builders.executors.journals import CODEC, journal_of, lines, venue_holds, verified
+from tests.builders.executors.terms import CALM, ROUGH, WIDE
 from tests.builders.executors.worlds import (
     CONTRACT,
     KA,
@@ -46,30 +46,6 @@ from tests.builders.executors.worlds import (
     status,
     watermark,
 )
-
-WIDE = ExecuteTerms(pairs_open_max=20, cost_per_leg_micros=2_500 * MICROS)
-CALM = Terms(execute=WIDE)
-ROUGH = Terms(
-    execute=WIDE,
-    paper=PaperTerms(vanish_ppm=150_000, partial_ppm=200_000, reject_ppm=80_000, late_ppm=150_000, reverse_ppm=60_000),
-)
-CODEC = load_codec()
-
-
-def journal_of(written):
-    return [r for r in written if topic_of(r) == "orders"]
-
-
-def lines(records):
-    return [
-        LogLine(number, 0, None if key_of(r) is None else key_of(r).encode(), CODEC.encode(r))
-        for number, r in enumerate(records)
-    ]
-
-
-def verified(written):
-    fills = [r for r in written if topic_of(r) == "fills"]
-    return compare_executions(lines(journal_of(written)), iter(lines(fills)), CODEC)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -448,10 +424,6 @@ def test_terms_round_trip_as_canonical_text():
     assert canonical_terms(parse_terms(canonical_terms(ROUGH))) == canonical_terms(ROUGH)
     with pytest.raises(JournalError):
         parse_terms('{"execute":{"pairs_open_max":"many"}}')
-
-
-def venue_holds(written):
-    return [r for r in written if isinstance(r, VenueHeld)]
 
 
 def test_a_breaker_that_opens_is_told_and_follows_from_the_journal():

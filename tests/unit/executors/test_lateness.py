@@ -18,8 +18,8 @@ from executors.stage import lag_limit_problem
 from executors.terms import PaperTerms, Terms
 from schemas.codec import load_codec
 from schemas.records import Fill, IntentSeen, OrderReport, OrderRequested, OrderSent, TradePlan, TradeUpdate
+from tests.builders.executors.journals import lines
 from tests.builders.executors.worlds import MS, TERMS, S, make_world, opened
-from tests.unit.executors.test_engine import lines
 
 CODEC = load_codec()
 ROUGH = Terms(

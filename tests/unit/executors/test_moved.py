@@ -4,6 +4,7 @@ import pytest
 
 from executors.engine import refold
 from schemas.records import InstrumentMoved, OrderReport, OrderRequested, TopSeen
+from tests.builders.executors.journals import journal_of, venue_holds, verified
 from tests.builders.executors.worlds import (
     CONTRACT,
     KA,
@@ -18,7 +19,6 @@ from tests.builders.executors.worlds import (
     status,
     watermark,
 )
-from tests.unit.executors.test_engine import journal_of, venue_holds, verified
 
 
 def moved(instrument_id, ts_ns):

@@ -13,9 +13,10 @@ from producers.market_writer import LogHead, MarketWriter
 from producers.relay import Word
 from producers.stamp import ReceiveStamp
 from schemas.records import BookDelta, BookSnapshot, DeadLetter, DecideConfigured, FeedStatus, PairListed, PairRevoked
-from tests.unit.producers.conftest import MemorySender, make_listing
-from tests.unit.producers.test_relay import ANNOUNCED
-from tests.unit.producers.universe.test_universe import approved
+from tests.builders.producers.announced import ANNOUNCED
+from tests.builders.producers.listings import make_listing
+from tests.builders.producers.senders import MemorySender
+from tests.builders.producers.universes import approved
 
 A, B = make_listing("polymarket", "0xa"), make_listing("kalshi", "KXB")
 

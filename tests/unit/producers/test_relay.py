@@ -3,10 +3,7 @@
 import msgspec
 
 from producers.relay import configured, in_force_already
-from schemas.records import DecideAnnounced
-
-FIELDS = {name: 1 for name in DecideAnnounced.__struct_fields__ if name not in {"ts_ns", "operator", "code_digest"}}
-ANNOUNCED = DecideAnnounced(ts_ns=1, operator="decide", code_digest="ab", **FIELDS)
+from tests.builders.producers.announced import ANNOUNCED, FIELDS
 
 
 def test_every_setting_is_copied() -> None:

@@ -9,7 +9,7 @@ from crossbook.market.feed_clock import FeedClock
 from crossbook.market.image import MarketImage, market_image, restore_market
 from crossbook.market.market_state import MarketState
 from crossbook.market.references import References, ReferenceState
-from tests.unit.processors.decide.test_fold import lively_market
+from tests.builders.lively_market import lively_market
 
 #: What the image holds of each part, and what is derived again, from listings, settings or levels.
 HELD = {

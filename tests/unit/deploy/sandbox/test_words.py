@@ -13,9 +13,8 @@ from deploy.sandbox.kalshi import wire as kalshi_wire
 from deploy.sandbox.polymarket import wire as polymarket_wire
 from deploy.sandbox.standing import Exchange, Standing
 from deploy.sandbox.words import say
-from tests.unit.deploy.sandbox.kalshi.test_socket import Ear, ear, engine, tell
+from tests.builders.sandbox_sockets import Ear, ear, tell
 
-__all__ = ["engine"]  # the fixture
 SECOND = 10**9
 
 

@@ -6,8 +6,8 @@ import os
 from executors.hedge.machine import advance
 from executors.hedge.steps import Resume
 from executors.hedge.trade import TERMINAL, WORKING, unattended
+from tests.builders.executors.machines import DEAR, context, report, start, timer
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, top
-from tests.unit.executors.hedge.test_machine import DEAR, context, report, start, timer
 
 DEPTH = int(os.environ.get("EXPLORE_DEPTH", "8"))
 HALF = 5 * CONTRACT

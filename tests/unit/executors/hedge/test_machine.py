@@ -5,65 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executors.hedge.machine import advance, open_trade
-from executors.hedge.plan import make_plan
+from executors.hedge.machine import advance
 from executors.hedge.run import UNKNOWN_HORIZON_NS
-from executors.hedge.steps import Context, Resume
+from executors.hedge.steps import Resume
 from executors.hedge.tables import INPUTS, ORDER_TABLE, REFUSED, STALE, STATES, STATUSES, TRADE_TABLE
 from executors.hedge.trade import WORKING
-from executors.terms import Terms
-from schemas.records import OrderReport, TimerFired
+from tests.builders.executors.machines import DEAR, context, report, start, timer
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, MS, PM, T0, intent, top
 
-TERMS = Terms()
 Q = 10 * CONTRACT
-
-
-def context(now_ns=T0, permits=lambda *_: "", terms=TERMS):
-    return Context(now_ns=now_ns, terms=terms, permits=permits)
-
-
-def start(an_intent=None, ka_top=None, ctx=None):
-    an_intent = an_intent or intent()
-    plan = make_plan(
-        an_intent,
-        leader_is_a=True,
-        quantity_micros=an_intent.quantity_micros,
-        terms=TERMS.execute,
-        ts_ns=T0,
-        position=10,
-        sequence=0,
-    )
-    tops = (top(PM, 390_000, 400_000), ka_top or top(KA, 500_000, 510_000))
-    return open_trade(an_intent, plan, leader_is_a=True, tops=tops, context=ctx or context())
-
-
-def report(order, status, *, fill=0, price=None, fill_id="", finality="final", reversed_=False, number=1):
-    return OrderReport(
-        sequence=0,
-        ts_ns=T0,
-        partition=0,
-        position=10,
-        report_id=f"{order.order_id}-r{number}",
-        order_id=order.order_id,
-        venue_order_id="v",
-        trade_id="i1",
-        order_status=status,
-        cumulative_quantity_micros=fill,
-        leaves_quantity_micros=0,
-        last_quantity_micros=fill,
-        last_price_micros=price or order.price_limit_micros if fill else 0,
-        last_fee_micros=100 if fill else 0,
-        fill_id=fill_id or (f"{order.order_id}-f{number}" if fill else ""),
-        liquidity="taker",
-        finality=finality,
-        reversed=reversed_,
-        reason="",
-    )
-
-
-def timer(kind, order_id=""):
-    return TimerFired(sequence=0, ts_ns=T0, partition=0, position=10, trade_id="i1", timer=kind, order_id=order_id)
 
 
 def feed(trade, event, now_ns=T0, **more):
@@ -73,9 +23,6 @@ def feed(trade, event, now_ns=T0, **more):
 def filled(trade, finality="final", order=None, **more):
     order = order or trade.live_order
     return feed(trade, report(order, "filled", fill=order.quantity_micros, finality=finality), **more)
-
-
-DEAR = {"bid": 280_000, "ask": 290_000}  # NO at 0.72: completing is worse than selling YES at 0.39
 
 
 def trade_in(state):

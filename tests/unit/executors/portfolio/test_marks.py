@@ -4,8 +4,9 @@ import msgspec
 
 from executors.engine import refold
 from executors.terms import PaperTerms
+from tests.builders.executors.journals import journal_of
+from tests.builders.executors.terms import CALM
 from tests.builders.executors.worlds import make_world, run_world
-from tests.unit.executors.test_engine import CALM, journal_of
 
 
 def test_unmatched_contracts_that_nobody_trades_keep_a_fresh_mark():

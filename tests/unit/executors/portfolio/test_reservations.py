@@ -5,8 +5,8 @@ import pytest
 from executors.hedge.trade import WORKING
 from executors.terms import ExecuteTerms, Terms
 from tests.builders.executors.books import Books
+from tests.builders.executors.terms import CALM, ROUGH
 from tests.builders.executors.worlds import CONTRACT, KA, MICROS, PM, intent, leg, make_world, run_world, top
-from tests.unit.executors.test_engine import CALM, ROUGH
 
 DOLLAR = MICROS
 #: Just enough cash at each venue for one trade of 200 contracts and its accepted loss.

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from executors.engine import Engine, refold
 from executors.errors import CheckpointError, JournalError
-from executors.journal import topic_of
 from executors.recovery import checkpoint
 from executors.recovery.checkpoint import (
     FORMAT_VERSION,
@@ -29,6 +28,7 @@ from executors.venues.paper_image import VenueImage
 from executors.venues.port import Place
 from schemas.codec import load_codec
 from schemas.records import LimitsChanged, OrderRequested, TradePlan, TradingStateChanged
+from tests.builders.executors.journals import journal_of
 from tests.builders.executors.worlds import KA, MICROS, MS, PM, T0, make_world
 
 CODEC = load_codec()
@@ -87,10 +87,6 @@ def word_positions(end):
         (end // 2, TradingStateChanged(state="reduce_only", scope="venue", scope_value="kalshi", **said)),
         (end // 2 + 30, TradingStateChanged(state="running", scope="all", scope_value="", **said)),
     ]
-
-
-def journal_of(written):
-    return [r for r in written if topic_of(r) == "orders"]
 
 
 def as_bytes(written):

@@ -14,7 +14,7 @@ from producers.recordings.frame import ImportReport
 from producers.recordings.kalshi_l2.open import BTC15M, GOLD15M, KalshiL2
 from schemas.records import BookDelta, BookSnapshot
 from tests.builders.market_records import configured
-from tests.conftest import REPOSITORY
+from tests.builders.places import REPOSITORY
 
 PRICE = ("ask", 410_000)
 

@@ -5,8 +5,8 @@ import pytest
 from crossbook.domain.fees import taker_fee
 from schemas.records import EdgeQuote, TradeIntent
 from tests.builders import market_records as mr
+from tests.builders.lively_market import books
 from tests.builders.market_records import MS, T0, A
-from tests.unit.processors.decide.test_fold import books
 
 #: name: (what ends trading in leg a at 500 ms of stream time, why the quote is suspended)
 SHUT_AT_500 = {

@@ -7,8 +7,8 @@ import pytest
 from processors.decide.checkpoint import freeze, thaw
 from schemas.records import ReferencePrice, ReferenceStatus, TopOfBook
 from tests.builders import market_records as mr
+from tests.builders.lively_market import digest, lively_market
 from tests.builders.market_records import CONTRACT, MS, T0
-from tests.unit.processors.decide.test_fold import digest, lively_market
 
 SPOT = "binance:BTCUSDT"
 

@@ -12,8 +12,8 @@ from processors.decide.resume import resume_log
 from processors.decide.state import DecideState
 from schemas.codec import load_codec
 from tests.builders import market_records as mr
+from tests.builders.lively_market import lively_market
 from tests.builders.logs.archived import MemoryLog, lines_of
-from tests.unit.processors.decide.test_fold import lively_market
 
 CODEC = load_codec()
 BASE = 7  # the log does not begin at offset 0

@@ -13,7 +13,7 @@ from producers.ingest import Ingest
 from producers.market_writer import LogHead, MarketWriter
 from producers.stamp import ReceiveStamp
 from schemas.records import RawFrame, ReferencePrice, ReferenceStatus
-from tests.unit.producers.conftest import MemorySender
+from tests.builders.producers.senders import MemorySender
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 

@@ -3,7 +3,7 @@
 import json
 
 from schemas.records import ReferencePrice
-from tests.unit.producers.binance.test_protocol import BTC, ETH, MS, Run, quote, trade
+from tests.builders.producers.binance import BTC, ETH, MS, Run, quote, trade
 
 
 def flowing(run: Run, steps: int, *, quotes: tuple[str, ...], trades: bool = True) -> None:

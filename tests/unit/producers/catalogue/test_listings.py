@@ -13,8 +13,8 @@ from producers.catalogue.listings import MISSING_PER_ROUND, PAYOUTS_PER_ROUND, L
 from producers.errors import CatalogError
 from producers.universe.universe import Remembered, Universe, Write
 from schemas.records import InstrumentListed, InstrumentSettled
-from tests.unit.producers.conftest import make_listing
-from tests.unit.producers.universe.test_universe import approved
+from tests.builders.producers.listings import make_listing
+from tests.builders.producers.universes import approved
 
 
 class Venue:

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import msgspec
 import pytest
 import structlog
 
@@ -12,22 +11,13 @@ from producers.catalogue.moves import MARGIN_NS, WAIT_MAX_NS, GroupMoves, OpenTr
 from producers.market_writer import LogHead, MarketWriter
 from producers.universe.universe import ShowBook, Universe
 from schemas.records import DeadLetter, InstrumentMoved, PairListed, TradePlan, TradeUpdate
+from tests.builders.producers.moves import BOTH, plan, update
+from tests.builders.producers.senders import MemorySender
+from tests.builders.producers.universes import JOINING, LOW, PAIR, A, B
 from tests.contract.record_strategies import sample
-from tests.unit.producers.conftest import MemorySender
-from tests.unit.producers.universe.test_universe import JOINING, LOW, PAIR, A, B
 
 PATIENCE_NS = 500_000_000 + MARGIN_NS
 T0 = 1_780_000_000_000_000_000
-
-
-def plan(trade_id, *instruments):
-    some = sample("TradePlan")
-    slots = [msgspec.structs.replace(some.leader, instrument_id=one) for one in instruments]
-    return msgspec.structs.replace(some, trade_id=trade_id, leader=slots[0], slots=tuple(slots[1:]))
-
-
-def update(trade_id, state):
-    return msgspec.structs.replace(sample("TradeUpdate"), trade_id=trade_id, state=state)
 
 
 class MemoryJournals:
@@ -72,9 +62,6 @@ class Stage:
         asyncio.run(self.moves.look())
         moved = [r for r in self.sender.records() if isinstance(r, InstrumentMoved)]
         return {r.instrument_id for r in moved if r.group_to == "kalshi:aaa"}
-
-
-BOTH = {"polymarket:0xa", "kalshi:KXB"}
 
 
 def test_it_waits_until_every_intent_of_before_has_expired_and_lists_the_pairs_anew() -> None:

@@ -13,7 +13,7 @@ from producers.connections.connection import Venue
 from producers.kalshi import feed as kalshi_feed
 from producers.kalshi.feed import KalshiVenue
 from producers.polymarket.feed import PolymarketVenue
-from tests.unit.producers.conftest import make_listing
+from tests.builders.producers.listings import make_listing
 
 Answer = Callable[[httpx.Request], httpx.Response]
 

@@ -24,8 +24,9 @@ from producers.market_writer import LogHead, MarketWriter
 from producers.polymarket.protocol import PolymarketProtocol
 from producers.stamp import ReceiveStamp
 from schemas.records import BookSnapshot, DeadLetter, FeedStatus, InstrumentListed, RawFrame, Record
-from tests.unit.producers.conftest import MemorySender, make_listing
-from tests.unit.producers.polymarket.test_protocol import CONDITION, ID, NO, YES, book
+from tests.builders.producers.listings import make_listing
+from tests.builders.producers.polymarket import CONDITION, ID, NO, YES, book
+from tests.builders.producers.senders import MemorySender
 
 Serving = Callable[[ServerConnection], Awaitable[None]]
 

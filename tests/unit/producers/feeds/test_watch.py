@@ -25,7 +25,7 @@ from producers.feeds.silence import LIMIT_LEAST_NS, LIMIT_MOST_NS, SETTLE_NS
 from producers.kalshi.protocol import KalshiProtocol
 from producers.polymarket.protocol import PolymarketProtocol
 from schemas.records import DeadLetter, FeedStatus, Record
-from tests.unit.producers.conftest import make_listing
+from tests.builders.producers.listings import make_listing
 
 MS = 1_000_000
 SECOND = 1_000 * MS

@@ -14,7 +14,7 @@ from producers.errors import ListingError
 from producers.feeds.fields import parse_json, time_ns
 from producers.kalshi.catalog import TICKERS, KalshiCatalog, listing, settled
 from producers.kalshi.fees import FeeChanges, fee, overridden_fee
-from tests.unit.producers.conftest import make_listing
+from tests.builders.producers.listings import make_listing
 
 SERIES = {
     "ticker": "KXS",

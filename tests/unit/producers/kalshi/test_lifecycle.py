@@ -8,7 +8,7 @@ from crossbook.domain.fees import make_schedule
 from crossbook.domain.grid import PriceGrid
 from producers.feeds.protocol import ConfirmSettlement, RefreshListing
 from schemas.records import DeadLetter, FeedStatus, InstrumentListed
-from tests.unit.producers.kalshi.test_protocol import A, B, Session
+from tests.builders.producers.kalshi import A, B, Session
 
 FEES = make_schedule(model="kalshi_quadratic", taker_rate_ppm=70_000, ts_effective_ns=0, source="test")
 SID = 3

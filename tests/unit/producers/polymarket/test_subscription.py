@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from producers.feeds.protocol import FetchBook, Reconnect
 from producers.polymarket.protocol import PolymarketProtocol
-from tests.unit.producers.conftest import make_listing
-from tests.unit.producers.polymarket.test_protocol import AT, CONDITION, ID, MS, NO, SECOND, YES, Session, book
+from tests.builders.producers.listings import make_listing
+from tests.builders.producers.polymarket import AT, CONDITION, ID, MS, NO, SECOND, YES, Session, book
 
 OTHER = "0x" + "d" * 64
 

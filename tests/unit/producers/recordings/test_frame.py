@@ -7,7 +7,7 @@ from producers.recordings.bbo.replay import Recording
 from producers.recordings.frame import ImportReport, recording_lines
 from producers.relay import configured
 from schemas.codec import load_codec
-from tests.unit.producers.recordings.bbo.test_replay import ANNOUNCED, ROWS, fees, imported, write
+from tests.builders.recordings.bbo import ANNOUNCED, ROWS, fees, imported, write
 
 
 def one_by_one(records):

@@ -3,8 +3,8 @@
 from producers.universe.placement import Placement
 from producers.universe.universe import Universe
 from schemas.records import InstrumentMoved, PairDelisted
-from tests.unit.producers.conftest import make_listing
-from tests.unit.producers.universe.test_universe import approved
+from tests.builders.producers.listings import make_listing
+from tests.builders.producers.universes import approved
 
 A, B = make_listing("polymarket", "0xa"), make_listing("kalshi", "KXB")
 

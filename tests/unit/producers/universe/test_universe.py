@@ -13,19 +13,9 @@ from producers.universe.universe import (
     Waiting,
     Write,
 )
-from schemas.records import InstrumentSettled, PairApproved, PairListed, PayoutCell
-from tests.unit.producers.conftest import make_listing
-
-A, B, C = (make_listing("polymarket", "0xa"), make_listing("kalshi", "KXB"), make_listing("kalshi", "KXC"))
-CELL = PayoutCell(outcome="yes", payout_a_micros=1_000_000, payout_b_micros=1_000_000, admissible=True, evidence="e")
-
-
-def approved(a: str, b: str, name: str = "p", **more: Any) -> PairApproved:
-    fields: dict[str, Any] = {
-        "ts_ns": 1, "operator": "o", "pair_id": name, "relation": "identity", "instrument_a": a, "instrument_b": b,
-        "payouts": (CELL,), "haircut_micros": 0, "evidence": "e",
-    }  # fmt: skip
-    return PairApproved(**(fields | more))
+from schemas.records import InstrumentSettled, PairListed
+from tests.builders.producers.listings import make_listing
+from tests.builders.producers.universes import JOINING, LOW, PAIR, A, B, C, approved
 
 
 def kinds(steps: list[Any]) -> list[str]:
@@ -78,11 +68,6 @@ def test_a_pair_waits_for_both_legs() -> None:
     steps = universe.list_instruments([B], 3)
     assert kinds(steps) == ["InstrumentListed", "InstrumentMoved", "InstrumentListed", "ShowBook", "PairListed"]
     assert universe.wanted() == []
-
-
-LOW = make_listing("kalshi", "KXA0", event_id="kalshi:aaa")
-PAIR = approved("polymarket:0xa", "kalshi:KXB")
-JOINING = approved("polymarket:0xa", "kalshi:KXA0", "q")
 
 
 def groups(universe: Universe) -> set[str]:

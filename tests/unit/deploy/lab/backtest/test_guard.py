@@ -10,10 +10,10 @@ from deploy.lab.backtest.options import BacktestOptions
 from deploy.lab.backtest.run import run_backtest
 from executors.terms import PaperTerms
 from schemas.records import InstrumentSettled, OrderReport, OrderRequested, OrderSent, TopSeen
+from tests.builders.executors.backtests import WIDE
 from tests.builders.executors.worlds import MS, intent
 from tests.builders.logs.live import T0, decided, executed, market, market_log
 from tests.contract.record_strategies import sample
-from tests.unit.deploy.lab.backtest.test_run import WIDE
 
 S = 10**9
 DAY = 86_400 * S

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from crossbook.log.reading import LogLine
-from crossbook.runtime.settings import ExecuteSettings
 from deploy.lab.backtest.errors import BacktestError, ChangeError, LookAheadError
 from deploy.lab.backtest.options import BacktestOptions, Range
 from deploy.lab.backtest.run import run_backtest
@@ -24,6 +23,7 @@ from schemas.records import (
     OrderSent,
     TradeUpdate,
 )
+from tests.builders.executors.backtests import WIDE
 from tests.builders.logs.live import (
     CALM,
     CODEC,
@@ -42,9 +42,6 @@ from tests.contract.record_strategies import sample
 
 RECORDS = market()
 STEPS = decided(RECORDS)
-WIDE = ExecuteSettings(
-    unwind_attempts_max=9, pairs_open_max=100, category_cost_micros=10**13, cost_per_leg_micros=10**12
-)
 
 
 def differences(outcome):

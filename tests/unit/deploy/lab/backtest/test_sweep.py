@@ -17,9 +17,9 @@ from deploy.lab.backtest.errors import BacktestError
 from deploy.lab.backtest.options import BacktestOptions, Range, parse_sweep
 from deploy.lab.backtest.sweep import ArchiveSource, identity, key_of, read_summary, run_sweep, write_json
 from deploy.lab.log_range import parse_bound
+from tests.builders.executors.backtests import WIDE
 from tests.builders.logs.live import live_log, market, market_log
 from tests.builders.places import REPOSITORY
-from tests.unit.deploy.lab.backtest.test_run import WIDE
 
 OPTIONS = BacktestOptions(execute=WIDE)
 RUNS = parse_sweep(["decide.cooldown_ms=100,1000,10000", "paper.wire_latency_ms=20,200"])

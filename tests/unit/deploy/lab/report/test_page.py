@@ -15,17 +15,9 @@ from schemas.records import TradeUpdate, VenueHeld
 from tests.builders import market_records as mr
 from tests.builders.logs.projected import like
 from tests.builders.outcomes import MICROS, T0, S, blank, golden, simulated
-from tests.unit.deploy.lab.report.drawing.test_charts import Tree
+from tests.builders.pages import tree_of
 
 EVIL = "<script>alert('x')</script><img onerror=x>"
-
-
-def tree_of(text):
-    tree = Tree()
-    tree.feed(text)
-    tree.close()
-    assert tree.open == []
-    return tree
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from deploy.lab.analysis.summary import summarise
 from deploy.lab.report.drawing.layout import render_page
 from deploy.lab.report.sweep import sweep_page, swept_keys, write_sweep_report
 from tests.builders.outcomes import golden
-from tests.unit.deploy.lab.report.test_page import tree_of
+from tests.builders.pages import tree_of
 
 
 @pytest.fixture(scope="module")

@@ -1,54 +1,13 @@
 """The Kalshi socket's bookkeeping: sids, one sequence for tickers and acks, merging, both price readings."""
 
-import json
 from typing import Any
 
 import pytest
 
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.faults import parse_fault
-from deploy.sandbox.frames import VenueSocket
 from deploy.sandbox.world.happenings import LevelSet
-from deploy.sandbox.world.world import World
-
-
-class Ear(VenueSocket):
-    """A connection whose other end is a list."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda _path: None)
-        self.heard: list[dict[str, Any]] = []
-        self.closed = False
-
-    def send(self, frame: bytes) -> None:
-        offset = {126: 4, 127: 10}.get(frame[1], 2)
-        self.heard.append(json.loads(frame[offset:]))
-
-    def write_last(self, frame: bytes) -> None:
-        self.send(frame)
-
-    def close(self) -> None:
-        self.closed = True
-
-    def take(self) -> list[dict[str, Any]]:
-        heard, self.heard = self.heard, []
-        return heard
-
-
-@pytest.fixture
-def engine() -> Engine:
-    return Engine(World(preset="eventful", seed=7, rate_updates_per_s=300), start_delay_s=None, truth_file=None)
-
-
-def ear(engine: Engine) -> Ear:
-    socket = Ear()
-    engine.kalshi.join(socket)
-    return socket
-
-
-def tell(engine: Engine, socket: Ear, cmd: str, identity: int = 1, **params: object) -> list[dict[str, Any]]:
-    engine.kalshi.receive(socket, json.dumps({"id": identity, "cmd": cmd, "params": params}))
-    return socket.take()
+from tests.builders.sandbox_sockets import Ear, ear, tell
 
 
 def books(engine: Engine, socket: Ear, *tickers: str, **more: object) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from producers.recordings.kalshi_l2.open import BTC15M, GOLD15M, KalshiL2
 from producers.relay import configured
 from schemas.records import BookDelta, BookSnapshot
 from tests.builders.places import REPOSITORY
+from tests.builders.recordings.bbo import ANNOUNCED
 from tests.builders.recordings.l2_files import MS
-from tests.unit.producers.recordings.bbo.test_replay import ANNOUNCED
 
 
 def rows_in_order(file, count, style):

@@ -1,7 +1,6 @@
 """Charts: well-formed, bounded, escaped, and drawing what they are given."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
@@ -22,32 +21,9 @@ from deploy.lab.report.drawing.charts import (
     scatter_chart,
     waterfall_chart,
 )
+from tests.builders.pages import Tree
 
 EVIL = "<script>alert('x')</script>\"&"
-VOID = {"br", "meta", "link", "hr"}
-
-
-class Tree(HTMLParser):
-    """Follows open tags; anything that does not close in order is an error."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.tags, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def parsed(markup):

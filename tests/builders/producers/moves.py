@@ -1,0 +1,18 @@
+"""Moves of instruments between partitions."""
+
+import msgspec
+
+from tests.contract.record_strategies import sample
+
+
+def plan(trade_id, *instruments):
+    some = sample("TradePlan")
+    slots = [msgspec.structs.replace(some.leader, instrument_id=one) for one in instruments]
+    return msgspec.structs.replace(some, trade_id=trade_id, leader=slots[0], slots=tuple(slots[1:]))
+
+
+def update(trade_id, state):
+    return msgspec.structs.replace(sample("TradeUpdate"), trade_id=trade_id, state=state)
+
+
+BOTH = {"polymarket:0xa", "kalshi:KXB"}
