@@ -1,0 +1,51 @@
+"""How a record from before the break reads after it: renamed and added, declared here and nowhere else.
+
+A record is its name and its fields as plain values. `forward` maps one forward; `masked` says which values are not compared, because
+they name code or schemas, not what was decided. Must never hide a value that a decision rests on.
+"""
+
+from typing import Any, Final
+
+Fields = dict[str, Any]
+
+#: Old record name → new one.
+RENAMED_RECORDS: Final[dict[str, str]] = {}
+#: (old record name, old field) → new field.
+RENAMED_FIELDS: Final[dict[tuple[str, str], str]] = {}
+#: (old record name, new field) → the value that every record of before has.
+ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {}
+#: Records whose fields leg_a and leg_b are legs[0] and legs[1].
+LEGS: Final[frozenset[str]] = frozenset()
+#: (new record name, field) → why it is not compared.
+MASKED: Final[dict[tuple[str, str], str]] = {
+    ("DecideConfigured", "code_digest"): "names the code of decide",
+    ("ExecutorConfigured", "code_digest"): "names the code of the executor",
+}
+
+
+def forward(record: str, fields: Fields) -> tuple[str, Fields]:
+    """Name and fields after the break."""
+    mapped = {RENAMED_FIELDS.get((record, name), name): value for name, value in fields.items()}
+    if record in LEGS:
+        mapped["legs"] = [mapped.pop("leg_a"), mapped.pop("leg_b")]
+    for (of, name), value in ADDED_FIELDS.items():
+        if of == record:
+            mapped[name] = value
+    return RENAMED_RECORDS.get(record, record), mapped
+
+
+def masked(record: str, fields: Fields) -> Fields:
+    """The fields that are compared."""
+    return {name: value for name, value in fields.items() if (record, name) not in MASKED}
+
+
+def table() -> list[str]:
+    """The mapping as lines for people."""
+    sections: list[tuple[str, list[str]]] = [
+        ("renamed records", [f"{old} → {new}" for old, new in RENAMED_RECORDS.items()]),
+        ("renamed fields", [f"{record}.{old} → {new}" for (record, old), new in RENAMED_FIELDS.items()]),
+        ("added fields", [f"{record}.{name} = {value!r}" for (record, name), value in ADDED_FIELDS.items()]),
+        ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
+        ("not compared", [f"{record}.{name}: {why}" for (record, name), why in MASKED.items()]),
+    ]
+    return [line for title, rows in sections for line in (f"{title}:", *(f"  {row}" for row in rows or ["none"]))]
