@@ -21,6 +21,7 @@ VOCABULARIES: Final[dict[str, dict[str, None]]] = {
         ("delivery", ("streaming", "polled")),
         ("feed_state", ("live", "resync", "down", "ended")),
         ("instrument_status", ("active", "paused", "closed")),
+        ("crossed_book", ("broken", "suspended")),
         ("fee_model", ("kalshi_quadratic", "polymarket_curve", "free")),
         ("rounding", ("half_up", "floor", "ceil")),
         ("order_type", ("marketable", "resting")),

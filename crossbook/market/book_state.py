@@ -5,9 +5,8 @@ Decides from a book's levels and its breaks whether it is valid. Must never look
 
 from typing import Literal, NamedTuple, TypeAlias
 
-from crossbook.domain.names import POLYMARKET
 from crossbook.market.book import OrderBook
-from schemas.records import Delivery, FeedState
+from schemas.records import Delivery, FeedState, InstrumentListed
 
 ChangeKind: TypeAlias = Literal[
     "none",
@@ -64,7 +63,8 @@ class BookState:
     """A book and what is known of it. Owned by its MarketState; others read.
 
     `reason` says why it is not valid; `ts_received_ns` stamps the event that last changed or refreshed it, `refreshed_ns` is
-    the same but never ahead of stream time, and `refreshed_position` the position of that event.
+    the same but never ahead of stream time, and `refreshed_position` the position of that event. `crossing_breaks` says whether a
+    crossed book needs a snapshot or only counts no more until it uncrosses: the listing's word, and a snapshot before there is one.
     """
 
     __slots__ = (
@@ -72,6 +72,7 @@ class BookState:
         "_top",
         "book",
         "broken",
+        "crossing_breaks",
         "crossings",
         "delivery",
         "feed",
@@ -86,8 +87,11 @@ class BookState:
         "valid",
     )
 
-    def __init__(self, instrument_id: str) -> None:
+    def __init__(self, instrument_id: str, listed: InstrumentListed | None) -> None:
         self.instrument_id = instrument_id
+        self.crossing_breaks = True
+        if listed is not None:
+            self.adopt(listed)
         self.book = OrderBook()
         self.broken = "no_snapshot"
         self.valid = False
@@ -104,6 +108,10 @@ class BookState:
         self._quiet = Change("book", instrument_id)
         self._top = Change("book", instrument_id, top_changed=True)
 
+    def adopt(self, listed: InstrumentListed) -> None:
+        """Take what its listing says of a crossed book; anything but `suspended` breaks it."""
+        self.crossing_breaks = listed.policy.crossed_book != "suspended"
+
     def settle_validity(self) -> bool:
         """Derive `valid` and `reason` anew; return whether validity changed.
 
@@ -111,7 +119,7 @@ class BookState:
         """
         if self.valid and self.book.crossed:
             self.crossings += 1
-        if not self.broken and self.book.crossed and not self.instrument_id.startswith(POLYMARKET):
+        if not self.broken and self.crossing_breaks and self.book.crossed:
             self.broken = "crossed"
         self.reason = self.broken or ("crossed" if self.book.crossed else "")
         before = self.valid

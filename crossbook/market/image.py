@@ -151,7 +151,7 @@ def restore_market(market: MarketState, image: MarketImage) -> None:
         market.adopt_listing(listed)
     market.pairs = {pair.pair_id: pair for pair in image.pairs}
     for book in image.books:
-        market.books[book.instrument_id] = _book_state(book)
+        market.books[book.instrument_id] = _book_state(book, market.instruments.get(book.instrument_id))
     market.feeds = _feeds(image.feeds)
     market.settled = dict(image.settled)
     market.friction = image.friction
@@ -185,8 +185,8 @@ def _book_image(state: BookState) -> BookImage:
     return BookImage(**levels._asdict(), **{name: getattr(state, name) for name in _BOOK_PLAIN})
 
 
-def _book_state(image: BookImage) -> BookState:
-    state = BookState(image.instrument_id)
+def _book_state(image: BookImage, listed: InstrumentListed | None) -> BookState:
+    state = BookState(image.instrument_id, listed)
     state.book.replace(image.bid_prices, image.bid_sizes, image.ask_prices, image.ask_sizes)
     for name in _BOOK_PLAIN:
         setattr(state, name, getattr(image, name))

@@ -5,8 +5,7 @@ can never disagree about a book. Must never read a clock, a file or another part
 records folded, in their order.
 
 A book is `valid` from a whole snapshot on, until a hole, an impossible level, a newer session or a word of its feed breaks it;
-then it needs a snapshot. A crossed Kalshi book is broken, a crossed Polymarket book is only suspended until it uncrosses (its
-wire has no sequence and crosses in passing). A book is `usable` when it is valid, fresh at the stream time reached, and its
+then it needs a snapshot. A crossed book is broken, or only suspended until it uncrosses, as its listing says. A book is `usable` when it is valid, fresh at the stream time reached, and its
 instrument is listed, priced, not settled, and trades now: between its open and its close by the clock, and in no pause of its venue.
 """
 
@@ -236,8 +235,7 @@ class MarketState:
             return Change("none", instrument_id, reason="old_session")
         state = self.books.get(instrument_id)
         if state is None:
-            state = BookState(instrument_id)
-            self.books[instrument_id] = state
+            state = self.books[instrument_id] = BookState(instrument_id, self.instruments.get(instrument_id))
         elif record.feed == state.feed:
             if record.session < state.session:
                 return Change("none", instrument_id, reason="old_session")
@@ -369,6 +367,7 @@ class MarketState:
         self.adopt_listing(record)
         state = self.books.get(instrument_id)
         if state is not None:
+            state.adopt(record)
             state.on_grid.clear()
             levels = state.book.levels()
             if not state.broken and not self._all_on_grid(state, levels.bid_prices, levels.ask_prices):

@@ -21,7 +21,6 @@ from typing import Final
 from crossbook.domain.fees import taker_fee
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS, ceil_div, cost_micros
-from crossbook.domain.names import POLYMARKET
 from executors.hedge.trade import common_step
 from executors.terms import NS_PER_S, ExecuteTerms
 from schemas.records import IntentLeg, PlanSlot, Role, Side, TimeInForce, TradeIntent, TradePlan
@@ -34,8 +33,8 @@ TRADE_HORIZON_NS: Final = 600 * NS_PER_S
 def choose_leader(intent: TradeIntent, leader_advised: str | None = None) -> bool | None:
     """Whether leg a leads; None when both legs hold takers back (no trade).
 
-    A delayed leg leads, because nobody can wait for it with a naked position. Else Polymarket leads and Kalshi, exact in 0.01
-    contracts, hedges. Else the leg that lead-lag advice names, the one that *moves first*, is bought first: its next move comes
+    A delayed leg leads, because nobody can wait for it with a naked position. Else the leg of the smaller rank, which its venue's
+    listings state: what fills exactly as asked can hedge. Else the leg that lead-lag advice names, the one that *moves first*, is bought first: its next move comes
     without a warning and would take the price away from under a naked leg, while the follower's price stays for its lag where the
     leader already said it would go, and the hedge needs a fraction of that. Else the thinner book leads: what may fail fails
     first. Advice about an instrument that is no leg counts for nothing.
@@ -45,8 +44,8 @@ def choose_leader(intent: TradeIntent, leader_advised: str | None = None) -> boo
         return None
     if a.taker_delay_ms or b.taker_delay_ms:
         return bool(a.taker_delay_ms)
-    if (a.venue == POLYMARKET) != (b.venue == POLYMARKET):
-        return a.venue == POLYMARKET
+    if a.lead_rank != b.lead_rank:
+        return a.lead_rank < b.lead_rank
     if leader_advised in (a.instrument_id, b.instrument_id) and a.instrument_id != b.instrument_id:
         return leader_advised == a.instrument_id
     return a.depth_micros <= b.depth_micros

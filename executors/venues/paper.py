@@ -1,18 +1,16 @@
-"""The paper venue: what both venues would have done with our orders, from the recorded market alone.
+"""The paper venue: what the venues would have done with our orders, from the recorded market alone.
 
 Decides fills, from displayed depth: an order arrives at request time + decide, wire and taker delay, and meets the book that
 stands then; one that left later than that (`OrderSent`) arrives by as much later, one that was withheld comes to nothing. Without any latency
-it is matched at a later position than the one that caused it. A streaming book fills it if it is usable; a polled one only
-at its next poll, never at the row that triggered. Outside open and close and in a pause it refuses, as the venues do, and an
-order that waits there ends. What we took stays taken (`executors.venues.depth`); a new poll of the same resting order grants nothing. Must
-never read a clock, draw a number or see the trade behind an order: its answers are a function of market, requests and terms, so they
-are equal at any speed.
+it is matched at a later position than the one that caused it. A streaming book fills it if it is usable; a polled one only at its next poll,
+never at the row that triggered. Outside open and close and in a pause it refuses, as the venues do, and an order that waits there ends. What
+we took stays taken (`executors.venues.depth`); a new poll of the same resting order grants nothing. Must never read a clock, draw a number or
+see the trade behind an order: its answers are a function of market, requests and terms, so they are equal at any speed.
 
-Semantics kept: Kalshi charges by an accumulator an order and its fills are final; Polymarket charges a fill, and a fill is
-provisional until mined (`finality_ms`). Both take quantities in shares here (the real Polymarket takes dollars for an immediate
-BUY, so a price better than the limit buys more there; the gateway issue will size for it). fill_or_kill fills whole or not at
-all. A sale never sells more than is held. Seeded faults by hash, so that unwinds and declines happen on purpose; depth that
-vanished for a hedge stays gone for its later attempts, as it would.
+Semantics kept: fees are charged by an accumulator an order, as the listing's schedule says; where the listing says that fills are provisional,
+one is confirmed or reversed after `finality_ms`. All venues take quantities in shares here (the real Polymarket takes dollars for an immediate
+BUY, so a price better than the limit buys more there; the gateway issue will size for it). fill_or_kill fills whole or not at all. A sale never
+sells more than is held. Seeded faults by hash, so that unwinds and declines happen on purpose; depth that vanished for a hedge stays gone.
 """
 
 import heapq
@@ -25,7 +23,7 @@ import msgspec
 from crossbook.domain.fees import FeeAccumulator
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS
-from crossbook.domain.names import POLYMARKET, VENUES
+from crossbook.domain.names import VENUES
 from crossbook.market.book import BookSide
 from crossbook.market.book_state import BookState, Change
 from crossbook.market.market_state import MarketState
@@ -37,7 +35,7 @@ from executors.venues.paper_faults import fault, vanishes
 from executors.venues.paper_image import DueImage, HeldImage, LevelImage, OrderImage, VenueImage
 from executors.venues.paper_latency import decide_latency_ns, report_latency_ns, wire_latency_ns
 from executors.venues.port import ARRIVAL, NEVER_NS, REPORT, Command, Due, GatewayTable
-from schemas.records import InstrumentListed, OrderReport, OrderRequested, OrderSent, OrderStatus, Outcome
+from schemas.records import Finality, InstrumentListed, OrderReport, OrderRequested, OrderSent, OrderStatus, Outcome
 
 #: How long an order waits for a usable book: a streaming one is back within a resync, a polled one within two slow polls (5.3 s
 #: apart at most in the recorded matches). Both below the machine's horizon for unknown orders, so that silence always ends first.
@@ -75,7 +73,7 @@ class _Take(NamedTuple):
 
 
 class PaperVenue:
-    """Both venues, simulated for the instruments of one partition of `market`. An order keeps the terms it was sent under.
+    """All venues, simulated for the instruments of one partition of `market`. An order keeps the terms it was sent under.
 
     It is a Gateway on stream time. `watch` hears of every order that meets a book: its id, and the stream time of the books.
     """
@@ -337,6 +335,7 @@ class PaperVenue:
                 take=take,
                 fee=fees.fill(take.price, take.quantity, request.side, "taker").net_micros,
                 schedule_hash=schedule.hash,
+                finality=self._market.instruments[request.instrument_id].policy.fill_finality,
             )
 
     def _walk(self, request: OrderRequested, step: int, book: BookState, wanted: int) -> list[_Take]:
@@ -386,10 +385,11 @@ class PaperVenue:
         fee: int = 0,
         reason: str = "",
         schedule_hash: str = "",
+        finality: Finality = "final",
     ) -> None:
         request = order.request
         order.reports += 1
-        provisional = take is not None and request.venue == POLYMARKET
+        provisional = take is not None and finality != "final"
         done = status in {"filled", "canceled", "rejected", "expired"}
         report = OrderReport(
             sequence=-1,
@@ -409,7 +409,7 @@ class PaperVenue:
             last_fee_micros=fee,
             fill_id="" if take is None else f"{request.order_id}-f{order.fills}",
             liquidity="taker",
-            finality="provisional" if provisional else "final",
+            finality=finality,
             reversed=False,
             reason=reason,
             schedule_hash=schedule_hash,
@@ -445,7 +445,7 @@ class PaperVenue:
         heapq.heappush(self._queue, (report.ts_ns, REPORT, request.sequence, request.order_id, order.reports, report))
 
 
-#: Both venues on paper.
+#: Every venue on paper.
 PAPER: Final[GatewayTable] = dict.fromkeys(VENUES, PaperVenue)
 
 

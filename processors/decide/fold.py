@@ -439,6 +439,7 @@ def _leg(
         fee_schedule=terms.schedule_a if first else terms.schedule_b,
         category=listed.category,
         shard=listed.shard,
+        lead_rank=listed.policy.lead_rank,
     )
 
 

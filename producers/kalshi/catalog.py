@@ -15,6 +15,7 @@ from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS
 from crossbook.domain.names import KALSHI, instrument_id
 from crossbook.runtime.settings import KalshiSettings
+from crossbook.venues.policies import POLICIES
 from producers.connections.rest import read_json
 from producers.errors import CatalogError, ListingError
 from producers.feeds.fields import digest, micros, rows, text, time_ns, volume_micros
@@ -199,6 +200,7 @@ def listing(
         volume_micros=volume_micros(market.get("volume_fp")),
         status=_STATUS.get(status, "closed"),
         fee_schedule=fee(event, series, member),
+        policy=POLICIES[KALSHI],
         keyframe=False,
         ts_open_ns=open_ns,
         fee_changes=changes.ahead(event, series, member, ts_ns),

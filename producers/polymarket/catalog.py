@@ -19,6 +19,7 @@ from crossbook.domain.grid import POLYMARKET_TICKS_MICROS, PriceGrid
 from crossbook.domain.money import MICROS
 from crossbook.domain.names import POLYMARKET, instrument_id
 from crossbook.runtime.settings import PolymarketSettings
+from crossbook.venues.policies import POLICIES
 from producers.connections.rest import read_json
 from producers.errors import CatalogError, ListingError
 from producers.feeds.fields import digest, micros, rows, text, time_ns, volume_micros
@@ -206,6 +207,7 @@ def listing(row: dict[str, Any], clob: Any, fee_rounding: Any, ts_ns: int) -> In
         volume_micros=volume_micros(row.get("volumeNum")),
         status="closed" if not is_open else ("active" if accepting else "paused"),
         fee_schedule=_fee(row, clob, fee_rounding),
+        policy=POLICIES[POLYMARKET],
         keyframe=False,
     )
 

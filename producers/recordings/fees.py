@@ -6,8 +6,9 @@ the money. An id may end in `*` and then covers every market whose name begins s
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,11 +17,14 @@ from crossbook.domain.errors import DomainError
 from crossbook.domain.fees import KALSHI_DIRECT_PRECISION_MICROS, KALSHI_FCM_PRECISION_MICROS, make_schedule
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import parse_micros, parse_price
+from crossbook.domain.names import KALSHI, POLYMARKET
 from producers.errors import RecordingError
 from schemas.records import FeeModel, FeeSchedule, PriceRange, Venue
 
 #: Days of a fee file lie between these; their ns fit 63 bits.
 YEAR_FIRST, YEAR_END = 1970, 2200
+#: What a venue charges by, where it charges. Venues that are not here may charge by any model that is known.
+OWN_MODEL: Final[Mapping[Venue, FeeModel]] = {KALSHI: "kalshi_quadratic", POLYMARKET: "polymarket_curve"}
 #: No cost of a contract is this many micros, no delay this many ms.
 AMOUNT_MAX = 10**12
 DAY_NS = 86_400 * 1_000_000_000
@@ -79,7 +83,7 @@ class MarketFees(Strict):
 
     @model_validator(mode="after")
     def _model_is_the_venues(self) -> "MarketFees":
-        own = "kalshi_quadratic" if self.venue == "kalshi" else "polymarket_curve"
+        own = OWN_MODEL.get(self.venue, self.model)
         if self.model not in {own, "free"}:
             raise ValueError(f"model {self.model} is not one of {self.venue}: use {own} or free")
         for day in (self.effective, self.until, self.payout_expected):

@@ -5,6 +5,7 @@ the names: `_micros` is 10^-6 of a dollar or of a contract, `_ns` Unix nanosecon
 """
 
 from schemas.records.base import (
+    CrossedBook,
     Delivery,
     Direction,
     EdgeState,
@@ -82,7 +83,16 @@ from schemas.records.orders import (
     TradeUpdate,
     VenueHeld,
 )
-from schemas.records.parts import FeeSchedule, IntentLeg, OrderMinimum, PauseWindow, PayoutCell, PlanSlot, PriceRange
+from schemas.records.parts import (
+    FeeSchedule,
+    IntentLeg,
+    OrderMinimum,
+    PauseWindow,
+    PayoutCell,
+    PlanSlot,
+    PriceRange,
+    VenuePolicy,
+)
 from schemas.records.signals import (
     EdgeQuote,
     EdgeStatistics,
@@ -101,6 +111,7 @@ __all__ = [
     "CancelRequested",
     "Checkpoint",
     "ControlApplied",
+    "CrossedBook",
     "DeadLetter",
     "DecideAnnounced",
     "DecideConfigured",
@@ -179,6 +190,7 @@ __all__ = [
     "TradingStateChanged",
     "Venue",
     "VenueHeld",
+    "VenuePolicy",
     "VenueStatus",
     "Watermark",
 ]

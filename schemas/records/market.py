@@ -1,7 +1,7 @@
 """Records of `tape` and `market`: what venues said and what was configured, in the order that decisions are made in."""
 
 from schemas.records.base import Delivery, Direction, FeedState, InstrumentStatus, Record, Relation, Side, Venue
-from schemas.records.parts import FeeSchedule, OrderMinimum, PauseWindow, PayoutCell, PriceRange
+from schemas.records.parts import FeeSchedule, OrderMinimum, PauseWindow, PayoutCell, PriceRange, VenuePolicy
 
 
 class RawFrame(Record, frozen=True, kw_only=True, gc=False):
@@ -89,6 +89,7 @@ class InstrumentListed(Record, frozen=True, kw_only=True, gc=False):
     volume_micros: int | None = None
     status: InstrumentStatus
     fee_schedule: FeeSchedule
+    policy: VenuePolicy
     keyframe: bool
     ts_open_ns: int | None = None
     fee_changes: tuple[FeeSchedule, ...] = ()

@@ -1,7 +1,9 @@
 """Parts that stand inside records and are never written to a topic alone."""
 
 from schemas.records.base import (
+    CrossedBook,
     FeeModel,
+    Finality,
     OrderType,
     Outcome,
     PayoutOutcome,
@@ -34,6 +36,14 @@ class FeeSchedule(Record, frozen=True, kw_only=True, gc=False):
     ts_effective_ns: int
     source: str
     hash: str
+
+
+class VenuePolicy(Record, frozen=True, kw_only=True, gc=False):
+    """What a venue's books and fills mean, where venues differ."""
+
+    crossed_book: CrossedBook
+    fill_finality: Finality
+    lead_rank: int
 
 
 class PauseWindow(Record, frozen=True, kw_only=True, gc=False):
@@ -80,6 +90,7 @@ class IntentLeg(Record, frozen=True, kw_only=True, gc=False):
     fee_schedule: FeeSchedule
     category: str
     shard: int
+    lead_rank: int
 
 
 class PlanSlot(Record, frozen=True, kw_only=True, gc=False):

@@ -13,6 +13,7 @@ from crossbook.domain.fees import make_schedule
 from crossbook.domain.names import KALSHI, POLYMARKET, instrument_id
 from crossbook.market.feed_clock import RECORDED
 from crossbook.runtime.settings import DecideSettings
+from crossbook.venues.policies import POLICIES
 from processors.decide.code_digest import decision_digest
 from processors.decide.settings import announcement, as_configured
 from schemas.records import (
@@ -228,7 +229,7 @@ def listed(number: int, name: str, ts_ns: int) -> InstrumentListed:
         resolution_source="", grid=(PriceRange(start_micros=TICK, end_micros=CONTRACT - TICK, tick_micros=TICK),),
         quantity_step_micros=10_000, minimums=minimums, taker_delay_ms=0,
         ts_close_ns=ts_ns + 30 * DAY_NS, ts_payout_expected_ns=ts_ns + 31 * DAY_NS, neg_risk=False, exchange_version="v2", shard=0,
-        status="active", fee_schedule=schedule, keyframe=False,
+        status="active", fee_schedule=schedule, policy=POLICIES[venue], keyframe=False,
     )  # fmt: skip
 
 

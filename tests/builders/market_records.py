@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import structs
 
 from crossbook.domain.fees import make_schedule, schedule_hash
+from crossbook.venues.policies import POLICIES
 from processors.decide.fold import step
 from processors.decide.state import DecideState, Output
 from schemas.records import (
@@ -99,6 +100,7 @@ def instrument(instrument_id, ts_ns=T0, **changes):
         "shard": 0,
         "status": "active",
         "fee_schedule": KALSHI_FEES if venue == "kalshi" else POLYMARKET_FEES,
+        "policy": POLICIES[venue],
         "keyframe": False,
     }
     return InstrumentListed(ts_received_ns=ts_ns, instrument_id=instrument_id, **(values | changes))

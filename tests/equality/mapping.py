@@ -4,7 +4,12 @@ A record is its name and its fields as plain values. `forward` maps one forward;
 they name code or schemas, not what was decided. Must never hide a value that a decision rests on.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
+
+import msgspec
+
+from crossbook.venues.policies import POLICIES
 
 Fields = dict[str, Any]
 
@@ -14,6 +19,14 @@ RENAMED_RECORDS: Final[dict[str, str]] = {}
 RENAMED_FIELDS: Final[dict[tuple[str, str], str]] = {}
 #: (old record name, new field) → the value that every record of before has.
 ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {}
+#: (old record name, new field) → the value that the fields of before imply.
+IMPLIED_FIELDS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
+    ("InstrumentListed", "policy"): lambda fields: msgspec.to_builtins(POLICIES[fields["venue"]]),
+}
+#: (name of a nested part, new field of it) → the value that the part's fields of before imply.
+IMPLIED_PARTS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
+    (leg, "lead_rank"): lambda part: POLICIES[part["venue"]].lead_rank for leg in ("leg_a", "leg_b")
+}
 #: Records whose fields leg_a and leg_b are legs[0] and legs[1].
 LEGS: Final[frozenset[str]] = frozenset()
 #: (new record name, field) → why it is not compared.
@@ -25,13 +38,27 @@ MASKED: Final[dict[tuple[str, str], str]] = {
 
 def forward(record: str, fields: Fields) -> tuple[str, Fields]:
     """Name and fields after the break."""
+    fields = _with_parts(fields)
     mapped = {RENAMED_FIELDS.get((record, name), name): value for name, value in fields.items()}
     if record in LEGS:
         mapped["legs"] = [mapped.pop("leg_a"), mapped.pop("leg_b")]
     for (of, name), value in ADDED_FIELDS.items():
         if of == record:
             mapped[name] = value
+    for (of, name), implied in IMPLIED_FIELDS.items():
+        if of == record:
+            mapped[name] = implied(fields)
     return RENAMED_RECORDS.get(record, record), mapped
+
+
+def _with_parts(fields: Fields) -> Fields:
+    """The fields, with what is implied added to every nested part."""
+    found = dict(fields)
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            found[name] = _with_parts(value)
+            found[name] |= {new: implied(value) for (part, new), implied in IMPLIED_PARTS.items() if part == name}
+    return found
 
 
 def masked(record: str, fields: Fields) -> Fields:
@@ -45,6 +72,7 @@ def table() -> list[str]:
         ("renamed records", [f"{old} → {new}" for old, new in RENAMED_RECORDS.items()]),
         ("renamed fields", [f"{record}.{old} → {new}" for (record, old), new in RENAMED_FIELDS.items()]),
         ("added fields", [f"{record}.{name} = {value!r}" for (record, name), value in ADDED_FIELDS.items()]),
+        ("implied fields", [f"{of}.{name}: by its venue" for of, name in (*IMPLIED_FIELDS, *IMPLIED_PARTS)]),
         ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
         ("not compared", [f"{record}.{name}: {why}" for (record, name), why in MASKED.items()]),
     ]

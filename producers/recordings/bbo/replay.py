@@ -8,13 +8,15 @@ read a clock for a record, and never take a place in a log that holds something 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from crossbook.domain.errors import SymbolError
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.names import KALSHI, POLYMARKET, instrument_id
 from crossbook.runtime.settings import Settings
+from crossbook.venues.policies import POLICIES
 from producers.errors import RecordingError
 from producers.kalshi.catalog import minimums as kalshi_minimums
 from producers.polymarket.catalog import minimums as polymarket_minimums
@@ -46,6 +48,7 @@ from schemas.records import (
     FeedState,
     FeedStatus,
     InstrumentListed,
+    OrderMinimum,
     PairListed,
     PayoutCell,
     Venue,
@@ -63,6 +66,20 @@ MICROS_PER_1E4 = 100
 MICROS_PER_1E2 = 10_000
 APPROVED_BY = "fee file of the recording"
 FEEDS: tuple[Venue, ...] = (POLYMARKET, KALSHI)
+
+
+class Habits(NamedTuple):
+    """What the rows do not say of a venue's markets. `names_token`: a market is named by the token of its YES."""
+
+    minimums: tuple[OrderMinimum, ...]
+    exchange_version: str
+    names_token: bool
+
+
+HABITS: Final[Mapping[Venue, Habits]] = {
+    POLYMARKET: Habits(polymarket_minimums(POLYMARKET_SHARES_MICROS), "v1", names_token=True),
+    KALSHI: Habits(kalshi_minimums(), "trade-api-v2", names_token=False),
+}
 
 
 class _Once:
@@ -165,14 +182,14 @@ class Recording:
             raise RecordingError(f"fee file: no schedule for {', '.join(missing)}; add an entry for each")
 
     def _listing(self, fees: MarketFees, group: str) -> InstrumentListed:
-        is_kalshi = fees.venue == KALSHI
+        habits = HABITS[fees.venue]
         payout = fees.payout_expected
         return InstrumentListed(
             ts_received_ns=self.survey.ts_first_ns,
             instrument_id=instrument_id(fees.venue, fees.id),
             venue=fees.venue,
             symbol=fees.id,
-            yes_token=None if is_kalshi else fees.id,
+            yes_token=fees.id if habits.names_token else None,
             no_token=None,
             event_id=group,
             series_id=None,
@@ -183,17 +200,18 @@ class Recording:
             resolution_source="",
             grid=fees.price_grid().ranges,
             quantity_step_micros=STEP_MICROS,
-            minimums=kalshi_minimums() if is_kalshi else polymarket_minimums(POLYMARKET_SHARES_MICROS),
+            minimums=habits.minimums,
             taker_delay_ms=fees.taker_delay_ms,
             ts_close_ns=None,
             ts_payout_expected_ns=None if payout is None else day_ns(payout),
             ts_game_start_ns=None,
             neg_risk=False,
-            exchange_version="trade-api-v2" if is_kalshi else "v1",
+            exchange_version=habits.exchange_version,
             shard=0,
             volume_micros=None,
             status="active",
             fee_schedule=fees.schedule(),
+            policy=POLICIES[fees.venue],
             keyframe=False,
         )
 

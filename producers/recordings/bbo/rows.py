@@ -11,11 +11,12 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crossbook.domain.names import KALSHI, POLYMARKET
 from producers.errors import RecordingError
 from producers.recordings.clocks import APART_MS, UnitCheck, bounds, possible
 from producers.recordings.columns import is_text, reading
@@ -23,6 +24,8 @@ from producers.recordings.columns import is_text, reading
 INTEGERS = ("cycle_ms", "fetch_ms", "bid_1e4", "ask_1e4", "bid_size_1e2", "ask_size_1e2", "venue_ms")
 TEXTS = ("venue", "kalshi_ticker", "polymarket_token")
 BATCH_ROWS = 4_096
+#: The field that names a row's market, by its venue.
+NAMED_BY: Final = {KALSHI: "kalshi_ticker", POLYMARKET: "polymarket_token"}
 STRAY = "hours from every other row"
 
 
@@ -48,7 +51,7 @@ class Row(NamedTuple):
             return self.problem
         if (
             not possible(self.fetch_ms, "ms")
-            or self.venue not in {"kalshi", "polymarket"}
+            or self.venue not in NAMED_BY
             or not self.kalshi_ticker
             or not self.polymarket_token
         ):
@@ -74,8 +77,9 @@ class Row(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The row's market, as its venue names it."""
-        return (self.kalshi_ticker if self.venue == "kalshi" else self.polymarket_token) or ""
+        """The market of a usable row, as its venue names it."""
+        name: str | None = getattr(self, NAMED_BY[self.venue or ""])
+        return name or ""
 
 
 class Survey(NamedTuple):

@@ -14,6 +14,7 @@ from crossbook.domain.errors import DomainError
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS, parse_price
 from crossbook.domain.names import KALSHI, instrument_id
+from crossbook.venues.policies import POLICIES
 from producers.errors import RecordingError
 from producers.kalshi.catalog import minimums
 from producers.recordings.clocks import possible
@@ -198,5 +199,6 @@ def listing(market: Market, ts_ns: int, status: InstrumentStatus) -> InstrumentL
         volume_micros=None,
         status=status,
         fee_schedule=market.schedule,
+        policy=POLICIES[KALSHI],
         keyframe=False,
     )

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossbook.domain.names import POLYMARKET, instrument_id
+from crossbook.venues.policies import POLICIES
 from producers.polymarket.catalog import minimums
 from producers.recordings.columns import (
     NULL,
@@ -489,5 +490,6 @@ def _listing(market: _Market, ts_ns: int, status: InstrumentStatus) -> Instrumen
         volume_micros=None,
         status=status,
         fee_schedule=market.schedule,
+        policy=POLICIES[POLYMARKET],
         keyframe=False,
     )

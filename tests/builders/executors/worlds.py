@@ -5,6 +5,7 @@ import random
 from crossbook.domain.fees import make_schedule
 from crossbook.domain.money import MICROS
 from crossbook.market.market_state import MarketState
+from crossbook.venues.policies import POLICIES
 from executors.engine import Engine
 from executors.terms import ExecuteTerms, PaperTerms, Terms
 from schemas.records import (
@@ -53,6 +54,7 @@ def leg(instrument_id=PM, outcome="yes", price=400_000, quantity=10 * CONTRACT, 
         "fee_schedule": PM_FEES if venue == "polymarket" else KA_FEES,
         "category": "sports",
         "shard": 0,
+        "lead_rank": POLICIES[venue].lead_rank,
     }
     return IntentLeg(**(values | changes))
 
@@ -129,6 +131,7 @@ def listed(instrument_id, ts_ns=T0, **changes):
         "shard": 0,
         "status": "active",
         "fee_schedule": PM_FEES if venue == "polymarket" else KA_FEES,
+        "policy": POLICIES[venue],
         "keyframe": False,
     }
     return InstrumentListed(ts_received_ns=ts_ns, instrument_id=instrument_id, **(values | changes))

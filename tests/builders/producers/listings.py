@@ -4,6 +4,7 @@ from typing import Any
 
 from crossbook.domain.fees import make_schedule
 from crossbook.domain.grid import PriceGrid
+from crossbook.venues.policies import POLICIES
 from schemas.records import InstrumentListed, Venue
 
 
@@ -28,6 +29,7 @@ def make_listing(venue: Venue, symbol: str, **more: Any) -> InstrumentListed:
         "shard": 0,
         "status": "active",
         "fee_schedule": make_schedule(model="free", ts_effective_ns=0, source="test"),
+        "policy": POLICIES[venue],
         "keyframe": False,
     }
     return InstrumentListed(**(fields | more))

@@ -29,7 +29,7 @@ HELD = {
 }  # fmt: skip
 DERIVED = {
     MarketState: {"grids", "refused", "jump_ns", "polled_fresh_ns", "feed_stale_ns", "_appliers", "_hours"},
-    BookState: {"on_grid", "_quiet", "_top"},
+    BookState: {"crossing_breaks", "on_grid", "_quiet", "_top"},
 }
 
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from crossbook.market.market_state import MarketState
+from crossbook.venues.policies import POLICIES
 from schemas.records import InstrumentMoved, InstrumentSettled, PriceRange, PublicTrade, TopOfBook
 from tests.builders import market_records as mr
 from tests.builders.market_records import CONTRACT, MS, T0, A, B
@@ -134,6 +135,35 @@ def test_books(name):
     assert (state.valid, state.reason) == (valid, reason)
     best = state.book.best_bid
     assert (None if best is None else best[1] // CONTRACT) == size
+
+
+@pytest.mark.parametrize(
+    ("name", "crossed_book", "after"),
+    [
+        (A, "suspended", (True, "")),
+        (A, "broken", (False, "crossed")),
+        (B, "suspended", (True, "")),
+        (B, "broken", (False, "crossed")),
+        (A, "a word of later", (False, "crossed")),
+    ],
+)
+def test_what_a_crossing_means_is_the_listing_s_word(name, crossed_book, after):
+    policy = msgspec.structs.replace(POLICIES["kalshi"], crossed_book=crossed_book)
+    crossed = mr.delta(name, T0, 2, bids=[(410_000, CONTRACT)])
+    uncrossed = mr.delta(name, T0, 3, bids=[(410_000, 0)])
+    records = [*START, snap(instrument_id=name), mr.instrument(name, policy=policy), crossed]
+    market, _ = fold(records)
+    assert (market.books[name].valid, market.books[name].reason) == (False, "crossed")
+    fold([uncrossed], market)
+    assert (market.books[name].valid, market.books[name].reason) == after
+
+
+def test_a_crossing_before_its_listing_needs_a_snapshot():
+    market, _ = fold([mr.opened(), mr.configured(), snap(instrument_id=B, bids=[(420_000, CONTRACT)])])
+    fold([mr.instrument(B), mr.delta(B, T0, 2, bids=[(420_000, 0)])], market)
+    assert (market.books[B].valid, market.books[B].reason) == (False, "crossed")
+    fold([snap(3, instrument_id=B, bids=[(420_000, CONTRACT)]), mr.delta(B, T0, 4, bids=[(420_000, 0)])], market)
+    assert market.books[B].valid
 
 
 def test_a_crossed_polymarket_book_is_suspended_only_while_it_is_crossed():

@@ -21,6 +21,8 @@ def legs(a, b, **changes):
         (leg(KA, taker_delay_ms=3_000), leg(PM, "no"), True),
         (leg(PM), leg(KA, "no", taker_delay_ms=1), False),
         (leg(PM, taker_delay_ms=1), leg(KA, "no", taker_delay_ms=1), None),
+        (leg(PM, lead_rank=2), leg(KA, "no"), False),
+        (leg(PM, lead_rank=7, depth_micros=9), leg(KA, "no", lead_rank=7, depth_micros=5), False),
         (leg(KA, depth_micros=5), leg("kalshi:B", "no", depth_micros=9), True),
         (leg(KA, depth_micros=9), leg("kalshi:B", "no", depth_micros=5), False),
     ],
@@ -39,7 +41,7 @@ KALSHI = {"depth_micros": 5}
         (leg(KA, taker_delay_ms=3_000), leg(PM, "no"), PM, True),
         (leg(PM, taker_delay_ms=1), leg(KA, "no", taker_delay_ms=1), PM, None),
         (leg(KA, **KALSHI), leg("kalshi:B", "no", depth_micros=9, taker_delay_ms=1), KA, False),
-        # then Polymarket before advice
+        # then the venue's rank before advice
         (leg(PM), leg(KA, "no"), KA, True),
         (leg(KA), leg(PM, "no"), KA, False),
         # then advice before the thinner book

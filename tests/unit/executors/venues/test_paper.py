@@ -5,6 +5,7 @@ import pytest
 
 from crossbook.domain.fees import FeeAccumulator, make_schedule, schedule_hash
 from crossbook.market.market_state import MarketState
+from crossbook.venues.policies import POLICIES
 from executors.terms import PaperTerms
 from executors.venues.paper import STREAMING_WAIT_NS, PaperVenue
 from executors.venues.port import Place
@@ -335,6 +336,18 @@ def test_a_taker_delay_holds_the_order_and_says_so():
     assert shape(floor.run(100)) == [("delayed", 0, 0)]
     assert floor.run(3_060) == []
     assert shape(floor.run(3_100))[-1][0] == "filled"
+
+
+@pytest.mark.parametrize("name", [PM, KA])
+@pytest.mark.parametrize("finality", ["provisional", "final"])
+def test_what_a_fill_is_when_it_is_reported_is_the_listing_s_word(name, finality):
+    floor = Floor(book(name))
+    floor.feed(listed(name, policy=msgspec.structs.replace(POLICIES["kalshi"], fill_finality=finality)))
+    floor.send(instrument_id=name, quantity_micros=5 * CONTRACT)
+    reports = floor.run(2_100)
+    assert [report.finality for report in reports] == (
+        ["provisional", "final"] if finality == "provisional" else ["final"]
+    )
 
 
 def test_polymarket_fills_are_provisional_then_mined_or_failed():
