@@ -59,7 +59,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 class Setting(NamedTuple):
-    """One setting: `section` is empty for those at the top of the file."""
+    """One setting: `section` is empty for those at the top of the file, and has a dot where it lies in another one."""
 
     section: str
     name: str
@@ -68,35 +68,37 @@ class Setting(NamedTuple):
     @property
     def variable(self) -> str:
         """Name in the environment."""
-        path = f"{self.section}__{self.name}" if self.section else self.name
-        return f"{PREFIX}{path}".upper()
+        path = f"{self.section}.{self.name}" if self.section else self.name
+        return f"{PREFIX}{path.replace('.', '__')}".upper()
 
     @property
     def unit(self) -> str:
-        """Unit by the last word of the name; empty where the description says it all."""
-        return UNITS.get(self.name.rsplit("_", 1)[-1], "") if "_" in self.name else ""
+        """Unit by the last word of the name, or of the section inside a section; empty where the description says it all."""
+        name = self.section if "." in self.section else self.name
+        return UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
 
 
 def settings() -> list[Setting]:
     """Every setting, in the order of declaration."""
-    found: list[Setting] = []
-    for name, field in Settings.model_fields.items():
-        section = _section(field)
-        if section is None:
-            found.append(Setting("", name, field))
+    return [setting for _, setting in _settings(Settings, "")]
+
+
+def _settings(model: type[BaseModel], section: str) -> Iterator[tuple[type[BaseModel], Setting]]:
+    for name, field in model.model_fields.items():
+        inner = _section(field)
+        if inner is None:
+            yield model, Setting(section, name, field)
         else:
-            found += [Setting(name, key, one) for key, one in section.model_fields.items()]
-    return found
+            yield from _settings(inner, f"{section}.{name}" if section else name)
 
 
 def settings_page() -> str:
     """Text of `docs/settings.md`."""
     parts = [_SETTINGS_HEAD]
-    sections = dict.fromkeys(one.section for one in settings())
-    for section in sections:
-        model = _section(Settings.model_fields[section]) if section else None
+    models = {setting.section: model for model, setting in _settings(Settings, "")}
+    for section, model in models.items():
         title = f"## {section}" if section else "## At the top of the file"
-        said = "" if model is None else f"\n{' '.join((model.__doc__ or '').split())}\n"
+        said = f"\n{' '.join((model.__doc__ or '').split())}\n" if section else ""
         rows = [
             [
                 f"`{one.name}`",

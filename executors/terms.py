@@ -10,8 +10,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from crossbook.domain.limits import LIMITS, refusal_of_limit
+from crossbook.domain.limits import CASH_MICROS, LIMITS, refusal_of_limit
 from executors.errors import JournalError
+from schemas.records import Venue
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
@@ -27,10 +28,11 @@ _OMITTED_EMPTY: Final = ("decide_quantiles", "wire_quantiles", "report_quantiles
 class ExecuteTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of the risk gate and times of the machine; names and units are those of the settings section `execute`.
 
-    An operator may change each of them by LimitsChanged, for the trades that open from then on.
+    An operator may change each of them by LimitsChanged, for the trades that open from then on. `cash_micros` is the capital at each
+    venue; one that is not in it has none.
     """
 
-    cash_per_venue_micros: int = LIMITS["cash_per_venue_micros"].default
+    cash_micros: Mapping[Venue, int] = msgspec.field(default_factory=lambda: dict(CASH_MICROS))
     cost_per_leg_micros: int = LIMITS["cost_per_leg_micros"].default
     pairs_open_max: int = LIMITS["pairs_open_max"].default
     category_cost_micros: int = LIMITS["category_cost_micros"].default
@@ -48,6 +50,15 @@ class ExecuteTerms(msgspec.Struct, frozen=True, kw_only=True):
     mismatch_max_micros: int = LIMITS["mismatch_max_micros"].default
     send_window_ms: int = LIMITS["send_window_ms"].default
     venue_errors_max: int = LIMITS["venue_errors_max"].default
+
+    @property
+    def capital_micros(self) -> int:
+        """Capital at all venues together, which loss stops are measured by."""
+        return sum(self.cash_micros.values())
+
+    def cash_at(self, venue: Venue) -> int:
+        """Capital at a venue, micros; 0 where none is configured."""
+        return self.cash_micros.get(venue, 0)
 
 
 class PaperTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +137,9 @@ def parse_terms(text: str) -> Terms:
 def with_limit(terms: Terms, name: str, value: int) -> Terms:
     """The terms with one limit changed, which `refusal_of_limit` must have let pass."""
     assert not refusal_of_limit(name, value), "a limit is checked before it is changed"
-    return msgspec.structs.replace(terms, execute=msgspec.structs.replace(terms.execute, **{name: value}))
+    limit, _, venue = name.partition(".")
+    changed = {limit: {**terms.execute.cash_micros, venue: value} if venue else value}
+    return msgspec.structs.replace(terms, execute=msgspec.structs.replace(terms.execute, **changed))
 
 
 def at_quantile(quantiles: Quantiles, share_ppm: int) -> int:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from crossbook.domain.money import MICROS
+from crossbook.domain.names import KALSHI, POLYMARKET, VENUES
 
 _NONE_OR_MORE: Final = 0
 #: A billion dollars: above every capital that this executor will see, and far below where sums could leave 64 bits.
@@ -26,7 +27,6 @@ class Bounds(NamedTuple):
 
 LIMITS: Final = MappingProxyType(
     {
-        "cash_per_venue_micros": Bounds(5_000 * MICROS, _NONE_OR_MORE, _MONEY_MAX),
         "cost_per_leg_micros": Bounds(250 * MICROS, _NONE_OR_MORE, _MONEY_MAX),
         "pairs_open_max": Bounds(8, _NONE_OR_MORE, 10_000),
         "category_cost_micros": Bounds(2_500 * MICROS, _NONE_OR_MORE, _MONEY_MAX),
@@ -49,12 +49,31 @@ LIMITS: Final = MappingProxyType(
     }
 )
 
+#: Name of the capital at the venues; that of one venue, as a limit, is `cash_micros.VENUE`.
+CASH: Final = "cash_micros"
+CASH_BOUNDS: Final = Bounds(5_000 * MICROS, _NONE_OR_MORE, _MONEY_MAX)
+#: Venues that have capital unless the settings say otherwise. A venue that is not named has none, and nothing is bought there.
+CASH_MICROS: Final = MappingProxyType({POLYMARKET: CASH_BOUNDS.default, KALSHI: CASH_BOUNDS.default})
+
+
+def bounds_of(name: str) -> Bounds | None:
+    """Bounds of a limit by its name; None when no limit is called so."""
+    limit, dot, venue = name.partition(".")
+    if dot:
+        return CASH_BOUNDS if limit == CASH and venue in VENUES else None
+    return LIMITS.get(name)
+
+
+def limit_names() -> tuple[str, ...]:
+    """Every name that a limit may have, sorted: one for the capital at each known venue."""
+    return tuple(sorted([*LIMITS, *(f"{CASH}.{venue}" for venue in VENUES)]))
+
 
 def refusal_of_limit(name: str, value: object) -> str:
     """Why a limit cannot take a value, in one line for the operator; empty when it can."""
-    bounds = LIMITS.get(name)
+    bounds = bounds_of(name)
     if bounds is None:
-        return f"no limit is called {name!r}; known are {', '.join(sorted(LIMITS))}"
+        return f"no limit is called {name!r}; known are {', '.join(limit_names())}"
     if not isinstance(value, int) or isinstance(value, bool):
         return f"limit {name} was {value!r}; it is a whole number from {bounds.lowest} to {bounds.highest}"
     if not bounds.lowest <= value <= bounds.highest:

@@ -7,13 +7,14 @@ directory, or the one that `CROSSBOOK_CONFIG` names. An unknown key is an error:
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from crossbook.domain.limits import LIMITS
+from crossbook.domain.limits import CASH_BOUNDS, LIMITS
 from crossbook.runtime.errors import SettingsError
+from schemas.vocabulary import Word
 
 PREFIX = "CROSSBOOK_"
 CONFIG_VARIABLE = "CROSSBOOK_CONFIG"
@@ -185,16 +186,38 @@ class FrictionSettings(Section):
     source: str = Field("settings", description="where the numbers come from")
 
 
+def _cash(description: str) -> Any:  # typed as pydantic's own Field is
+    return Field(CASH_BOUNDS.default, ge=CASH_BOUNDS.lowest, le=CASH_BOUNDS.highest, description=description)
+
+
 def _limit(name: str, description: str) -> Any:  # typed as pydantic's own Field is
     bounds = LIMITS[name]
     return Field(bounds.default, ge=bounds.lowest, le=bounds.highest, description=description)
+
+
+class CashSettings(Section):
+    """Capital at each venue, which loss stops are measured by; a venue that is not named has none, and nothing is bought there."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Annotated[int, Field(ge=CASH_BOUNDS.lowest, le=CASH_BOUNDS.highest)]] = Field(
+        init=False
+    )
+
+    polymarket: int = _cash("capital at Polymarket")
+    kalshi: int = _cash("capital at Kalshi")
+
+    @model_validator(mode="after")
+    def _venues_are_known(self) -> Self:
+        for venue in self.model_extra or ():
+            Word("venue").check(venue)
+        return self
 
 
 class ExecuteSettings(Section):
     """The executor: limits of the risk gate and times of the machine, with the bounds that operators' words have too."""
 
     portfolio: str = Field("main", description="name of the portfolio")
-    cash_per_venue_micros: int = _limit("cash_per_venue_micros", "capital a venue")
+    cash_micros: CashSettings = Field(CashSettings(), description="capital at each venue, by its name")
     cost_per_leg_micros: int = _limit("cost_per_leg_micros", "largest cost incl. fees per leg, market and venue")
     pairs_open_max: int = _limit("pairs_open_max", "most pairs open at once")
     category_cost_micros: int = _limit("category_cost_micros", "largest cost in one category")

@@ -13,7 +13,6 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from crossbook.domain.fees import fee_bound, payout_unit, taker_fee
 from crossbook.domain.money import MICROS, ceil_div, cost_micros
-from crossbook.domain.names import VENUES
 from executors.hedge.plan import choose_leader, minimum_quantity
 from executors.hedge.trade import common_step, floor_step, planned_price, price_to_buy, size_to_buy
 from executors.portfolio.equity import EquityBook
@@ -147,6 +146,7 @@ def gate_trade(
     reason = (
         _refusal_of_state(standing, intent, now_ns, decide_ns, lag_ns)
         or _refusal_of_books(intent, tops)
+        or _refusal_of_capital(intent, terms)
         or _refusal_of_losses(standing, terms, now_ns)
         or _refusal_of_pairs(standing, intent, terms)
     )
@@ -223,7 +223,7 @@ def gate_order(
         return "halted"
     if slot.side == "buy" and slot.role != "leader":
         ledger, needed = standing.ledger, purchase_bound(leg, price, quantity) - spare
-        if needed > ledger.free(slot.venue, terms.cash_per_venue_micros):
+        if needed > ledger.free(slot.venue, terms.cash_at(slot.venue)):
             return "cash"
         if needed > terms.cost_per_leg_micros - ledger.instrument_cost(leg.instrument_id):
             return "leg_limit"
@@ -264,8 +264,15 @@ def _left(leg: IntentLeg, top: TopSeen, quantity: int) -> int:
     return min(quantity, size) if price == leg.price_limit_micros else quantity
 
 
+def _refusal_of_capital(intent: TradeIntent, terms: ExecuteTerms) -> str:
+    for leg in (intent.leg_a, intent.leg_b):
+        if leg.venue not in terms.cash_micros:
+            return f"no_capital_at_{leg.venue}"
+    return ""
+
+
 def _refusal_of_losses(standing: Standing, terms: ExecuteTerms, now_ns: int) -> str:
-    capital = terms.cash_per_venue_micros * len(VENUES)
+    capital = terms.capital_micros
     stops: tuple[tuple[str, Period, int], ...] = (
         ("daily_stop", "day", terms.daily_stop_ppm),
         ("weekly_stop", "week", terms.weekly_stop_ppm),
@@ -295,7 +302,7 @@ def _rooms(
     same_category = 2 if legs[0].category == legs[1].category else 1
     same_venue = 2 if legs[0].venue == legs[1].venue else 1
     category_room = terms.category_cost_micros - ledger.category_cost(leg.category)
-    cash_room = ledger.free(leg.venue, terms.cash_per_venue_micros) - terms.max_loss_per_trade_micros
+    cash_room = ledger.free(leg.venue, terms.cash_at(leg.venue)) - terms.max_loss_per_trade_micros
     return [
         ("leg_limit", terms.cost_per_leg_micros - ledger.instrument_cost(leg.instrument_id)),
         ("category_limit", category_room // same_category),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from crossbook.domain.limits import CASH_MICROS
 from crossbook.log.archive.read import ArchiveLog
 from crossbook.log.archive.write import write_archive
 from crossbook.log.reading import LogLine
@@ -35,7 +36,7 @@ T0 = 1_780_000_000_000_000_000
 GOAL = 120_000.0
 #: Limits out of the way: what is measured is work, not refusals.
 WIDE = ExecuteSettings(
-    cash_per_venue_micros=10**15,
+    cash_micros=dict.fromkeys(CASH_MICROS, 10**15),
     cost_per_leg_micros=10**14,
     category_cost_micros=10**15,
     pairs_open_max=10_000,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from crossbook.domain.limits import CASH_MICROS
 from crossbook.runtime.settings import DecideSettings
 from executors.engine import Engine
 from executors.fold import ExecutorState, step
@@ -27,7 +28,7 @@ T0 = 1_780_000_000_000_000_000
 #: Limits out of the way: what is measured is work, not refusals.
 TERMS = Terms(
     execute=ExecuteTerms(
-        cash_per_venue_micros=10**15,
+        cash_micros=dict.fromkeys(CASH_MICROS, 10**15),
         cost_per_leg_micros=10**14,
         category_cost_micros=10**15,
         pairs_open_max=10_000,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import psutil
 
+from crossbook.domain.limits import CASH_MICROS
 from crossbook.runtime.settings import Settings
 from deploy.stack.child import Child, spawn
 from deploy.stack.stack import LocalStack
@@ -23,7 +24,7 @@ from deploy.stack.state import StateFolder
 PREFIX = "bench."
 #: Limits out of the way: a bench of speed must not measure refusals.
 UNLIMITED: dict[str, Any] = {
-    "cash_per_venue_micros": 10**15,
+    "cash_micros": dict.fromkeys(CASH_MICROS, 10**15),
     "cost_per_leg_micros": 10**14,
     "category_cost_micros": 10**15,
     "pairs_open_max": 10_000,

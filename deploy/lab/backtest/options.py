@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
+from crossbook.domain.limits import CASH
+from crossbook.domain.names import VENUES
 from crossbook.runtime.settings import BacktestSettings, DecideSettings, ExecuteSettings, PaperSettings, Section
 from deploy.lab.backtest.errors import ChangeError
 from deploy.lab.log_range import Bound
@@ -25,7 +27,15 @@ SECTIONS: Final[Mapping[str, type[Section]]] = {
     "backtest": BacktestSettings,
 }
 #: Settings of the shells alone: changing them changes nothing here.
-NO_EFFECT: Final = frozenset({"decide.checkpoint_events", "execute.portfolio"})
+NO_EFFECT: Final = frozenset(
+    {
+        "decide.checkpoint_events",
+        "execute.portfolio",
+        "execute.checkpoint_events",
+        "execute.advice_max_age_ms",
+        "execute.lag_limit_ms",
+    }
+)
 RUNS_MAX: Final = 10_000
 
 
@@ -89,8 +99,9 @@ class BacktestOptions:
 
 def known_settings() -> tuple[str, ...]:
     """Every name that --set and --sweep take."""
-    names = (f"{section}.{name}" for section, model in SECTIONS.items() for name in model.model_fields)
-    return tuple(sorted(name for name in names if name not in NO_EFFECT))
+    names = {f"{section}.{name}" for section, model in SECTIONS.items() for name in model.model_fields}
+    cash = f"execute.{CASH}"
+    return tuple(sorted((names - NO_EFFECT - {cash}) | {f"{cash}.{venue}" for venue in VENUES}))
 
 
 def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
@@ -112,8 +123,10 @@ def parse_value(name: str, text: str) -> Any:
         hint = f"; did you mean {', '.join(near)}?" if near else f"; known are {', '.join(known_settings())}"
         raise ChangeError(f"no setting is called {name!r}{hint}")
     section, _, short = name.partition(".")
+    short, _, venue = short.partition(".")
     try:
-        return getattr(SECTIONS[section].model_validate({short: text}), short)
+        value = getattr(SECTIONS[section].model_validate({short: {venue: text} if venue else text}), short)
+        return getattr(value, venue) if venue else value
     except ValidationError as error:
         raise ChangeError(f"setting {name}: {error.errors()[0]['msg']} (was {text!r})") from error
 

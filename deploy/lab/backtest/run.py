@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from crossbook.domain.limits import CASH
 from crossbook.log.reading import Log
 from crossbook.runtime.settings import BacktestSettings, DecideSettings
 from deploy.lab.backtest.collect import Collection
@@ -39,6 +40,7 @@ from executors.terms import (
     canonical_terms,
     make_terms,
     parse_terms,
+    with_limit,
 )
 from executors.venues.port import NEVER_NS
 from processors.decide.code_digest import decision_digest
@@ -82,10 +84,9 @@ class _Setting:
         paper = self.options.changed("paper")
         if self.options.seed is not None:
             paper["seed"] = self.options.seed
-        terms = Terms(
-            execute=msgspec.structs.replace(terms.execute, **self.options.changed("execute")),
-            paper=msgspec.structs.replace(terms.paper, **paper),
-        )
+        for name, value in self.options.changed("execute").items():
+            terms = with_limit(terms, name, value)
+        terms = msgspec.structs.replace(terms, paper=msgspec.structs.replace(terms.paper, **paper))
         return with_order_latency(terms, self.backtest.order_latency, self._measured_ns)
 
 
@@ -285,7 +286,8 @@ def _flat(configured: DecideConfigured | None, terms: Terms, backtest: BacktestS
                 if name.endswith(suffix) and hasattr(configured, field):
                     flat[f"decide.{name}"] = getattr(configured, field) // scale
                     break
-    flat |= {f"execute.{name}": getattr(terms.execute, name) for name in ExecuteTerms.__struct_fields__}
+    flat |= {f"execute.{name}": getattr(terms.execute, name) for name in ExecuteTerms.__struct_fields__ if name != CASH}
+    flat |= {f"execute.{CASH}.{venue}": micros for venue, micros in terms.execute.cash_micros.items()}
     flat |= {
         f"paper.{name}": getattr(terms.paper, name)
         for name in PaperTerms.__struct_fields__

@@ -10,12 +10,13 @@ import msgspec
 from executors.terms import ExecuteTerms, PaperTerms, Terms
 from schemas.records import ControlApplied, Fill, FillConfirmed, FillReversed, OrderReport, TimerFired
 from tests.builders.executors.books import DAY_NS, Books
+from tests.builders.executors.terms import cash
 from tests.builders.executors.worlds import CONTRACT, MICROS, MS, intent, leg, top
 
 PAYOUTS = (0, MICROS, MICROS // 2, 306_001)
 TERMS = Terms(
     execute=ExecuteTerms(
-        cash_per_venue_micros=500_000 * MICROS, cost_per_leg_micros=1_000 * MICROS, category_cost_micros=500_000 * MICROS,
+        cash_micros=cash(500_000 * MICROS), cost_per_leg_micros=1_000 * MICROS, category_cost_micros=500_000 * MICROS,
         pairs_open_max=999, daily_stop_ppm=10**9, weekly_stop_ppm=10**9, monthly_stop_ppm=10**9,
     ),
     paper=PaperTerms(),

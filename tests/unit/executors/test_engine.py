@@ -124,7 +124,7 @@ def test_the_ledger_holds_what_the_fills_say():
     assert {k: p.quantity_micros for k, p in ledger.positions.items()} == held
     for venue in ("kalshi", "polymarket"):
         cost = sum(p.cost_micros for p in ledger.positions.values() if p.place.account.venue == venue)
-        capital = CALM.execute.cash_per_venue_micros
+        capital = CALM.execute.cash_at(venue)
         free = ledger.free(venue, capital)
         assert free + ledger.reserved(venue) + cost == capital + ledger.realised_by_venue.get(venue, 0)
 

@@ -65,9 +65,18 @@ def test_the_environment_overrides_the_file_setting_by_setting(config: Path, mon
     assert (settings.kafka.prefix, settings.kafka.partitions) == ("mine.", 5)
 
 
+def test_capital_is_set_by_venue_and_the_others_keep_theirs(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text("[execute.cash_micros]\npolymarket = 2\n", "utf-8")
+    monkeypatch.setenv("CROSSBOOK_EXECUTE__CASH_MICROS__KALSHI", "3")
+    assert load_settings().execute.cash_micros.model_dump() == {"polymarket": 2, "kalshi": 3}
+    config.write_text("", "utf-8")
+    assert load_settings().execute.cash_micros.model_dump() == {"polymarket": 5_000_000_000, "kalshi": 3}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("[execute.cash_micros]\nacme = 1", r"setting execute\.cash_micros.*'acme' is no venue"),
         ("colour = 1", "setting colour"),
         ("[decide]\nmin_edge = 1", r"setting decide\.min_edge"),
         ("[decide]\nmin_edge_micros = 'much'", r"decide\.min_edge_micros.*'much'"),

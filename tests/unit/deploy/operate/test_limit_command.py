@@ -16,8 +16,11 @@ from deploy.operate.control import change_limit, whole_number
         ("hedge_attempts_max", "", "whole number from 1 to 10"),
         ("hedge_attempts_max", "0", "lies between 1 and 10"),
         ("hedge_attempts_max", "1_000_000_000", "lies between 1 and 10"),
-        ("cash_per_venue_micros", "9" * 30, "whole number from 0"),
-        ("cash_per_venue_micros", "-1", "lies between 0 and"),
+        ("cash_micros.kalshi", "9" * 30, "whole number from 0"),
+        ("cash_micros.kalshi", "-1", "lies between 0 and"),
+        ("cash_micros.kalsi", "1", "no limit is called 'cash_micros.kalsi'; known are .*cash_micros.kalshi"),
+        ("cash_micros", "1", "no limit is called 'cash_micros'"),
+        ("hedge_attempts_max.kalshi", "1", "no limit is called"),
     ],
 )
 def test_what_cannot_be_a_limit_is_refused_in_one_line(name, value, words):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossbook.domain.limits import LIMITS
+from crossbook.domain.limits import bounds_of, limit_names
 from crossbook.domain.money import MICROS
 from executors.engine import refold
 from executors.fold import ExecutorState
@@ -274,8 +274,8 @@ class Model:
         )
 
     def do_limit(self, _what, draw):
-        name = draw(sorted(LIMITS))
-        bounds = LIMITS[name]
+        name = draw(limit_names())
+        bounds = bounds_of(name)
         value = draw((bounds.lowest, bounds.highest, bounds.default, bounds.highest + 1, -1))
         self.put(lambda: self.desk.limit(name, value))
 

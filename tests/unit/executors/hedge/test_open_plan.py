@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from crossbook.domain.limits import LIMITS
+from crossbook.domain.limits import bounds_of, limit_names
 from deploy.operate.trading import trading_of
 from executors.engine import refold
 from executors.journal import FILLS
 from executors.recovery.image import restore_state, state_image
-from executors.terms import ExecuteTerms, PaperTerms, Terms
+from executors.terms import ExecuteTerms, PaperTerms, Terms, with_limit
 from schemas.records import PriceRange, TradePlan, TradeUpdate
 from tests.builders.executors.desk import Desk
 from tests.builders.executors.worlds import CONTRACT, KA, MICROS, MS, PM, T0, TERMS, intent, leg
@@ -27,7 +27,8 @@ OTHERS = {
     "mismatch_max_micros": 10**12,
     "cost_per_leg_micros": 0,
     "category_cost_micros": 0,
-    "cash_per_venue_micros": 0,
+    "cash_micros.kalshi": 0,
+    "cash_micros.polymarket": 0,
     "send_window_ms": 1,
 }
 
@@ -38,8 +39,10 @@ def changed_by_an_operator(desk, names):
 
 
 def changed_by_a_restart(desk, names):
-    execute = msgspec.structs.replace(TERMS.execute, **{name: OTHERS[name] for name in names})
-    desk.configure(Terms(execute=execute, paper=TERMS.paper))
+    terms = TERMS
+    for name in names:
+        terms = with_limit(terms, name, OTHERS[name])
+    desk.configure(terms)
 
 
 CHANGES = (changed_by_an_operator, changed_by_a_restart)
@@ -220,7 +223,8 @@ def test_random_settings_under_open_trades_never_raise():
     """Every limit at both of its ends, one after the other, while a trade goes on."""
     desk = Desk(Terms(execute=ExecuteTerms(pairs_open_max=20), paper=PaperTerms()))
     number = 0
-    for name, bounds in LIMITS.items():
+    for name in limit_names():
+        bounds = bounds_of(name)
         for value in (bounds.lowest, bounds.highest, bounds.default):
             number += 1
             desk.open(intent(number, pair_id=f"p{number}"))

@@ -6,6 +6,7 @@ import pytest
 from crossbook.domain.fees import taker_fee
 from executors.terms import ExecuteTerms, Terms
 from tests.builders.executors.desk import Desk
+from tests.builders.executors.terms import cash
 from tests.builders.executors.worlds import CONTRACT, KA, KA_FEES, MICROS, PM, intent, top
 
 
@@ -60,7 +61,7 @@ def test_a_reversed_leader_is_bought_again_only_as_far_as_the_plan_goes():
     [
         ({"cost_per_leg_micros": 56 * MICROS}, "leg_limit"),
         ({"category_cost_micros": 93 * MICROS}, "category_limit"),
-        ({"cash_per_venue_micros": 66 * MICROS}, "cash"),
+        ({"cash_micros": cash(66 * MICROS)}, "cash"),
     ],
 )
 def test_a_hedge_that_became_dearer_buys_what_its_cap_allows_and_sells_the_rest(limits, reason):
@@ -86,7 +87,7 @@ def test_a_hedge_that_became_dearer_buys_what_its_cap_allows_and_sells_the_rest(
         costs = {p.place.instrument_id: p.cost_micros for p in ledger.positions.values()}
         assert costs.get(KA, 0) + out <= terms.cost_per_leg_micros
         assert sum(costs.values()) + out <= terms.category_cost_micros
-        assert ledger.free("kalshi", terms.cash_per_venue_micros) >= 0
+        assert ledger.free("kalshi", terms.cash_at("kalshi")) >= 0
     assert desk.reasons("unwinding") == [reason]
     assert (desk.sent[-1].instrument_id, desk.sent[-1].side) == (PM, "sell")
     assert desk.sent[-1].quantity_micros == desk.trade().residual

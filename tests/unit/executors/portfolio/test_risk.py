@@ -18,7 +18,9 @@ from executors.portfolio.risk import (
     purchase_bound,
 )
 from executors.terms import NS_PER_S, ExecuteTerms
+from tests.builders.executors.terms import cash
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, MICROS, MS, PM, T0, intent, leg, top
+from tests.builders.vocabularies import added_words
 
 TERMS = ExecuteTerms()
 TOPS = {PM: top(PM), KA: top(KA, 500_000, 510_000)}
@@ -158,7 +160,7 @@ def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or
     hedge = next(s for s in plan.slots if s.role == "hedge")
     sale = next(s for s in plan.slots if s.side == "sell")
 
-    def ask(standing, slot, cash=10_000 * MICROS):
+    def ask(standing, slot, capital=10_000 * MICROS):
         source = one.leg_a if slot.instrument_id == PM else one.leg_b
         return gate_order(
             standing,
@@ -168,7 +170,7 @@ def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or
             CONTRACT,
             pair_id="pair",
             spare=0,
-            terms=msgspec.structs.replace(TERMS, cash_per_venue_micros=cash),
+            terms=msgspec.structs.replace(TERMS, cash_micros=cash(capital)),
         )
 
     standing = Standing()
@@ -176,17 +178,39 @@ def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or
     assert ask(standing, hedge) == ask(standing, sale) == ""
     standing.halts.say("all", "", "halted")
     assert ask(standing, hedge) == ask(standing, sale) == "halted"
-    assert ask(Standing(), hedge, cash=500_000) == "cash"
-    assert ask(Standing(), sale, cash=0) == ""
+    assert ask(Standing(), hedge, capital=500_000) == "cash"
+    assert ask(Standing(), sale, capital=0) == ""
 
 
 def test_terms_with_zero_limits_refuse_everything():
-    for name, reason in (
-        ("cost_per_leg_micros", "leg_limit"),
-        ("cash_per_venue_micros", "cash"),
-        ("pairs_open_max", "pairs_open"),
+    for name, value, reason in (
+        ("cost_per_leg_micros", 0, "leg_limit"),
+        ("cash_micros", cash(0), "cash"),
+        ("pairs_open_max", 0, "pairs_open"),
     ):
-        assert gate(terms=msgspec.structs.replace(TERMS, **{name: 0})) == Refusal(reason)
+        assert gate(terms=msgspec.structs.replace(TERMS, **{name: value})) == Refusal(reason)
+
+
+def test_nothing_is_bought_at_a_venue_without_capital():
+    without = msgspec.structs.replace(TERMS, cash_micros={"kalshi": 5_000 * MICROS})
+    assert gate(terms=without) == Refusal("no_capital_at_polymarket")
+    with added_words("venue", "acme"):
+        one = intent(leg_a=msgspec.structs.replace(leg(PM), venue="acme", instrument_id="acme:x"))
+        assert gate(one=one, tops={**TOPS, "acme:x": TOPS[PM]}) == Refusal("no_capital_at_acme")
+
+
+def test_a_word_more_in_the_vocabulary_changes_no_stop():
+    capital = TERMS.capital_micros
+    with added_words("venue", "acme", "predictit"):
+        assert ExecuteTerms().capital_micros == TERMS.capital_micros == capital
+        assert gate(_lost(100 * MICROS)) == Refusal("daily_stop")
+        assert isinstance(gate(_lost(100 * MICROS - 1)), Grant)
+
+
+def test_stops_are_measured_by_the_sum_configured():
+    richer = msgspec.structs.replace(TERMS, cash_micros=cash(5_000 * MICROS) | {"kalshi": 15_000 * MICROS})
+    assert gate(_lost(200 * MICROS), terms=richer) == Refusal("daily_stop")
+    assert isinstance(gate(_lost(200 * MICROS - 1), terms=richer), Grant)
 
 
 def test_a_cut_quantity_still_has_to_clear_what_decide_demanded():

@@ -56,7 +56,14 @@ def test_no_sweep(texts):
 def test_changes_by_section():
     options = BacktestOptions(changes={"decide.cooldown_ms": 1, "paper.seed": 2})
     assert options.changed("decide") == {"cooldown_ms": 1} and options.changed("execute") == {}
-    assert all(name.count(".") == 1 for name in known_settings())
+    assert all(name.count(".") == 1 + name.startswith("execute.cash_micros.") for name in known_settings())
+
+
+def test_capital_is_changed_by_venue():
+    assert parse_changes(["execute.cash_micros.kalshi=7"]) == {"execute.cash_micros.kalshi": 7}
+    for text in ("execute.cash_micros.kalsi=7", "execute.cash_micros=7", "execute.cash_micros.kalshi=much"):
+        with pytest.raises(ChangeError, match=r"cash_micros"):
+            parse_changes([text])
 
 
 def test_ranges():
