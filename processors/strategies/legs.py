@@ -6,6 +6,7 @@ Decides nothing. Each level walked through is one fill of one order, as the venu
 from collections.abc import Sequence
 from typing import Final
 
+from crossbook.domain.fee_models.table import rules_of
 from crossbook.domain.fees import FeeAccumulator
 from crossbook.domain.money import MICROS, cost_micros
 from crossbook.market.book import Level
@@ -18,11 +19,12 @@ BOUND_SCALE: Final = MICROS * MICROS
 class LegPricer:
     """Cost and fees of one leg at any quantity; each level walked through is one fill of one order."""
 
-    __slots__ = ("_schedule", "_walked", "levels")
+    __slots__ = ("_rules", "_schedule", "_walked", "levels")
 
     def __init__(self, levels: Sequence[Level], schedule: FeeSchedule) -> None:
         self.levels = levels
         self._schedule = schedule
+        self._rules = rules_of(schedule.model)
         self._walked = [(0, 0, 0, 0)]  # before each level: quantity, cost, fee, rounding that may come back
 
     def at(self, index: int, quantity_micros: int) -> tuple[int, int]:
@@ -42,19 +44,11 @@ class LegPricer:
     def unit_bound(self, index: int) -> int:
         """Price and fee of a contract at a level before anything is rounded, 10^-6 micros, floored."""
         price = self.levels[index][0]
-        schedule = self._schedule
-        square = price * (MICROS - price)
-        exponent = schedule.exponent
-        if exponent == 1:
-            return price * MICROS + schedule.taker_rate_ppm * square // MICROS
-        fee: int = schedule.taker_rate_ppm * square**exponent * MICROS // MICROS ** (2 * exponent)
-        return price * MICROS + fee
+        return price * MICROS + self._rules.unit_fee(self._schedule, price)
 
     def favour_micros(self) -> int:
-        """What rounding can take off the fee of one fill at most. Kalshi rounds against us, and gives back no more than it took."""
-        schedule = self._schedule
-        favours = schedule.model == "polymarket_curve" and schedule.rounding != "ceil"
-        return schedule.member_precision_micros if favours else 0
+        """What rounding can take off the fee of one fill at most."""
+        return self._rules.favour_micros(self._schedule)
 
     def index_of(self, quantity_micros: int) -> int:
         """Index of the level in which a quantity ends."""

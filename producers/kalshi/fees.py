@@ -7,7 +7,8 @@ type that is not known, or a multiplier that gives no whole rate, is refused by 
 from typing import Any, Final, Literal
 
 from crossbook.domain.errors import FeeError
-from crossbook.domain.fees import KALSHI_DIRECT_PRECISION_MICROS, KALSHI_FCM_PRECISION_MICROS, make_schedule
+from crossbook.domain.fee_models.kalshi_quadratic import DIRECT_PRECISION_MICROS, FCM_PRECISION_MICROS
+from crossbook.domain.fees import make_schedule
 from crossbook.domain.money import MICROS
 from producers.errors import ListingError
 from producers.feeds.fields import micros, moment_ns, text
@@ -40,7 +41,7 @@ def fee(event: Row, series: Row, member: Member, *, ts_effective_ns: int = 0, so
         model="kalshi_quadratic",
         taker_rate_ppm=taker,
         maker_rate_ppm=maker,
-        member_precision_micros=KALSHI_DIRECT_PRECISION_MICROS if member == "direct" else KALSHI_FCM_PRECISION_MICROS,
+        member_precision_micros=DIRECT_PRECISION_MICROS if member == "direct" else FCM_PRECISION_MICROS,
         ts_effective_ns=ts_effective_ns,
         source=f"{where} {fee_type} x{multiplier}",
     )
@@ -50,7 +51,7 @@ def overridden_fee(before: FeeSchedule, override: Row, ts_ns: int) -> FeeSchedul
     """The schedule that an `event_fee_update` states; None when it takes an override back, for then the series rules again."""
     if not override.get("fee_type_override") or override.get("fee_multiplier_override") is None:
         return None
-    fcm = before.member_precision_micros == KALSHI_FCM_PRECISION_MICROS
+    fcm = before.member_precision_micros == FCM_PRECISION_MICROS
     try:
         return fee(override, {}, "fcm" if fcm else "direct", ts_effective_ns=ts_ns, source="event_fee_update")
     except (ListingError, FeeError):

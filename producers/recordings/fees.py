@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossbook.domain.errors import DomainError
-from crossbook.domain.fees import KALSHI_DIRECT_PRECISION_MICROS, KALSHI_FCM_PRECISION_MICROS, make_schedule
+from crossbook.domain.fee_models.kalshi_quadratic import DIRECT_PRECISION_MICROS, FCM_PRECISION_MICROS
+from crossbook.domain.fees import make_schedule
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import parse_micros, parse_price
 from crossbook.domain.names import KALSHI, POLYMARKET
@@ -115,7 +116,7 @@ class MarketFees(Strict):
         """The schedule. Raises RecordingError where `make_schedule` refuses it."""
         precision = None
         if self.model == "kalshi_quadratic":
-            precision = KALSHI_DIRECT_PRECISION_MICROS if self.member == "direct" else KALSHI_FCM_PRECISION_MICROS
+            precision = DIRECT_PRECISION_MICROS if self.member == "direct" else FCM_PRECISION_MICROS
         try:
             return make_schedule(
                 model=self.model,

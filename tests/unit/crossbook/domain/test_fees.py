@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbook.domain.errors import FeeError
+from crossbook.domain.fee_models.kalshi_quadratic import DIRECT_PRECISION_MICROS, FCM_PRECISION_MICROS
+from crossbook.domain.fee_models.port import FillFee
 from crossbook.domain.fees import (
     EXPONENT_MAX,
-    KALSHI_DIRECT_PRECISION_MICROS,
-    KALSHI_FCM_PRECISION_MICROS,
     FeeAccumulator,
-    FillFee,
     check_schedule,
     fee_bound,
     make_schedule,
@@ -26,7 +25,7 @@ CENTICENT_ERA = (
 )
 
 
-def kalshi(precision=KALSHI_DIRECT_PRECISION_MICROS, taker=70_000, maker=17_500):
+def kalshi(precision=DIRECT_PRECISION_MICROS, taker=70_000, maker=17_500):
     return make_schedule(
         model="kalshi_quadratic",
         taker_rate_ppm=taker,
@@ -49,7 +48,7 @@ def polymarket(rate, exponent=1, rounding="half_up"):
 
 
 DIRECT = kalshi()
-FCM = kalshi(KALSHI_FCM_PRECISION_MICROS)
+FCM = kalshi(FCM_PRECISION_MICROS)
 FREE = make_schedule(model="free", ts_effective_ns=0, source="no fee field on the market")
 
 
@@ -131,7 +130,7 @@ def test_the_side_decides_which_way_the_balance_rounds():
 
 
 def test_a_maker_without_a_fee_still_pays_the_rounding_of_his_balance():
-    free_maker = kalshi(KALSHI_FCM_PRECISION_MICROS, maker=0)
+    free_maker = kalshi(FCM_PRECISION_MICROS, maker=0)
     assert fill_once(free_maker, "0.005", "0.5", liquidity="maker") == FillFee(0, 7_500, 0, 7_500)
     assert fill_once(free_maker, "0.50", "1", liquidity="maker") == FillFee(0, 0, 0, 0)
 
@@ -162,9 +161,7 @@ centicents = st.integers(0, 10_000).map(lambda price: price * 100)
 sides = st.sampled_from(["buy", "sell"])
 liquidities = st.sampled_from(["taker", "maker"])
 fills = st.tuples(centicents, lots, liquidities)
-members = st.sampled_from(
-    [DIRECT, FCM, kalshi(maker=0), kalshi(KALSHI_FCM_PRECISION_MICROS, taker=35_000, maker=8_750)]
-)
+members = st.sampled_from([DIRECT, FCM, kalshi(maker=0), kalshi(FCM_PRECISION_MICROS, taker=35_000, maker=8_750)])
 
 
 @given(members, sides, st.lists(fills, max_size=8), st.data())
