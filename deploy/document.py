@@ -131,7 +131,9 @@ def _allowed(field: FieldInfo) -> str:
     kind = field.annotation
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
-    words = {bool: "true, false", int: "whole number", float: "number", str: "text"}
+    words: dict[Any, str] = {bool: "true, false", int: "whole number", float: "number", str: "text"}
+    if get_origin(kind) is dict:
+        return "table"
     word = words[kind] if isinstance(kind, type) and kind in words else "list of texts"
     bounds = [
         f"{sign} {getattr(rule, name):,}"

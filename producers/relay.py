@@ -5,19 +5,32 @@ in every partition, unless it says what is in force already; PairApproved and Pa
 reorder words, and never take a word twice: the caller tells it which were written.
 """
 
-from typing import NamedTuple
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
+import structlog
 from confluent_kafka import Consumer, TopicPartition
 
+from crossbook.domain.dead_letters import dead_letter
+from crossbook.runtime.errors import SettingsError
 from crossbook.runtime.kafka import offset_range, open_consumer, poll_batch
 from crossbook.runtime.settings import KafkaSettings
+from producers.feeds.protocol import STAGE
+from producers.market_writer import MarketWriter
+from producers.router import Router
+from producers.universe.pairs import PairsFileError, load_pairs_file
+from producers.universe.universe import Universe
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.records import DecideAnnounced, DecideConfigured, Record
+from schemas.records import DecideAnnounced, DecideConfigured, PairApproved, PairRevoked, Record
 from schemas.topics import TOPICS
 
 BATCH = 200
+IDLE_S = 0.05
+PAIRS_FILE_OPERATOR: Final = "pairs file"
 #: Fields of DecideConfigured that say what is in force.
 _SETTINGS = tuple(
     name for name in DecideConfigured.__struct_fields__ if name not in {"ts_received_ns", "control_offset"}
@@ -67,6 +80,93 @@ class ControlReader:
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
+
+
+class Relay:
+    """Takes words of `control`. `in_force` is the announcement that stands in the log."""
+
+    def __init__(
+        self,
+        writer: MarketWriter,
+        universe: Universe,
+        router: Router,
+        in_force: DecideConfigured | None,
+        stamp: Callable[[], int],
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self.in_force = in_force
+        self._wanted: DecideConfigured | None = None
+        self._writer = writer
+        self._universe = universe
+        self._router = router
+        self._stamp = stamp
+        self._log = log
+
+    async def run(self, control: ControlReader) -> None:
+        """Take what is said until cancelled."""
+        while True:
+            words = control.read()
+            if words:
+                self.hear(words)
+            else:
+                self.configure()
+                await asyncio.sleep(IDLE_S)
+
+    def hear(self, words: list[Word]) -> None:
+        """Take words, in order."""
+        for word in words:
+            match word.record:
+                case DecideAnnounced():
+                    self._wanted = configured(word.record, word.offset, self._stamp())
+                case PairApproved():
+                    self._router.do(self._universe.approve(word.record, self._stamp()))
+                    if self._universe.wanted():
+                        self._router.listings.soon()
+                case PairRevoked():
+                    revoked = self._universe.revoke(word.record.pair_id, word.record.reason, self._stamp())
+                    self._router.do(revoked)
+                case None:
+                    self._refuse(word)
+                case _:
+                    continue  # for the executor
+        self.configure()
+
+    def configure(self) -> None:
+        """Put the newest announcement in force, unless it is; tried again while the buffer is full."""
+        wanted = self._wanted
+        if wanted is None or in_force_already(self.in_force, wanted):
+            return
+        if self._writer.broadcast(wanted):
+            self.in_force = wanted
+            self._log.info("decide.configured", control_offset=wanted.control_offset)
+
+    def approve_file(self, name: str) -> None:
+        """Approve the pairs of a pairs file; an empty name is none.
+
+        Raises:
+            SettingsError: it cannot be read or is no pairs file.
+        """
+        if not name:
+            return
+        try:
+            pairs = load_pairs_file(Path(name))
+        except (OSError, PairsFileError) as error:
+            raise SettingsError(f"catalog.pairs_file {name}: {error}") from error
+        for pair in pairs:
+            approval = pair.approval(self._stamp(), PAIRS_FILE_OPERATOR)
+            self._router.do(self._universe.approve(approval, self._stamp()))
+
+    def _refuse(self, word: Word) -> None:
+        letter = dead_letter(
+            ts_ns=self._stamp(),
+            stage=STAGE,
+            source="control",
+            partition=0,
+            offset=word.offset,
+            error="no record of the contract",
+            payload=word.payload,
+        )
+        self._router.dead(letter)
 
 
 def configured(announced: DecideAnnounced, control_offset: int, ts_ns: int) -> DecideConfigured:

@@ -22,18 +22,20 @@ from producers.market_writer import LogHead, MarketWriter, draw_log_id, friction
 from producers.relay import ControlReader
 from producers.stamp import ReceiveStamp
 from producers.universe.universe import Remembered
+from producers.venues import BUILT_IN, Adapters, check_adapters
 from schemas.codec import load_codec
 from schemas.registry import load_registry
 
 BROKER_DEADLINE_S = 60.0
 
 
-def run(settings: Settings) -> None:
-    """Run the stage until SIGTERM or SIGINT.
+def run(settings: Settings, adapters: Adapters = BUILT_IN) -> None:
+    """Run the stage until SIGTERM or SIGINT, with a row for each venue that it may follow.
 
     Raises:
         StageError: settings that cannot work, a log of somebody else, or a broker that refuses.
     """
+    check_adapters(adapters, settings)
     log: structlog.stdlib.BoundLogger = structlog.get_logger().bind(stage=STAGE)
     wait_for_broker(settings.kafka, BROKER_DEADLINE_S)
     create_topics(settings.kafka)
@@ -50,7 +52,7 @@ def run(settings: Settings) -> None:
     before = remembered(KafkaLog(settings.kafka), codec, load_registry())
     control = ControlReader(settings.kafka, codec)
     try:
-        asyncio.run(_run(settings, writer, head, before, stamp, control, log))
+        asyncio.run(_run(settings, adapters, writer, head, before, stamp, control, log))
     except BaseExceptionGroup as group:
         raise _first_stage_error(group) from group
     finally:
@@ -63,6 +65,7 @@ def run(settings: Settings) -> None:
 
 async def _run(
     settings: Settings,
+    adapters: Adapters,
     writer: MarketWriter,
     head: LogHead,
     before: Remembered,
@@ -74,10 +77,10 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    ingest = Ingest(settings, writer, head, stamp, log)
+    ingest = Ingest(settings, adapters, writer, head, stamp, log)
     ingest.universe.remember(before)
-    ingest.read_pairs_file()
-    ingest.hear(control.read_to_end())
+    ingest.relay.approve_file(settings.catalog.pairs_file)
+    ingest.relay.hear(control.read_to_end())
     await ingest.run(control, stop)
 
 

@@ -63,10 +63,15 @@ class ClickHouseSettings(Section):
         return prefix.rstrip(".").replace("-", "_")
 
 
-class PolymarketSettings(Section):
-    """Polymarket's addresses; no key is needed for market data."""
+class VenueSettings(Section):
+    """What every venue's section has; a plug-in's section is built on it."""
 
     enabled: bool = Field(True, description="whether its feed runs")
+
+
+class PolymarketSettings(VenueSettings):
+    """Polymarket's addresses; no key is needed for market data."""
+
     gamma_url: str = Field("https://gamma-api.polymarket.com", description="catalogue")
     clob_url: str = Field("https://clob.polymarket.com", description="books and market details")
     ws_url: str = Field("wss://ws-subscriptions-clob.polymarket.com/ws/market", description="market socket")
@@ -74,10 +79,9 @@ class PolymarketSettings(Section):
     fee_rounding: Literal["half_up", "floor"] = Field("half_up", description="rounding of its fee to five decimals")
 
 
-class KalshiSettings(Section):
+class KalshiSettings(VenueSettings):
     """Kalshi's addresses and the read-only key that its socket asks for."""
 
-    enabled: bool = Field(True, description="whether its feed runs")
     rest_url: str = Field("https://external-api.kalshi.com/trade-api/v2", description="REST root")
     ws_url: str = Field("wss://external-api-ws.kalshi.com/trade-api/ws/v2", description="socket")
     key_id: str = Field("", description="API key id; empty: no socket is possible")
@@ -361,6 +365,9 @@ class Settings(BaseSettings):
     kalshi: KalshiSettings = KalshiSettings()
     binance: BinanceSettings = BinanceSettings()
     feed: FeedSettings = FeedSettings()
+    venues: dict[str, dict[str, Any]] = Field(
+        {}, description="sections of venues that plug-ins add, by the venue's name; the plug-in says what stands there"
+    )
     catalog: CatalogSettings = CatalogSettings()
     decide: DecideSettings = DecideSettings()
     friction: FrictionSettings = FrictionSettings()

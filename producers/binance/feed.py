@@ -69,7 +69,7 @@ def reference_feeds(
         session_floor=sessions.get(protocol.feed, 0),
         log=log,
         rng=random.Random(),
-        budget=DialBudget.of(protocol.feed),
+        budget=DialBudget(),
         timer_s=min(TIMER_S, max(TIMER_LEAST_S, binance.quote_interval_ms / 2_000)),
     )
     return [feed]

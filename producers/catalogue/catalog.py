@@ -1,4 +1,4 @@
-"""The port to a venue's catalogue; `polymarket/catalog.py` and `kalshi/catalog.py` are the two that fill it.
+"""The port to a venue's catalogue; `polymarket/catalog.py` and `kalshi/catalog.py` fill it for the venues of the product.
 
 Decides nothing. Whoever fills it names what it leaves out in `refused`, and raises CatalogError when the venue does not answer.
 """
@@ -10,7 +10,7 @@ from schemas.records import InstrumentListed, InstrumentSettled
 
 
 class Catalog(Protocol):
-    """What ingest needs of a venue's catalogue."""
+    """What the stage needs of a venue's catalogue."""
 
     async def discover(
         self, volume_min_micros: int, limit: int, ts_ns: int, refused: list[str]

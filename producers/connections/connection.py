@@ -127,7 +127,7 @@ class SocketFeed(Generic[P]):
         self._send_now = asyncio.Event()
         self._end: asyncio.Future[str] | None = None
 
-    # -- what ingest calls
+    # -- what the stage calls
 
     async def run(self) -> None:
         """Connect again and again until cancelled."""
@@ -376,7 +376,7 @@ class Feed(SocketFeed[VenueProtocol]):
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._probing: asyncio.Task[None] | None = None
 
-    # -- what ingest calls
+    # -- what the stage calls
 
     def follow(self, listed: InstrumentListed) -> None:
         """Follow an instrument, or take its new listing."""

@@ -12,26 +12,20 @@ SECOND_NS = 1_000_000_000
 #: answers and cuts at once would otherwise be dialled several times a second.
 LASTED_NS = 10 * SECOND_NS
 WINDOW_NS = 300 * SECOND_NS
-#: Dials in five minutes, all connections to a venue together. Binance bans an address at 300; Kalshi and Polymarket publish no
-#: number, and a Polymarket catalogue needs several connections. A fifth of Binance's leaves room for whoever else dials from here.
-DIALS_MAX = {"binance": 60, "kalshi": 60, "polymarket": 120}
-DIALS_MAX_DEFAULT = 60
+#: Dials in five minutes, all connections to a venue together, unless its row says otherwise. Binance bans an address at 300; Kalshi
+#: and Polymarket publish no number. A fifth of Binance's leaves room for whoever else dials from here.
+DIALS_MAX = 60
 _SHIFT_MAX = 40
 
 
 class DialBudget:
     """Dials of all connections to one venue, within a sliding window. All times are on one monotonic clock, ns."""
 
-    def __init__(self, dials_max: int = DIALS_MAX_DEFAULT, window_ns: int = WINDOW_NS) -> None:
+    def __init__(self, dials_max: int = DIALS_MAX, window_ns: int = WINDOW_NS) -> None:
         assert dials_max > 0, "a venue that may never be dialled is not enabled"
         self._dials: deque[int] = deque(maxlen=dials_max)
         self._window_ns = window_ns
         self._refused_until_ns = 0
-
-    @classmethod
-    def of(cls, venue: str) -> "DialBudget":
-        """The budget of a venue by name."""
-        return cls(DIALS_MAX.get(venue, DIALS_MAX_DEFAULT))
 
     def wait_ns(self, now_ns: int) -> int:
         """How long until the next dial is allowed; 0: now."""

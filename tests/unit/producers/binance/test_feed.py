@@ -1,4 +1,4 @@
-"""Which reference feeds the settings ask for, and where ingest puts what they say."""
+"""Which reference feeds the settings ask for, and where the router puts what they say."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from crossbook.runtime.settings import BinanceSettings, Settings
 from producers.binance.feed import BinanceVenue, reference_feeds
 from producers.ingest import Ingest
-from producers.market_writer import LogHead, MarketWriter
 from producers.stamp import ReceiveStamp
 from schemas.records import RawFrame, ReferencePrice, ReferenceStatus
 from tests.builders.producers.senders import MemorySender
+from tests.builders.producers.stages import ingest
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 
@@ -42,28 +42,25 @@ def test_symbols_that_are_none_are_refused(symbols: tuple[str, ...]) -> None:
         BinanceSettings(symbols=symbols)
 
 
-def ingest(sender: MemorySender, partitions: int) -> Ingest:
-    writer = MarketWriter(sender, partitions, 100)
-    writer.open(LogHead(log_id="", opened=frozenset(range(partitions))), 1)
-    settings = Settings(binance=BinanceSettings(symbols=("BTCUSDT",)))
-    return Ingest(settings, writer, LogHead(log_id="", opened=frozenset(range(partitions))), ReceiveStamp(), LOG)
+def ingest_with_bitcoin(sender: MemorySender, partitions: int) -> Ingest:
+    return ingest(sender, partitions, binance=BinanceSettings(symbols=("BTCUSDT",)))
 
 
 def test_prices_and_statuses_go_to_every_partition_and_frames_to_the_tape() -> None:
     sender = MemorySender()
-    one = ingest(sender, 3)
+    one = ingest_with_bitcoin(sender, 3)
     price = ReferencePrice(ts_received_ns=1, reference_id="binance:BTCUSDT", feed="binance", session=1, sequence=1)
     status = ReferenceStatus(ts_received_ns=1, feed="binance", session=1, state="live", reason="")
     frame = RawFrame(
         ts_received_ns=1, feed="binance", connection="binance", session=1, direction="received", payload=b"{}"
     )
-    one.accept(price)
-    one.accept(status)
-    one.tape(frame)
+    one.router.accept(price)
+    one.router.accept(status)
+    one.router.tape(frame)
     assert [(t, p) for t, p, _, _ in sender.sent] == [("market", n) for n in (0, 1, 2, 0, 1, 2)] + [("tape", -1)]
 
 
 def test_references_say_their_end_before_the_venues() -> None:
     """The last word of a log is then a venue's: decide answers that with a watermark at once, and whoever waits for one goes on."""
-    (first,) = ingest(MemorySender(), 1)._all_feeds()
+    (first,) = ingest_with_bitcoin(MemorySender(), 1).all_feeds()
     assert first.protocol.feed == "binance"

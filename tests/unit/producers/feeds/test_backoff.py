@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.feeds.backoff import DIALS_MAX, LASTED_NS, WINDOW_NS, DialBudget, Redial
+from producers.venues import BUILT_IN
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -71,21 +72,21 @@ def dials_of(outcomes: list[tuple[bool, int]], feeds: int, jitter: float, budget
     outcomes=st.lists(st.tuples(st.booleans(), st.integers(0, 60 * SECOND)), min_size=1, max_size=6),
     feeds=st.integers(1, 8),
     jitter=st.floats(0, 1, exclude_max=True),
-    venue=st.sampled_from(sorted(DIALS_MAX)),
+    dials_max=st.sampled_from(sorted({DIALS_MAX, *(one.dials_max for one in BUILT_IN)})),
 )
-def test_no_window_holds_more_dials_than_the_venue_s_budget(outcomes, feeds, jitter, venue) -> None:
-    dialled = dials_of(outcomes, feeds, jitter, DialBudget.of(venue))
+def test_no_window_holds_more_dials_than_the_venue_s_budget(outcomes, feeds, jitter, dials_max) -> None:
+    dialled = dials_of(outcomes, feeds, jitter, DialBudget(dials_max))
     for index, start in enumerate(dialled):
-        assert bisect_left(dialled, start + WINDOW_NS) - index <= DIALS_MAX[venue] < 300
+        assert bisect_left(dialled, start + WINDOW_NS) - index <= dials_max < 300
 
 
 def test_a_venue_that_was_live_and_then_refuses_is_dialled_eight_times_in_its_first_minute() -> None:
-    dialled = dials_of([(True, 12 * SECOND), *[(False, 0)] * 10_000], 1, 0.5, DialBudget.of("polymarket"))
+    dialled = dials_of([(True, 12 * SECOND), *[(False, 0)] * 10_000], 1, 0.5, DialBudget(120))
     assert sum(1 for at in dialled if 12 * SECOND <= at < 72 * SECOND) == 8
 
 
 def test_a_venue_that_asks_to_be_left_alone_is() -> None:
-    budget = DialBudget.of("binance")
+    budget = DialBudget()
     budget.dialled(0)
     budget.refused(SECOND, 120 * SECOND)
     budget.refused(SECOND, 10 * SECOND)  # a shorter word does not weaken a longer one
