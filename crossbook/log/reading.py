@@ -28,12 +28,15 @@ class Log(Protocol):
         """How many partitions `market` has."""
 
     def extent(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset and end offset of what is there; equal when there is nothing."""
+        """First offset and end offset of what is there; equal when there is nothing. Raises LogError when it holds no such partition."""
 
     def read(
         self, topic: str, partition: int, *, start: int | None = None, end: int | None = None
     ) -> Iterator[LogLine]:
-        """Committed records in order of their offsets, from `start` (or the first) up to and without `end` (or the present end)."""
+        """Committed records in order of their offsets, from `start` (or the first) up to and without `end` (or the present end).
+
+        What is written after reading began is not read. Raises LogError when the log holds no such partition.
+        """
 
     def decided_end(self, partition: int) -> int:
-        """Offset of `market` up to and without which decide has written its outputs; the first offset when it has none."""
+        """Offset of `market` up to and without which decide has written its outputs; the first offset when it has written none."""

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from crossbook.log.archive.batches import columns_of
 from crossbook.log.archive.columns import RecordColumns
 from crossbook.log.archive.encoding import text_columns
-from crossbook.log.archive.errors import ArchiveDamagedError, ArchiveMissingError
+from crossbook.log.archive.errors import ArchiveDamagedError
 from crossbook.log.archive.manifest import (
     APPEND_MS,
     KEY,
@@ -32,6 +32,7 @@ from crossbook.log.archive.manifest import (
 )
 from crossbook.log.archive.rows import Rows, record_rows, without_collector
 from crossbook.log.archive.varints import Longs
+from crossbook.log.errors import LogError
 from crossbook.log.reading import LogLine
 from schemas.codec import load_codec
 from schemas.errors import SchemaError, UnknownWordError
@@ -84,9 +85,9 @@ class ArchiveLog:
         return self.manifest.log_id
 
     def extent(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset and end offset of what is archived; (0, 0) when nothing is."""
-        entry = self.manifest.entry(topic, partition)
-        return (0, 0) if entry is None else (entry.first, entry.end)
+        """First offset and end offset of what is archived. Raises LogError when nothing of the partition is."""
+        entry = self._entry(topic, partition)
+        return entry.first, entry.end
 
     def decided_end(self, partition: int) -> int:
         """Offset of `market` up to which decide had come when the archive was taken; the first offset when not known."""
@@ -97,7 +98,7 @@ class ArchiveLog:
     ) -> Iterator[LogLine]:
         """Lines as they stood in the log, in order, from `start` up to and without `end`.
 
-        Raises ArchiveDamagedError, which names the file, when one is gone or changed.
+        Raises ArchiveDamagedError, which names the file, when one is gone or changed; LogError when nothing of the partition is archived.
         """
         for block in self._merged(topic, partition, start, end, self._line_block):
             yield from block.items
@@ -147,17 +148,17 @@ class ArchiveLog:
                 progress(f"{topic}/{partition}/{file.name}")
         return len(files)
 
-    def _entry(self, topic: str, partition: int) -> PartitionEntry | None:
+    def _entry(self, topic: str, partition: int) -> PartitionEntry:
         entry = self.manifest.entry(topic, partition)
-        if entry is None and topic not in self.manifest.topics:
-            raise ArchiveMissingError(
-                f"{self.folder} holds no {topic}; it holds: {', '.join(self.manifest.topics) or 'nothing'}"
+        if entry is None:
+            part = f" partition {partition}" if topic in self.manifest.topics else ""
+            raise LogError(
+                f"{self.folder} holds no {topic}{part}; it holds: {', '.join(self.manifest.topics) or 'nothing'}"
             )
         return entry
 
     def _chunks(self, topic: str, partition: int, start: int | None, end: int | None) -> Iterator[Chunk]:
-        entry = self._entry(topic, partition)
-        for chunk in () if entry is None else entry.chunks:
+        for chunk in self._entry(topic, partition).chunks:
             if (start is None or chunk.end > start) and (end is None or chunk.first < end):
                 yield chunk
 

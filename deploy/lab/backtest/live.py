@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from crossbook.domain.errors import StageError
+from crossbook.log.errors import LogError
 from crossbook.log.reading import Log
 from deploy.lab.backtest.options import Range
 from executors.advice import Advice
@@ -177,7 +177,7 @@ def _lines(log: Log, codec: Codec, topic: str, partition: int) -> Iterator[tuple
                 yield line.value, codec.decode(line.value)
             except SchemaError:
                 continue
-    except (StageError, KeyError):
+    except LogError:
         return  # a log without that topic: nothing to compare with
 
 

@@ -140,7 +140,7 @@ def _present(
 ) -> Iterator[Record]:
     try:
         yield from _records(log, codec, topic, partition, wanted)
-    except (LogError, KeyError) as error:
+    except LogError as error:
         warnings.append(f"{log.name} has no {topic} ({error}): what rests on it is missing here.")
 
 

@@ -1,4 +1,4 @@
-"""A log in memory, and lines to fill it with."""
+"""Lines to fill an archive or a log in memory with."""
 
 import msgspec
 
@@ -11,30 +11,6 @@ from tests.contract.record_strategies import sample
 CODEC = load_codec()
 T0 = 1_780_000_000_000_000_000
 LOG_ID = "log-of-a-test"
-
-
-class MemoryLog:
-    """`Log` over lists of lines."""
-
-    def __init__(self, lines, partitions=1, decided=None, first=None):
-        self.lines = lines  # (topic, partition) -> lines
-        self.partitions = partitions
-        self.decided = decided or {}
-        self.first = first or {}
-        self.name = "a list"
-
-    def extent(self, topic, partition):
-        lines = self.lines.get((topic, partition), [])
-        first = self.first.get((topic, partition), lines[0].offset if lines else 0)
-        return first, lines[-1].offset + 1 if lines else first
-
-    def read(self, topic, partition, *, start=None, end=None):
-        for line in self.lines.get((topic, partition), []):
-            if (start is None or line.offset >= start) and (end is None or line.offset < end):
-                yield line
-
-    def decided_end(self, partition):
-        return self.decided.get(partition, self.extent("market", partition)[0])
 
 
 def opened(partition=0, base_offset=0, log_id=LOG_ID):

@@ -119,9 +119,9 @@ def live_log(records, terms=CALM, **options):
         ("orders", 0): lines([r for r in written if topic_of(r) == "orders"], lambda r: (key_of(r) or "").encode()),
         ("fills", 0): lines([r for r in written if topic_of(r) == "fills"], lambda r: (key_of(r) or "").encode()),
     }
-    return MemoryLog(topics)
+    return MemoryLog(topics, decided={0: len(records)})
 
 
 def market_log(records):
     """The market alone, as an importer leaves it."""
-    return MemoryLog({("market", 0): lines(records)}, decided={0: 0})
+    return MemoryLog({("market", 0): lines(records)})

@@ -1,28 +1,39 @@
 """A log in memory: what the tests copy, cut and forge, behind the `Log` protocol of `crossbook.log.reading`."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 
+from crossbook.log.errors import LogError
 from crossbook.log.reading import LogLine
 from schemas.codec import load_codec
 from schemas.records import Record
+from schemas.topics import TOPICS
+
+Place = tuple[str, int]
 
 
 class MemoryLog:
     """Lines by topic and partition; the offsets may have holes, as on a transactional topic.
 
-    `decided` is the end of what decide has written, by partition; without it everything is decided.
+    Every declared topic is there, but those named in `without`. `decided`: the end of what decide has written, by partition; where
+    none is given, decide has written nothing. `first`: where a partition begins, if not at its first line.
     """
 
     def __init__(
         self,
-        lines: Mapping[tuple[str, int], Iterable[LogLine]],
+        lines: Mapping[Place, Iterable[LogLine]],
         *,
         partitions: int = 1,
         decided: Mapping[int, int] | None = None,
+        first: Mapping[Place, int] | None = None,
+        without: Iterable[str] = (),
         name: str = "a log in memory",
     ) -> None:
         self.lines = {place: list(given) for place, given in lines.items()}
         self.decided = dict(decided or {})
+        self.first = dict(first or {})
+        self._without = frozenset(without)
         self._partitions = partitions
         self._name = name
 
@@ -37,25 +48,37 @@ class MemoryLog:
         return self._partitions
 
     def extent(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset and end offset; (0, 0) when there is nothing."""
+        """First offset and end offset. Raises LogError when the topic or partition is not there."""
+        if topic not in TOPICS or topic in self._without or not 0 <= partition < self._partitions:
+            raise LogError(f"{self._name} holds no {topic} partition {partition}")
         lines = self.lines.get((topic, partition))
-        return (lines[0].offset, lines[-1].offset + 1) if lines else (0, 0)
+        first = self.first.get((topic, partition), lines[0].offset if lines else 0)
+        return first, lines[-1].offset + 1 if lines else first
 
     def read(
         self, topic: str, partition: int, *, start: int | None = None, end: int | None = None
     ) -> Iterator[LogLine]:
-        """Lines in order."""
-        for line in self.lines.get((topic, partition), ()):
-            if (start is None or line.offset >= start) and (end is None or line.offset < end):
-                yield line
+        """Lines in order, up to the end that there is when reading begins."""
+        self.extent(topic, partition)
+        lines = self.lines.get((topic, partition), [])
+        low = 0 if start is None else bisect_left(lines, start, key=itemgetter(0))
+        high = len(lines) if end is None else bisect_left(lines, end, key=itemgetter(0))
+        yield from lines[low:high]
 
     def decided_end(self, partition: int) -> int:
         """End of what decide has written."""
-        return self.decided.get(partition, self.extent("market", partition)[1])
+        return self.decided.get(partition, self.extent("market", partition)[0])
 
     def copy(self) -> "MemoryLog":
         """A log of its own with the same lines."""
-        return MemoryLog(self.lines, partitions=self._partitions, decided=self.decided, name=self._name)
+        return MemoryLog(
+            self.lines,
+            partitions=self._partitions,
+            decided=self.decided,
+            first=self.first,
+            without=self._without,
+            name=self._name,
+        )
 
     def append(self, topic: str, partition: int, record: Record | bytes, key: str | None = None) -> None:
         """Write one more line at the end."""

@@ -1,36 +1,12 @@
-"""A log in memory, as live stages would have left it: what `crossbook.log.reading.Log` promises, without a broker."""
+"""A log in memory, as live stages would have left it from the run of an outcome."""
 
-from crossbook.log.errors import LogError
 from crossbook.log.reading import LogLine
 from schemas.codec import load_codec
 from schemas.records import InstrumentSettled
 from tests.builders import market_records as mr
+from tests.builders.logs.memory import MemoryLog
 
 CODEC = load_codec()
-
-
-class MemoryLog:
-    """Records by topic, one partition."""
-
-    name = "prefix 'memory.'"
-    partitions = 1
-
-    def __init__(self, topics):
-        self.lines = {
-            topic: [LogLine(number, 0, None, CODEC.encode(record)) for number, record in enumerate(records)]
-            for topic, records in topics.items()
-        }
-
-    def extent(self, topic, partition):
-        if topic not in self.lines:
-            raise LogError(f"memory.{topic} is not there; create the topics")
-        return 0, len(self.lines[topic])
-
-    def read(self, topic, partition, *, start=None, end=None):
-        yield from self.lines[topic][start:end]
-
-    def decided_end(self, partition):
-        return len(self.lines["market"])
 
 
 def log_of(outcome, tops=(), *, without=()):
@@ -48,4 +24,9 @@ def log_of(outcome, tops=(), *, without=()):
         "orders": list(outcome.journal),
         "fills": list(outcome.fills),
     }
-    return MemoryLog({topic: records for topic, records in topics.items() if topic not in without})
+    lines = {
+        (topic, 0): [LogLine(number, 0, None, CODEC.encode(record)) for number, record in enumerate(records)]
+        for topic, records in topics.items()
+        if topic not in without
+    }
+    return MemoryLog(lines, decided={0: len(topics["market"])}, without=without, name="prefix 'memory.'")

@@ -50,6 +50,7 @@ def write_decisions(log, partition=0, checkpoint_every=200):
             written.append(record)
         for topic in touched:
             offsets[topic] += 1
+        log.decided[partition] = line.offset + 1
         if (line.offset + 1) % checkpoint_every == 0:
             for record in to_records(fold.state):
                 log.append("checkpoints.decide", partition, record, STAGE)

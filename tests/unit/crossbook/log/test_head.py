@@ -9,7 +9,8 @@ from processors.decide.checkpoint import to_records
 from processors.decide.state import DecideState
 from schemas.codec import load_codec
 from tests.builders import market_records as mr
-from tests.builders.logs.archived import MemoryLog, lines_of, opened
+from tests.builders.logs.archived import lines_of, opened
+from tests.builders.logs.memory import MemoryLog
 
 CODEC = load_codec()
 HEAD = opened(base_offset=3)

@@ -13,7 +13,8 @@ from processors.decide.state import DecideState
 from schemas.codec import load_codec
 from tests.builders import market_records as mr
 from tests.builders.lively_market import lively_market
-from tests.builders.logs.archived import MemoryLog, lines_of
+from tests.builders.logs.archived import lines_of
+from tests.builders.logs.memory import MemoryLog
 
 CODEC = load_codec()
 BASE = 7  # the log does not begin at offset 0

@@ -13,7 +13,8 @@ from crossbook.log.archive.manifest import MANIFEST, load_manifest
 from crossbook.log.archive.read import ArchiveLog
 from crossbook.log.archive.write import ArchiveWriter, write_archive
 from crossbook.log.reading import LogLine
-from tests.builders.logs.archived import CODEC, GARBAGE, MemoryLog, lines_of, market_lines, opened
+from tests.builders.logs.archived import CODEC, GARBAGE, lines_of, market_lines, opened
+from tests.builders.logs.memory import MemoryLog
 from tests.contract.record_strategies import sample
 
 MARKET = ("market", 0)

@@ -14,7 +14,8 @@ from processors.decide.checkpoint import to_records
 from processors.decide.code_digest import decision_digest
 from processors.decide.state import DecideState
 from schemas.records import Checkpoint
-from tests.builders.logs.archived import LOG_ID, MemoryLog, lines_of, market_lines
+from tests.builders.logs.archived import LOG_ID, lines_of, market_lines
+from tests.builders.logs.memory import MemoryLog
 
 MARKET, CHECKPOINTS, TAPE = ("market", 0), ("checkpoints.decide", 0), ("tape", 0)
 

@@ -119,8 +119,8 @@ def test_an_archive_of_a_live_run_is_a_run(tmp_path):
     outcome = simulated(seed=3, seconds=120)
     log = log_of(outcome)
     with ArchiveWriter(tmp_path / "archive", source="s", prefix="p.", partitions=1) as writer:
-        for topic, lines in log.lines.items():
-            writer.extend(topic, 0, lines)
+        for (topic, partition), lines in log.lines.items():
+            writer.extend(topic, partition, lines)
     found = compare(load_run(str(tmp_path / "archive")), document_of(outcome))
     assert found.alike
     assert found.same_log

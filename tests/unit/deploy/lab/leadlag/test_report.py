@@ -4,11 +4,9 @@ import json
 
 import pytest
 
-from crossbook.log.reading import LogLine
 from deploy.errors import UsageError
 from deploy.lab.leadlag.report import COLUMNS, Lengths, compare, rows, write_report
 from deploy.lab.leadlag.sources import from_kalshi_spot, from_log
-from schemas.codec import load_codec
 from tests.builders.leadlag_worlds import MS, S, planted_signals
 from tests.builders.logs.memory import MemoryLog
 from tests.builders.logs.whole import whole_log
@@ -17,33 +15,12 @@ A, B = "kalshi:TEAM", "polymarket:0xteam"
 LENGTHS = Lengths(bar_ns=S, bar_lag_max_ns=10 * S, lag_max_ns=2 * S, step_ns=50 * MS)
 
 
-class Signals:
-    """A log that holds `signals` only."""
-
-    name = "a log of the test"
-    partitions = 1
-
-    def __init__(self, signals):
-        codec = load_codec()
-        self._lines = [
-            LogLine(offset, 0, key and key.encode(), codec.encode(record))
-            for offset, (key, record) in enumerate(signals)
-        ]
-
-    def extent(self, topic, partition):
-        return 0, len(self._lines)
-
-    def read(self, topic, partition, *, start=None, end=None):
-        assert topic == "signals"
-        yield LogLine(0, 0, None, b"no record")
-        yield from self._lines[start:end]
-
-    def decided_end(self, partition):
-        return 1
-
-
 def studied(signals):
-    return compare(from_log(Signals(signals), {}, 120 * S, 240 * S), LENGTHS, seed=7)
+    log = MemoryLog({}, decided={0: 1})  # of which only `signals` is left, and in it bytes of a stranger
+    log.append("signals", 0, b"no record")
+    for key, record in signals:
+        log.append("signals", 0, record, key)
+    return compare(from_log(log, {}, 120 * S, 240 * S), LENGTHS, seed=7)
 
 
 def test_a_log_with_a_lead_gives_a_page_with_its_interval(tmp_path):
@@ -97,7 +74,7 @@ def test_a_folder_without_the_recording_is_refused(tmp_path):
 
 def test_a_log_that_was_never_decided_is_decided_in_passing():
     decided = whole_log(900)
-    bare = MemoryLog({("market", 0): decided.lines["market", 0]}, decided={0: 0})
+    bare = MemoryLog({("market", 0): decided.lines["market", 0]})
     found = [
         [(one.group, one.name_a, one.name_b, one.a.times.tolist(), one.a.values.tolist()) for one in compared]
         for compared in (from_log(log, {}, 10 * S, 20 * S) for log in (decided, bare))
