@@ -61,7 +61,7 @@ from schemas.records import (
     TradeIntent,
     Watermark,
 )
-from schemas.topics import TOPICS
+from schemas.topics import TOPICS, partition_of, read_by
 
 GROUP = "execute"
 KILL_FILE = "KILL"
@@ -76,7 +76,6 @@ URGENT = (OrderRequested, ControlApplied)
 WAITING_MAX = 20_000
 WAITING_LOW = 5_000
 BROKER_WAIT_S = 5.0
-INPUTS = ("market", "signals", "intents", "leadlag")
 #: Advice is read again from this far before the end of a partition of `leadlag`: what counted before a restart counts after it.
 ADVICE_RECORDS = 500
 
@@ -130,11 +129,12 @@ class Execute:
         kafka = settings.kafka
         self._gateways = gateways
         self._settings, self._kafka, self._batch = settings, kafka, batch_records
+        self._partition = partition_of(settings.execute.portfolio)
         self._codec = load_codec()
         self._topics = existing_topics(kafka)  # a prefix may be older than a topic that we can do without
         self._names = {
             TOPICS[topic].full_name(kafka.prefix): topic
-            for topic in (*INPUTS, "control")
+            for topic in read_by(GROUP)
             if topic != "leadlag" or topic in self._topics
         }
         self._producer = TransactionalProducer(kafka, f"{STAGE}.{settings.execute.portfolio}")
@@ -144,7 +144,7 @@ class Execute:
         wanted = [
             TopicPartition(name, number)
             for name, topic in self._names.items()
-            for number in range(1 if topic == "control" else kafka.partitions)
+            for number in range(TOPICS[topic].partition_count(kafka.partitions))
         ]
         stored = committed_offsets(self._consumer, wanted)
         self._next = {(self._names[name], number): max(at, 0) for (name, number), at in stored.items()}
@@ -230,7 +230,7 @@ class Execute:
         """Poll, feed, step, commit; on stop commit the positions."""
         self._consumer.assign(
             [TopicPartition(name, number, self._next[topic, number]) for name, topic in self._names.items()
-             for number in range(1 if topic == "control" else self._kafka.partitions)]
+             for number in range(TOPICS[topic].partition_count(self._kafka.partitions))]
         )  # fmt: skip
         terms = make_terms(self._settings.execute.model_dump(), self._settings.paper.model_dump())
         self._engine.configure(terms, portfolio=self._settings.execute.portfolio, code_digest=execution_digest())
@@ -268,10 +268,12 @@ class Execute:
         offsets: dict[str, dict[int, int]] = {}
         for (topic, number), at in self._committed.items():
             offsets.setdefault(topic, {})[number] = at
-        journal = offset_range(self._consumer, TOPICS["orders"].full_name(self._kafka.prefix), 0)[1]
+        journal = offset_range(self._consumer, TOPICS["orders"].full_name(self._kafka.prefix), self._partition)[1]
         image = self._checkpoints.image(anchor=self._anchor, journal_offset=journal, offsets=offsets)
         for record in self._checkpoints.records(image):
-            self._plain.send("checkpoints.execute", record, key=self._settings.execute.portfolio, partition=0)
+            self._plain.send(
+                "checkpoints.execute", record, key=self._settings.execute.portfolio, partition=self._partition
+            )
         self._checkpointed = self._folded()
 
     # Inputs
@@ -423,7 +425,8 @@ class Execute:
 
     def _outgoing(self, prefix: str, record: Record) -> Outgoing:
         key = key_of(record)
-        return Outgoing(prefix + topic_of(record), 0, None if key is None else key.encode(), self._codec.encode(record))
+        raw = None if key is None else key.encode()
+        return Outgoing(prefix + topic_of(record), self._partition, raw, self._codec.encode(record))
 
     def _offsets(self) -> dict[tuple[str, int], int]:
         """Where a restarted executor must read on, per input partition."""

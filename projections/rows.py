@@ -66,8 +66,6 @@ from schemas.records import (
     Watermark,
 )
 
-#: Topics that are projected.
-PROJECTED = ("market", "signals", "intents", "leadlag", "orders", "fills", "control", "deadletter")
 #: Counted per instrument and second (`activity.py`), not kept one by one: market history is bounded.
 ROLLED_UP: tuple[type[Record], ...] = (BookSnapshot, BookDelta, PublicTrade, ReferencePrice)
 #: Not projected, and why.

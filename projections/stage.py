@@ -26,11 +26,11 @@ from projections.activity import block_start
 from projections.batch import Batch, Unusable
 from projections.errors import SinkAwayError
 from projections.port import Position, Rows, Sink
-from projections.rows import PROJECTED, TABLE_COLUMNS, Coordinates, to_row
+from projections.rows import TABLE_COLUMNS, Coordinates, to_row
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import LogOpened
-from schemas.topics import TOPICS, Spread
+from schemas.topics import TOPICS, read_by
 
 GROUP = "project"
 #: Few, large fetches: with small ones its flushes were half of the slow events of the money path (FIELD.md, prototype).
@@ -69,7 +69,7 @@ class Projector:
         self._stop = stop
         self._log = structlog.get_logger().bind(stage="project")
         self._codec = load_codec()
-        self._names = {TOPICS[topic].full_name(settings.kafka.prefix): topic for topic in PROJECTED}
+        self._names = {TOPICS[topic].full_name(settings.kafka.prefix): topic for topic in read_by(GROUP)}
         self._letters = RecordProducer(settings.kafka, self._codec, "project")
         self._resumed: dict[tuple[str, int], int] = {}
         self.projected = 0
@@ -138,7 +138,7 @@ class Projector:
         behind = 0
         partitions = []
         for name, topic in self._names.items():
-            for partition in range(self._kafka.partitions if TOPICS[topic].spread is Spread.BY_GROUP else 1):
+            for partition in range(TOPICS[topic].partition_count(self._kafka.partitions)):
                 resumed = self._resumed.get((topic, partition), 0)
                 low, high = offset_range(consumer, name, partition)
                 # Whole blocks are read again: the counts of `market_activity` start at a block's first offset.

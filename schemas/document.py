@@ -34,13 +34,13 @@ def render() -> str:
 
 def _topics() -> str:
     rows = [
-        f"| `{topic.name}` | {topic.writer} | {topic.key} | {topic.spread.value} | {_kept(topic)} "
+        f"| `{topic.name}` | {topic.writer} | {', '.join(topic.readers) or '–'} | {topic.key} | {topic.spread.value} | {_kept(topic)} "
         f"| {'yes' if topic.transactional else 'no'} | {', '.join(_link(name) for name in topic.records)} | {_cell(topic.doc)} |"
         for topic in TOPICS.values()
     ]
     head = (
-        "## Topics\n\n| topic | writer | key | partitions | kept | transactions | records | what it is |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        "## Topics\n\n| topic | writer | readers | key | partitions | kept | transactions | records | what it is |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "\n".join(rows) + "\n"
 

@@ -1,15 +1,23 @@
-"""Every topic of crossbook, declared once: who writes it, what it holds, how it is kept.
+"""Every topic of crossbook, declared once: who writes it, who follows it, what it holds, how it is kept.
 
-Names stand under a settable prefix (default `crossbook.`). `market`, `signals`, `intents` and `leadlag` have the same number of
-partitions, fixed for a prefix; the others have one.
+Names stand under a settable prefix (default `crossbook.`). `market` and what decide and leadlag make of it have the same number of
+partitions, what an executor writes has one a portfolio, both fixed for a prefix; the others have one.
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 DAY_MS = 86_400_000
 KEEP = -1
 DEFAULT_PREFIX = "crossbook."
+
+
+#: The portfolio of a stack that names none.
+MAIN: Final = "main"
+#: Which partition of the topics that are spread by portfolio each portfolio's executor writes; without gaps.
+PORTFOLIOS: Final[dict[str, int]] = {MAIN: 0}
+#: Stages that follow topics with a consumer group of their own, whose offsets say how far they have come.
+GROUPS: Final = ("decide", "leadlag", "execute", "project")
 
 
 class Spread(Enum):
@@ -17,13 +25,18 @@ class Spread(Enum):
 
     ONE = "one"
     BY_GROUP = "by group"
+    BY_PORTFOLIO = "by portfolio"
 
 
 class Topic(NamedTuple):
-    """One topic: its name without the prefix, its writer, its record types, its key and how long it is kept."""
+    """One topic: its name without the prefix, its writer, its record types, its key and how long it is kept.
+
+    `readers` are the stages that follow it as it grows; that a stage reads its own output again when it starts is not told here.
+    """
 
     name: str
     writer: str
+    readers: tuple[str, ...]
     records: tuple[str, ...]
     key: str
     spread: Spread
@@ -34,6 +47,10 @@ class Topic(NamedTuple):
     def full_name(self, prefix: str) -> str:
         """Name on the broker."""
         return prefix + self.name
+
+    def partition_count(self, groups: int) -> int:
+        """How many partitions it has where `market` has `groups`."""
+        return {Spread.ONE: 1, Spread.BY_GROUP: groups, Spread.BY_PORTFOLIO: len(PORTFOLIOS)}[self.spread]
 
     def config(self) -> dict[str, str]:
         """Topic settings on the broker: append time rules, because imported events are years old."""
@@ -52,6 +69,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "tape",
             "producers",
+            (),
             ("RawFrame",),
             "feed",
             Spread.ONE,
@@ -62,6 +80,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "market",
             "producers",
+            ("decide", "execute", "project"),
             (
                 "LogOpened",
                 "DecideConfigured",
@@ -88,6 +107,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "signals",
             "decide",
+            ("leadlag", "execute", "project"),
             ("TopOfBook", "EdgeQuote", "EdgeStatistics", "Watermark"),
             "group",
             Spread.BY_GROUP,
@@ -98,6 +118,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "intents",
             "decide",
+            ("execute", "project"),
             ("TradeIntent", "QuoteIntent", "TakeIntent"),
             "group",
             Spread.BY_GROUP,
@@ -108,6 +129,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "leadlag",
             "leadlag",
+            ("execute", "project"),
             ("LeadLag",),
             "group",
             Spread.BY_GROUP,
@@ -118,6 +140,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "orders",
             "execute",
+            ("producers", "project"),
             (
                 "ExecutorConfigured",
                 "IntentSeen",
@@ -137,7 +160,7 @@ TOPICS: dict[str, Topic] = {
                 "LifeOpened",
             ),
             "trade",
-            Spread.ONE,
+            Spread.BY_PORTFOLIO,
             KEEP,
             True,
             "The executor's journal: one partition a portfolio.",
@@ -145,9 +168,10 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "fills",
             "execute",
+            ("project",),
             ("Fill", "FillConfirmed", "FillReversed"),
             "trade",
-            Spread.ONE,
+            Spread.BY_PORTFOLIO,
             KEEP,
             True,
             "Executions.",
@@ -155,6 +179,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "control",
             "operators",
+            ("producers", "execute", "project"),
             (
                 "DecideAnnounced",
                 "PairApproved",
@@ -172,6 +197,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "checkpoints.decide",
             "decide",
+            (),
             ("Checkpoint",),
             "partition",
             Spread.BY_GROUP,
@@ -182,9 +208,10 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "checkpoints.execute",
             "execute",
+            (),
             ("Checkpoint",),
             "portfolio",
-            Spread.ONE,
+            Spread.BY_PORTFOLIO,
             KEEP,
             False,
             "Fold states of the executor.",
@@ -192,6 +219,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "deadletter",
             "any",
+            ("project",),
             ("DeadLetter",),
             "stage",
             Spread.ONE,
@@ -201,3 +229,25 @@ TOPICS: dict[str, Topic] = {
         ),
     )
 }
+
+
+def read_by(stage: str) -> tuple[str, ...]:
+    """Topics that a stage follows, in the order of the table."""
+    return tuple(name for name, topic in TOPICS.items() if stage in topic.readers)
+
+
+def declared(portfolio: str) -> str:
+    """The portfolio itself. Raises ValueError: nobody declared it."""
+    if portfolio not in PORTFOLIOS:
+        raise ValueError(f"no portfolio is called {portfolio!r}; declared are {', '.join(PORTFOLIOS)}")
+    return portfolio
+
+
+def partition_of(portfolio: str) -> int:
+    """Partition of the topics spread by portfolio that this one's executor writes. Raises ValueError: nobody declared it."""
+    return PORTFOLIOS[declared(portfolio)]
+
+
+def declare_portfolio(name: str) -> int:
+    """Give a portfolio the next partition, for this process; one that is declared already keeps its own."""
+    return PORTFOLIOS.setdefault(name, len(PORTFOLIOS))

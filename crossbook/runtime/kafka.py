@@ -30,7 +30,7 @@ from crossbook.runtime.metrics import stage_metrics
 from crossbook.runtime.settings import KafkaSettings
 from schemas.codec import Codec
 from schemas.records import Record
-from schemas.topics import TOPICS, Spread
+from schemas.topics import TOPICS
 
 TRANSACTION_TIMEOUT_MS = 10_000
 #: How long one call to the broker may take before it is reported as away; calls are repeated where that is safe.
@@ -404,10 +404,7 @@ def create_topics(kafka: KafkaSettings) -> list[str]:
         existing = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     except KafkaException as error:
         raise translate(error, "topics") from error
-    counts = {
-        topic.full_name(kafka.prefix): kafka.partitions if topic.spread is Spread.BY_GROUP else 1
-        for topic in TOPICS.values()
-    }
+    counts = {topic.full_name(kafka.prefix): topic.partition_count(kafka.partitions) for topic in TOPICS.values()}
     configs = {topic.full_name(kafka.prefix): topic.config() for topic in TOPICS.values()}
     missing = [
         NewTopic(name, num_partitions=count, replication_factor=-1, config=configs[name])

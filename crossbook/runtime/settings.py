@@ -9,11 +9,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from crossbook.domain.limits import CASH_BOUNDS, LIMITS
 from crossbook.runtime.errors import SettingsError
+from schemas.topics import MAIN, declared
 from schemas.vocabulary import Word
 
 PREFIX = "CROSSBOOK_"
@@ -35,7 +36,7 @@ class KafkaSettings(Section):
         "crossbook.", description="prefix of topics, transactional ids, groups and ClickHouse databases"
     )
     partitions: int = Field(
-        1, ge=1, le=64, description="partitions of market, signals, intents, fills; fixed for a prefix"
+        1, ge=1, le=64, description="partitions of market, signals, intents, leadlag; fixed for a prefix"
     )
     buffer_records: int = Field(
         100_000, ge=1_000, description="records a plain producer holds while the broker is away"
@@ -220,7 +221,7 @@ class CashSettings(Section):
 class ExecuteSettings(Section):
     """The executor: limits of the risk gate and times of the machine, with the bounds that operators' words have too."""
 
-    portfolio: str = Field("main", description="name of the portfolio")
+    portfolio: Annotated[str, AfterValidator(declared)] = Field(MAIN, description="name of the portfolio")
     cash_micros: CashSettings = Field(CashSettings(), description="capital at each venue, by its name")
     cost_per_leg_micros: int = _limit("cost_per_leg_micros", "largest cost incl. fees per leg, market and venue")
     pairs_open_max: int = _limit("pairs_open_max", "most pairs open at once")

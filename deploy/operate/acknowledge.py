@@ -18,7 +18,7 @@ from deploy.errors import UsageError
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
 from schemas.records import ControlApplied, DeadLetter, Record
-from schemas.topics import TOPICS
+from schemas.topics import MAIN, TOPICS, partition_of
 
 METADATA_S = 10.0
 
@@ -118,7 +118,8 @@ def _hear(message: Message, kafka: KafkaSettings, offset: int, answers: dict[int
 
 
 def _journals(consumer: Consumer, kafka: KafkaSettings) -> tuple[int, ...]:
-    """Partitions of `orders`: one an executor. The first counts before anything stands in it, the others when something does."""
+    """Partitions of `orders`: one a portfolio. The main one's counts before anything stands in it, the others' when something does."""
     name = TOPICS["orders"].full_name(kafka.prefix)
     found = consumer.list_topics(name, METADATA_S).topics[name].partitions
-    return (0, *(number for number in sorted(found) if number and offset_range(consumer, name, number)[1]))
+    main = partition_of(MAIN)
+    return tuple(number for number in sorted(found) if number == main or offset_range(consumer, name, number)[1])

@@ -17,15 +17,10 @@ from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError
 from crossbook.runtime.kafka import client_config, committed_offsets, offset_range, open_consumer, wait_for_broker
 from crossbook.runtime.settings import KafkaSettings
-from schemas.topics import TOPICS, Spread
+from schemas.topics import GROUPS, TOPICS, read_by
 
 #: Which group reads which topics.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "decide": ("market",),
-    "leadlag": ("signals",),
-    "execute": ("market", "signals", "intents", "leadlag", "control"),
-    "project": ("market", "signals", "intents", "leadlag", "orders", "fills", "control", "deadletter"),
-}
+READ_BY: dict[str, tuple[str, ...]] = {group: read_by(group) for group in GROUPS}
 #: A gap of at most this many offsets is read and counted; a larger one is told as the difference of offsets, an upper bound.
 COUNTED_MAX = 10_000
 #: Between the two samples of the trend: longer than a batch of the projection, which commits in steps.
@@ -85,7 +80,7 @@ def lag_rows(
         LogError: a topic does not exist.
     """
     wait_for_broker(kafka, BROKER_S)
-    groups = GROUPS if groups is None else groups
+    groups = READ_BY if groups is None else groups
     _require_topics(kafka, {topic for topics in groups.values() for topic in topics})
     consumers = {group: open_consumer(kafka, group) for group in groups}
     try:
@@ -107,7 +102,7 @@ def _partitions(kafka: KafkaSettings, topics: Sequence[str]) -> list[TopicPartit
     return [
         TopicPartition(TOPICS[topic].full_name(kafka.prefix), partition)
         for topic in topics
-        for partition in range(kafka.partitions if TOPICS[topic].spread is Spread.BY_GROUP else 1)
+        for partition in range(TOPICS[topic].partition_count(kafka.partitions))
     ]
 
 

@@ -17,7 +17,7 @@ from deploy.errors import UsageError
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import Record
-from schemas.topics import TOPICS, Spread
+from schemas.topics import TOPICS
 
 
 class Line(NamedTuple):
@@ -50,11 +50,6 @@ class Line(NamedTuple):
         return json.dumps(self.as_dict(), default=lambda value: value.hex() if isinstance(value, bytes) else str(value))
 
 
-def topic_partitions(kafka: KafkaSettings, topic: str) -> int:
-    """Partitions of a declared topic under these settings."""
-    return kafka.partitions if TOPICS[topic].spread is Spread.BY_GROUP else 1
-
-
 def read_topic(kafka: KafkaSettings, topic: str, *, last: int | None, follow: bool) -> Iterator[Line]:
     """Yield committed records of a topic, the last n of each partition or all, and new ones when following.
 
@@ -65,7 +60,7 @@ def read_topic(kafka: KafkaSettings, topic: str, *, last: int | None, follow: bo
         raise UsageError(f"no topic {topic!r}; the topics are: {', '.join(TOPICS)}")
     codec = load_codec()
     follow_from: dict[int, int] = {}
-    for partition in range(topic_partitions(kafka, topic)):
+    for partition in range(TOPICS[topic].partition_count(kafka.partitions)):
         start = None if last is None else _start_of_last(kafka, topic, partition, last)
         lines: Iterable[LogLine] = read_partition(kafka, topic, partition, start=start)
         for line in lines if last is None else deque(lines, maxlen=last):
@@ -89,7 +84,7 @@ def _follow(kafka: KafkaSettings, topic: str, starts: dict[int, int], codec: Cod
     consumer = open_consumer(kafka, "tail")
     name = TOPICS[topic].full_name(kafka.prefix)
     try:
-        partitions = range(topic_partitions(kafka, topic))
+        partitions = range(TOPICS[topic].partition_count(kafka.partitions))
         consumer.assign([TopicPartition(name, number, starts.get(number, OFFSET_BEGINNING)) for number in partitions])
         while True:
             for message in poll_batch(consumer, 500, 0.2):

@@ -27,7 +27,7 @@ from executors.recovery.checkpoint import STAGE, ExecuteImage, anchor_of, candid
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import Checkpoint, LogOpened, Record
-from schemas.topics import TOPICS
+from schemas.topics import TOPICS, partition_of
 
 #: How far before a checkpoint's offset in the journal its last record is looked for: a batch and its markers.
 BACK_OFFSETS = 64
@@ -102,11 +102,11 @@ def starts(
     told = told or ignore
     for image in _images(kafka, codec, portfolio, code_digest, told) if checkpoints else ():
         try:
-            yield _on_from(kafka, codec, image, committed)
+            yield _on_from(kafka, codec, partition_of(portfolio), image, committed)
         except ExecutorError as error:
             told(image.state.next_sequence - 1, str(error), 1)
     _require_heads(kafka, codec)
-    journal = _Journal(read_partition(kafka, "orders", 0), codec)
+    journal = _Journal(read_partition(kafka, "orders", partition_of(portfolio)), codec)
     state, journaled = refold(journal)
     yield Start(state, journaled, None, journal.anchor)
 
@@ -127,8 +127,9 @@ def ignore(position: int, reason: str, count: int = 1) -> None:
 def _images(kafka: KafkaSettings, codec: Codec, portfolio: str, code_digest: str, told: Told) -> Iterator[ExecuteImage]:
     log = KafkaLog(kafka)
     found: list[tuple[Checkpoint, ...]] = []
-    for start, last in checkpoint_tails(log, "checkpoints.execute", 0):
-        found, ignored = candidates(checkpoints(log, codec, "checkpoints.execute", 0, start), code_digest)
+    place = "checkpoints.execute", partition_of(portfolio)
+    for start, last in checkpoint_tails(log, *place):
+        found, ignored = candidates(checkpoints(log, codec, *place, start), code_digest)
         if found or last:
             counts: dict[str, tuple[int, int]] = {}
             for one in ignored:
@@ -143,11 +144,14 @@ def _images(kafka: KafkaSettings, codec: Codec, portfolio: str, code_digest: str
             told(pieces[0].position, str(error), 1)
 
 
-def _on_from(kafka: KafkaSettings, codec: Codec, image: ExecuteImage, committed: Mapping[int, int]) -> Start:
+def _on_from(
+    kafka: KafkaSettings, codec: Codec, partition: int, image: ExecuteImage, committed: Mapping[int, int]
+) -> Start:
     """Fold the journal on from an image. Raises CheckpointError when the image is not proved, JournalError when it does not fit."""
     reader = open_consumer(kafka, "execute.resume")
     try:
-        journal = _Journal(_lines_after(_extent(reader, kafka, "orders", 0), kafka, codec, image), codec)
+        low, _ = _extent(reader, kafka, "orders", partition)
+        journal = _Journal(_lines_after(low, kafka, codec, partition, image), codec)
         state, journaled = refold(journal, start_state(image))
         for lane in image.lanes:
             market, number = lane.market, lane.partition
@@ -176,13 +180,14 @@ def _extent(reader: Consumer, kafka: KafkaSettings, topic: str, partition: int) 
     return offset_range(reader, TOPICS[topic].full_name(kafka.prefix), partition)
 
 
-def _lines_after(extent: tuple[int, int], kafka: KafkaSettings, codec: Codec, image: ExecuteImage) -> Iterator[LogLine]:
-    """Lines of `orders` behind the last one in an image. Raises CheckpointError when the journal does not hold that one."""
-    low, _ = extent
+def _lines_after(
+    low: int, kafka: KafkaSettings, codec: Codec, partition: int, image: ExecuteImage
+) -> Iterator[LogLine]:
+    """Lines of `orders` from offset `low` behind the last one in an image. Raises CheckpointError when the journal does not hold that one."""
     wanted, back = image.state.next_sequence - 1, BACK_OFFSETS
     while True:
         start = max(low, image.journal_offset - back)
-        lines = read_partition(kafka, "orders", 0, start=start)
+        lines = read_partition(kafka, "orders", partition, start=start)
         for line in lines:
             try:
                 number = getattr(codec.decode(line.value), "sequence", -1)

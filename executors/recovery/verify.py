@@ -22,11 +22,12 @@ from executors.journal import FILLS, INPUTS, JOURNAL_OUTPUTS, key_of
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import Fill, IntentSeen, OrderRequested, Record, TradeIntent, TradePlan
+from schemas.topics import MAIN, partition_of
 
 __all__ = ["Difference", "VerifyResult", "compare_executions", "verify_executions"]
 
-#: The journal is one partition.
-JOURNAL_PARTITION: Final = 0
+#: The journal that is verified.
+JOURNAL_PARTITION: Final = partition_of(MAIN)
 #: What a fold raises on input that the executor which wrote the journal would have died of.
 _DEATHS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 

@@ -165,7 +165,7 @@ def test_looking_changes_no_offset_and_every_group_is_there(settings, consumer):
     commit(consumer, settings, 1)
     rows = lag_rows(settings, sample_s=0.05)
     assert {(row.group, row.topic) for row in rows} == {
-        (group, topic) for group, topics in lag.GROUPS.items() for topic in topics
+        (group, topic) for group, topics in lag.READ_BY.items() for topic in topics
     }
     assert consumer.committed([TopicPartition(settings.prefix + "signals", 0)], 10)[0].offset == 1
     assert render_lag(rows, 0.0).row_count == len(rows)

@@ -37,7 +37,7 @@ from crossbook.log.archive.manifest import (
 )
 from crossbook.log.reading import Log, LogLine
 from schemas.registry import load_registry
-from schemas.topics import TOPICS, Spread
+from schemas.topics import TOPICS
 
 #: Lines that are turned into columns at once: enough for numpy, few enough for the processor's cache.
 BATCH_LINES: Final = 32_768
@@ -358,7 +358,7 @@ def write_archive(
         )
         stack.push(writer.__exit__)
         for topic in sorted(chosen, key=_reading_order):
-            for partition in range(log.partitions if TOPICS[topic].spread is Spread.BY_GROUP else 1):
+            for partition in range(TOPICS[topic].partition_count(log.partitions)):
                 wanted = (ranges or {}).get((topic, partition), (None, None))
                 _copy(log, writer, topic, partition, wanted, progress)
         manifest = writer.close(decided)

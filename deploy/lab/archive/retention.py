@@ -29,7 +29,7 @@ from processors.decide.code_digest import decision_digest
 from processors.decide.resume import newest_checkpoint
 from schemas.codec import load_codec
 from schemas.records import Checkpoint
-from schemas.topics import TOPICS
+from schemas.topics import PORTFOLIOS, TOPICS
 
 #: The topics whose table in docs says that they are kept for a time only.
 DROPPABLE: Final = ("market", "tape", "signals")
@@ -89,7 +89,8 @@ def droppable(log: Log, folder: Path, topic: str, *, before: int | None = None) 
         _check_archived(log, archive.manifest, folder, topic, partition, entry, low)
         if topic == "market":
             _check_checkpoint(log, archive.manifest, partition, end)
-            _check_executor(log, archive.manifest, partition, end)
+            for portfolio, journal in PORTFOLIOS.items():
+                _check_executor(log, archive.manifest, partition, end, portfolio, journal)
         found.append(Dropped(topic, partition, low, end))
     if topic not in archive.manifest.topics:
         raise RetentionError(f"{folder} holds nothing of {topic}; archive it first: crossbook archive write {folder}")
@@ -166,24 +167,24 @@ def _newest_position(log: Log, log_id: str, partition: int) -> int:
     return -1 if found is None else found.market.position
 
 
-def _check_executor(log: Log, manifest: Manifest, partition: int, end: int) -> None:
-    first, last = log.extent("orders", 0)
+def _check_executor(log: Log, manifest: Manifest, partition: int, end: int, portfolio: str, journal: int) -> None:
+    first, last = log.extent("orders", journal)
     if first == last:
-        return  # no executor has ever worked under this prefix
-    reached = _executor_reach(log, manifest.log_id, partition)
+        return  # no executor of this portfolio has ever worked under this prefix
+    reached = _executor_reach(log, manifest.log_id, partition, journal)
     if reached < end:
         told = "there is none" if reached < 0 else f"the newest goes on at {reached}"
         raise RetentionError(
-            f"market partition {partition}: execute needs a checkpoint that goes on at offset {end} or behind it, {told}; "
+            f"market partition {partition}: execute needs a checkpoint of portfolio {portfolio} that goes on at offset {end} or behind it, {told}; "
             f"stop execute cleanly (it writes one), or drop less with --before{f' {reached}' if reached > 0 else ''}"
         )
 
 
-def _executor_reach(log: Log, log_id: str, partition: int) -> int:
-    """Offset at which the executor goes on by its newest checkpoint of this code; -1: there is none."""
+def _executor_reach(log: Log, log_id: str, partition: int, journal: int) -> int:
+    """Offset at which the executor of a journal goes on by its newest checkpoint of this code; -1: there is none."""
     codec, digest = load_codec(), execution_digest()
-    for start, _ in checkpoint_tails(log, "checkpoints.execute", 0):
-        written = checkpoints(log, codec, "checkpoints.execute", 0, start)
+    for start, _ in checkpoint_tails(log, "checkpoints.execute", journal):
+        written = checkpoints(log, codec, "checkpoints.execute", journal, start)
         for pieces in reversed(whole_checkpoints(one for one in written if _of_execute(one, digest))):
             try:
                 image = msgspec.json.decode(joined(pieces), type=_Reach)

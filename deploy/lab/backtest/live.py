@@ -32,6 +32,7 @@ from schemas.records import (
     TradeUpdate,
     TradingStateChanged,
 )
+from schemas.topics import MAIN, partition_of
 
 #: Why the live executor declined what an executor in time would not have: the intent was too old, or its watchdog had stopped it.
 LATE_REASONS: Final = frozenset({"late", LAGGING_ACTION})
@@ -84,7 +85,7 @@ def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, in
     """Read what the live stages wrote; topics that the log does not have are empty."""
     run = LiveRun()
     journaled = 0
-    for record in _records(log, codec, "orders", 0):
+    for record in _records(log, codec, "orders", partition_of(MAIN)):
         if isinstance(record, LatencyObserved):
             if record.kind == "tick_to_plan":
                 run.measured_ns.append(record.latency_ns)
@@ -116,7 +117,7 @@ def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, in
         elif run.score and isinstance(run.score[-1], Turn):
             run.score[-1] = run.score[-1]._replace(journaled=journaled)
         run.journal.append(record)
-    run.fills = list(_records(log, codec, "fills", 0))
+    run.fills = list(_records(log, codec, "fills", partition_of(MAIN)))
     for partition, base_offset in base_offsets.items():
         run.decided_positions[partition] = log.decided_end(partition) - base_offset
         for value, record in _lines(log, codec, "intents", partition):

@@ -22,7 +22,7 @@ from crossbook.runtime.settings import KafkaSettings, Settings
 from deploy.errors import StackError, UsageError
 from deploy.lab.replay.source import Entry, ReplaySource
 from deploy.lab.verify.verify import Verification, verify_log
-from deploy.operate.lag import GROUPS, lag_rows
+from deploy.operate.lag import READ_BY, lag_rows
 from deploy.stack.child import ChildSpec
 from deploy.stack.stack import held_folder, write_settings
 from deploy.stack.stacks import SETTINGS_FILE
@@ -307,7 +307,7 @@ def _await_read(kafka: KafkaSettings, groups: tuple[str, ...], stages: Superviso
     Raises:
         StackError: one gave up, or made no progress.
     """
-    wanted = {group: GROUPS[group] for group in groups}
+    wanted = {group: READ_BY[group] for group in groups}
     proven: Mapping[int, int] | None = None
     best, since = sys.maxsize, time.monotonic()
     while True:

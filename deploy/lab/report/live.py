@@ -26,6 +26,7 @@ from schemas.records import (
     TradeIntent,
 )
 from schemas.registry import load_registry
+from schemas.topics import MAIN, partition_of
 
 _MARKET = ("LogOpened", "DecideConfigured", "InstrumentListed", "PairListed", "InstrumentSettled")
 _SIGNALS = ("EdgeQuote", "EdgeStatistics")
@@ -103,10 +104,10 @@ def read_outcome(log: Log, codec: Codec, *, name: str = "") -> Outcome:
         for topic, wanted in (("intents", ("TradeIntent",)), ("signals", _SIGNALS)):
             for record in _present(log, codec, topic, partition, wanted, warnings):
                 found.take(record)
-    journal = list(_records(log, codec, "orders", 0))
+    journal = list(_records(log, codec, "orders", partition_of(MAIN)))
     for record in journal:
         found.take(record)
-    fills = tuple(_present(log, codec, "fills", 0, (), warnings))
+    fills = tuple(_present(log, codec, "fills", partition_of(MAIN), (), warnings))
     return Outcome(
         name=name or f"Live run of {log.name}",
         source=log.name,

@@ -49,7 +49,8 @@ class MemoryLog:
 
     def extent(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset and end offset. Raises LogError when the topic or partition is not there."""
-        if topic not in TOPICS or topic in self._without or not 0 <= partition < self._partitions:
+        declared = topic in TOPICS and topic not in self._without
+        if not declared or not 0 <= partition < TOPICS[topic].partition_count(self._partitions):
             raise LogError(f"{self._name} holds no {topic} partition {partition}")
         lines = self.lines.get((topic, partition))
         first = self.first.get((topic, partition), lines[0].offset if lines else 0)

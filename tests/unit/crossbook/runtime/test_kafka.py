@@ -30,7 +30,7 @@ from crossbook.runtime.settings import KafkaSettings
 from deploy.stack.kafka.child import KafkaServer
 from schemas.codec import load_codec
 from schemas.records import PairRevoked, RawFrame
-from schemas.topics import TOPICS, Spread
+from schemas.topics import TOPICS
 
 PREFIXES = itertools.count()
 REVOKED = PairRevoked(ts_ns=1, operator="o", pair_id="p", reason="r")
@@ -147,7 +147,7 @@ class TestTopics:
         for resource, future in admin.describe_configs(resources).items():
             topic, config = names[resource.name], future.result(10)
             assert {key: config[key].value for key in topic.config()} == topic.config()
-            assert len(there[resource.name].partitions) == (2 if topic.spread is Spread.BY_GROUP else 1)
+            assert len(there[resource.name].partitions) == topic.partition_count(2)
 
     def test_another_number_of_partitions_is_refused(self, log: KafkaSettings) -> None:
         more = log.model_copy(update={"partitions": 3})
