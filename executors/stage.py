@@ -33,7 +33,7 @@ from crossbook.runtime.kafka import (
     poll_batch,
     wait_for_broker,
 )
-from crossbook.runtime.kafka_log import read_partition
+from crossbook.runtime.kafka_log import KafkaLog, read_partition
 from crossbook.runtime.settings import Settings
 from executors.alarms import Alarms
 from executors.engine import Engine
@@ -169,7 +169,7 @@ class Execute:
         """The engine as the log proves it, from the nearest place to go on from, and the anchor of its journal."""
         kafka, execute = self._kafka, self._settings.execute
         for start in starts(
-            kafka,
+            KafkaLog(kafka),
             self._codec,
             portfolio=execute.portfolio,
             code_digest=execution_digest(),

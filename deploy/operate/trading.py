@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import TopicPartition
 
 from crossbook.runtime.kafka import committed_offsets, open_consumer
+from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import Settings
 from executors.errors import ExecutorError
 from executors.fold import ExecutorState
@@ -74,7 +75,7 @@ def read_trading(settings: Settings, now_ns: int) -> Trading:
     finally:
         consumer.close()
     for start in starts(
-        kafka,
+        KafkaLog(kafka),
         load_codec(),
         portfolio=settings.execute.portfolio,
         code_digest=execution_digest(),

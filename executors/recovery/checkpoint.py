@@ -24,6 +24,7 @@ from executors.recovery.image import (
     state_image,
 )
 from schemas.records import Checkpoint
+from schemas.topics import partition_of
 
 STAGE: Final = "execute"
 FORMAT_VERSION: Final = 8
@@ -102,7 +103,7 @@ class Checkpoints:
             freeze(image),
             stage=STAGE,
             log_id=image.log_id,
-            partition=0,
+            partition=partition_of(self._portfolio),
             position=image.state.next_sequence - 1,
             format_version=FORMAT_VERSION,
             code_digest=self._digest,

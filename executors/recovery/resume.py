@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import structlog
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaException
 
 from crossbook.log.errors import LogError
 from crossbook.log.head import checkpoint_tails, checkpoints, head_dropped, log_opened
-from crossbook.log.reading import LogLine
+from crossbook.log.reading import Log, LogLine
 from crossbook.runtime.errors import BrokerAwayError
-from crossbook.runtime.kafka import admin_client, offset_range, open_consumer
-from crossbook.runtime.kafka_log import KafkaLog, read_partition
+from crossbook.runtime.kafka import admin_client
 from crossbook.runtime.settings import KafkaSettings
 from executors.engine import refold
 from executors.errors import CheckpointError, ExecutorError
@@ -84,7 +83,7 @@ def existing_topics(kafka: KafkaSettings) -> set[str]:
 
 
 def starts(
-    kafka: KafkaSettings,
+    log: Log,
     codec: Codec,
     *,
     portfolio: str,
@@ -100,21 +99,20 @@ def starts(
     gone, JournalError when its outputs do not follow from its inputs.
     """
     told = told or ignore
-    for image in _images(kafka, codec, portfolio, code_digest, told) if checkpoints else ():
+    for image in _images(log, codec, portfolio, code_digest, told) if checkpoints else ():
         try:
-            yield _on_from(kafka, codec, partition_of(portfolio), image, committed)
+            yield _on_from(log, codec, partition_of(portfolio), image, committed)
         except ExecutorError as error:
             told(image.state.next_sequence - 1, str(error), 1)
-    _require_heads(kafka, codec)
-    journal = _Journal(read_partition(kafka, "orders", partition_of(portfolio)), codec)
+    _require_heads(log, codec)
+    journal = _Journal(log.read("orders", partition_of(portfolio)), codec)
     state, journaled = refold(journal)
     yield Start(state, journaled, None, journal.anchor)
 
 
-def _require_heads(kafka: KafkaSettings, codec: Codec) -> None:
+def _require_heads(log: Log, codec: Codec) -> None:
     """Raise LogError when `market` no longer holds its beginning: books and positions cannot be folded from anywhere else."""
-    log = KafkaLog(kafka)
-    for number in range(kafka.partitions):
+    for number in range(log.partitions):
         if log.extent("market", number)[0] > 0 and log_opened(log, codec, number) is None:
             raise head_dropped(log, number, "no checkpoint of execute that this code and this portfolio can go on from")
 
@@ -124,8 +122,7 @@ def ignore(position: int, reason: str, count: int = 1) -> None:
     _log.warning("execute.checkpoint_ignored", journal=position, reason=reason, checkpoints=count)
 
 
-def _images(kafka: KafkaSettings, codec: Codec, portfolio: str, code_digest: str, told: Told) -> Iterator[ExecuteImage]:
-    log = KafkaLog(kafka)
+def _images(log: Log, codec: Codec, portfolio: str, code_digest: str, told: Told) -> Iterator[ExecuteImage]:
     found: list[tuple[Checkpoint, ...]] = []
     place = "checkpoints.execute", partition_of(portfolio)
     for start, last in checkpoint_tails(log, *place):
@@ -139,55 +136,42 @@ def _images(kafka: KafkaSettings, codec: Codec, portfolio: str, code_digest: str
             break
     for pieces in found:
         try:
-            yield open_image(pieces, portfolio=portfolio, partitions=kafka.partitions)
+            yield open_image(pieces, portfolio=portfolio, partitions=log.partitions)
         except CheckpointError as error:
             told(pieces[0].position, str(error), 1)
 
 
-def _on_from(
-    kafka: KafkaSettings, codec: Codec, partition: int, image: ExecuteImage, committed: Mapping[int, int]
-) -> Start:
+def _on_from(log: Log, codec: Codec, partition: int, image: ExecuteImage, committed: Mapping[int, int]) -> Start:
     """Fold the journal on from an image. Raises CheckpointError when the image is not proved, JournalError when it does not fit."""
-    reader = open_consumer(kafka, "execute.resume")
-    try:
-        low, _ = _extent(reader, kafka, "orders", partition)
-        journal = _Journal(_lines_after(low, kafka, codec, partition, image), codec)
-        state, journaled = refold(journal, start_state(image))
-        for lane in image.lanes:
-            market, number = lane.market, lane.partition
-            if not market.log_id:
-                continue
-            reached = market.base_offset + market.position + 1
-            low, high = _extent(reader, kafka, "market", number)
-            if reached > committed[number] and market.position > state.positions.get(number, -1):
-                raise CheckpointError(
-                    f"it stands at position {market.position} of market partition {number}, which neither the group's offset "
-                    f"{committed[number]} nor the journal has reached"
-                )
-            if not low <= reached <= high:
-                raise CheckpointError(
-                    f"it goes on at offset {reached} of market partition {number}, which holds {low} to {high}"
-                )
-            if low <= market.base_offset and _log_id(kafka, codec, number, market.base_offset) != market.log_id:
-                raise CheckpointError(f"it is of log {market.log_id}, market partition {number} is of another")
-    finally:
-        reader.close()
+    journal = _Journal(_lines_after(log, codec, partition, image), codec)
+    state, journaled = refold(journal, start_state(image))
+    for lane in image.lanes:
+        market, number = lane.market, lane.partition
+        if not market.log_id:
+            continue
+        reached = market.base_offset + market.position + 1
+        low, high = log.extent("market", number)
+        if reached > committed[number] and market.position > state.positions.get(number, -1):
+            raise CheckpointError(
+                f"it stands at position {market.position} of market partition {number}, which neither the group's offset "
+                f"{committed[number]} nor the journal has reached"
+            )
+        if not low <= reached <= high:
+            raise CheckpointError(
+                f"it goes on at offset {reached} of market partition {number}, which holds {low} to {high}"
+            )
+        if low <= market.base_offset and _log_id(log, codec, number, market.base_offset) != market.log_id:
+            raise CheckpointError(f"it is of log {market.log_id}, market partition {number} is of another")
     return Start(state, journaled, image, journal.anchor or image.anchor)
 
 
-def _extent(reader: Consumer, kafka: KafkaSettings, topic: str, partition: int) -> tuple[int, int]:
-    """First offset and end of a topic partition, named without the prefix."""
-    return offset_range(reader, TOPICS[topic].full_name(kafka.prefix), partition)
-
-
-def _lines_after(
-    low: int, kafka: KafkaSettings, codec: Codec, partition: int, image: ExecuteImage
-) -> Iterator[LogLine]:
-    """Lines of `orders` from offset `low` behind the last one in an image. Raises CheckpointError when the journal does not hold that one."""
+def _lines_after(log: Log, codec: Codec, partition: int, image: ExecuteImage) -> Iterator[LogLine]:
+    """Lines of `orders` behind the last one in an image. Raises CheckpointError when the journal does not hold that one."""
+    low, _ = log.extent("orders", partition)
     wanted, back = image.state.next_sequence - 1, BACK_OFFSETS
     while True:
         start = max(low, image.journal_offset - back)
-        lines = read_partition(kafka, "orders", partition, start=start)
+        lines = log.read("orders", partition, start=start)
         for line in lines:
             try:
                 number = getattr(codec.decode(line.value), "sequence", -1)
@@ -204,8 +188,8 @@ def _lines_after(
         back *= 8
 
 
-def _log_id(kafka: KafkaSettings, codec: Codec, partition: int, offset: int) -> str:
-    for line in read_partition(kafka, "market", partition, start=offset, end=offset + 1):
+def _log_id(log: Log, codec: Codec, partition: int, offset: int) -> str:
+    for line in log.read("market", partition, start=offset, end=offset + 1):
         try:
             record = codec.decode(line.value)
         except SchemaError:
