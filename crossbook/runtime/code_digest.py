@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 #: The packages of this project; anything else is named by its version, not by its text.
 PACKAGES: Final = ("crossbook", "schemas", "producers", "processors", "executors", "projections", "deploy")
 
-#: Modules whose digests are kept: some more than the project has.
+#: Modules whose digests and imports are kept: some more than the project has.
 MODULES_MAX: Final = 1_024
 #: What stands for a line's end, and for a deeper or a shallower block; no token of a source is spelled so.
 LINE_END: Final = "\n"
@@ -182,8 +182,10 @@ def _lies_within(module: str, packages: Sequence[str]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-def _imports(text: str) -> Iterator[str]:
+@lru_cache(MODULES_MAX)
+def _imports(text: str) -> frozenset[str]:
     """Every module that a source may mean: `from a import b` may mean a.b; importing a.b runs a as well."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -196,4 +198,5 @@ def _imports(text: str) -> Iterator[str]:
         for name in names:
             if name.partition(".")[0] in PACKAGES:
                 parts = name.split(".")
-                yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+                found |= {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return frozenset(found)

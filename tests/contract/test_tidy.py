@@ -3,7 +3,10 @@
 import ast
 import re
 import tomllib
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -45,8 +48,31 @@ def name(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
-def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text("utf-8"))
+class Module(NamedTuple):
+    """What is asked of a module: it is read, parsed and walked once for all the tests."""
+
+    text: str
+    docstring: str | None
+    functions: list[tuple[str, int, int]]  # name, first line, lines
+    coroutines: bool
+    imported: set[str]
+    of_tests: set[str]
+
+
+@cache
+def module(file: Path) -> Module:
+    text = file.read_text("utf-8")
+    parsed = ast.parse(text)
+    nodes = list(ast.walk(parsed))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return Module(
+        text=text,
+        docstring=ast.get_docstring(parsed),
+        functions=[(one.name, one.lineno, (one.end_lineno or 0) - one.lineno + 1) for one in functions],
+        coroutines=any(isinstance(one, ast.AsyncFunctionDef) for one in functions),
+        imported=imported(nodes),
+        of_tests=imports_of_tests(nodes),
+    )
 
 
 def pure_modules() -> tuple[list[str], set[str]]:
@@ -58,15 +84,15 @@ def pure_modules() -> tuple[list[str], set[str]]:
 
 def pure_files() -> list[Path]:
     found: list[Path] = []
-    for module in pure_modules()[0]:
-        path = ROOT.joinpath(*module.split("."))
+    for named in pure_modules()[0]:
+        path = ROOT.joinpath(*named.split("."))
         found += sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
     return found
 
 
-def imported(file: Path) -> set[str]:
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(tree(file)):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -80,23 +106,22 @@ def test_there_is_something_to_look_at():
 
 
 def test_modules_are_short():
-    long = {name(file): len(file.read_text("utf-8").splitlines()) for file in PYTHON}
-    assert {module: lines for module, lines in long.items() if lines > MODULE_LINES_MAX} == {}
+    long = {name(file): len(module(file).text.splitlines()) for file in PYTHON}
+    assert {file: lines for file, lines in long.items() if lines > MODULE_LINES_MAX} == {}
 
 
 def test_functions_are_short():
     long = {
-        f"{name(file)}:{node.lineno} {node.name}": lines
+        f"{name(file)}:{line} {function}": lines
         for file in PYTHON
-        for node in ast.walk(tree(file))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
+        for function, line, lines in module(file).functions
+        if lines > FUNCTION_LINES_MAX
     }
     assert long == {}
 
 
 def test_every_module_says_what_it_is():
-    silent = [name(file) for file in PYTHON if file.read_text("utf-8").strip() and not ast.get_docstring(tree(file))]
+    silent = [name(file) for file in PYTHON if module(file).text.strip() and not module(file).docstring]
     assert silent == []
 
 
@@ -136,13 +161,15 @@ def test_the_patterns_find_what_they_look_for():
 def test_pure_modules_exist_and_import_nothing_impure():
     forbidden = pure_modules()[1]
     impure = {
-        name(file): found for file in pure_files() if (found := {m.split(".")[0] for m in imported(file)} & forbidden)
+        name(file): found
+        for file in pure_files()
+        if (found := {m.split(".")[0] for m in module(file).imported} & forbidden)
     }
     assert impure == {}
 
 
 def test_pure_modules_have_no_coroutines():
-    assert [name(f) for f in pure_files() if any(isinstance(n, ast.AsyncFunctionDef) for n in ast.walk(tree(f)))] == []
+    assert [name(file) for file in pure_files() if module(file).coroutines] == []
 
 
 def test_whatever_decides_or_executes_is_pure():
@@ -160,22 +187,21 @@ def test_a_folder_holds_a_dozen_modules_at_most():
     assert {file.stem for file in (ROOT / "deploy").glob("*.py")} == {"__init__", "cli", "document", "errors", "stage"}
 
 
-def imports_of_tests(source: str) -> set[str]:
+def imports_of_tests(nodes: Iterable[ast.AST]) -> set[str]:
     """What a module takes from test modules or from conftest: their full names, whether imported from or as modules."""
     taken: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         if isinstance(node, ast.Import):
             taken |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            taken |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+            source = "." * node.level + (node.module or "")
+            taken |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
     return {one for one in taken if re.search(r"(?:^|\.)(?:test_\w+|conftest)$", one)}
 
 
 def test_no_test_module_is_imported():
     """What two test modules need stands in tests/builders."""
-    found = {name(f): taken for f in PYTHON if (taken := imports_of_tests(f.read_text("utf-8")))}
-    assert found == {}
+    assert {name(file): taken for file in PYTHON if (taken := module(file).of_tests)} == {}
 
 
 @pytest.mark.parametrize(
@@ -191,9 +217,9 @@ def test_no_test_module_is_imported():
     ],
 )
 def test_every_way_of_importing_a_test_module_is_found(source, taken):
-    assert imports_of_tests(source) == taken
+    assert imports_of_tests(ast.walk(ast.parse(source))) == taken
 
 
 def test_nothing_is_hidden_from_the_type_checker():
-    hidden = [name(f) for f in PYTHON if f.name != Path(__file__).name and "TYPE_CHECKING" in f.read_text("utf-8")]
+    hidden = [name(f) for f in PYTHON if f.name != Path(__file__).name and "TYPE_CHECKING" in module(f).text]
     assert hidden == []
