@@ -79,12 +79,13 @@ class Side:
 
 
 class World:
-    """Books of `pairs` pairs, both legs in one group; `feed` names are the venues'."""
+    """Books of `pairs` pairs, numbered from `first`, both legs in one group; `feed` names are the venues'."""
 
-    def __init__(self, pairs: int, mix: Mix, seed: int = 7) -> None:
+    def __init__(self, pairs: int, mix: Mix, seed: int = 7, first: int = 0) -> None:
         self._rng = random.Random(seed)
         self._mix = mix
         self.pairs = pairs
+        self._first = first
         self._sides: list[tuple[Side, Side]] = []  # (bids, asks) of Polymarket's, then Kalshi's instrument of each pair
         self._sequences = [0] * (2 * pairs)
         self._ids: list[str] = []
@@ -93,9 +94,10 @@ class World:
                 self._sides.append((Side(best_bid, -TICK, self._rng), Side(best_ask, TICK, self._rng)))
             if mix.standing_edges:  # only the first level is worth taking, so that its size is the quote's quantity
                 self._sides[-2] = (self._sides[-2][0], Side(PLANTED_ASK, 56 * TICK, self._rng))
-            self._ids += [instrument_id(POLYMARKET, f"0x{number:064x}"), instrument_id(KALSHI, f"KXBENCH-{number:03d}")]
+            name = first + number
+            self._ids += [instrument_id(POLYMARKET, f"0x{name:064x}"), instrument_id(KALSHI, f"KXBENCH-{name:03d}")]
 
-        self.groups = {one: group_of(number // 2) for number, one in enumerate(self._ids)}
+        self.groups = {one: group_of(number // 2) for number, one in enumerate(self._ids, 2 * first)}
 
     def head(self, ts_ns: int, decide: DecideSettings, clock: str = RECORDED) -> list[Record]:
         """What a log begins with: itself, settings under this very code, instruments, pairs, feeds and whole books."""
@@ -108,9 +110,10 @@ class World:
                 source="bench", hash="f" * 64,
             ),
         ]  # fmt: skip
-        records += [listed(number, one, ts_ns) for number, one in enumerate(self._ids)]
+        records += [listed(number, one, ts_ns) for number, one in enumerate(self._ids, 2 * self._first)]
         records += [
-            _pair(number, self._ids[2 * number], self._ids[2 * number + 1], ts_ns) for number in range(self.pairs)
+            _pair(self._first + number, self._ids[2 * number], self._ids[2 * number + 1], ts_ns)
+            for number in range(self.pairs)
         ]
         records += self.statuses(ts_ns)
         records += [self._snapshot(number, ts_ns) for number in range(len(self._ids))]

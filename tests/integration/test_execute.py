@@ -1,10 +1,7 @@
 """The stage execute on a real broker: killed, restarted, fenced, halted; its journal is what the pure engine writes."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -39,7 +36,7 @@ from schemas.records import (
     TradingStateChanged,
 )
 from tests.builders.executors.worlds import KA, PM, T0, make_world, opened, run_world
-from tests.builders.places import REPOSITORY
+from tests.integration.child_stages import Stage, stopped_at_the_end
 
 DEADLINE_S = 240
 END = 1_000_000  # beyond every world
@@ -48,38 +45,16 @@ PAPER = {"vanish_ppm": 150_000, "partial_ppm": 150_000, "reject_ppm": 50_000, "l
 TERMS = Terms(execute=ExecuteTerms(**EXECUTE), paper=PaperTerms(**PAPER))
 
 
-class Stage:
-    """The stage as a child process."""
+SETTINGS = {f"EXECUTE__{k.upper()}": v for k, v in EXECUTE.items()} | {
+    f"PAPER__{k.upper()}": v for k, v in PAPER.items()
+}
 
-    def __init__(self, kafka, folder, **settings):
-        values = {"KAFKA__BOOTSTRAP": kafka.bootstrap, "KAFKA__PREFIX": kafka.prefix, "STATE_DIR": str(folder)}
-        values |= {f"EXECUTE__{k.upper()}": v for k, v in EXECUTE.items()}
-        values |= {f"PAPER__{k.upper()}": v for k, v in PAPER.items()}
-        values |= settings
-        env = {k: v for k, v in os.environ.items() if not k.startswith("CROSSBOOK_")}
-        env |= {f"CROSSBOOK_{k}": str(v) for k, v in values.items()} | {"PYTHONPATH": str(REPOSITORY)}
-        self.log = (folder / f"log-{time.monotonic_ns()}").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.stage", "execute"], cwd=folder, env=env, stderr=self.log
-        )
-
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        code = self.process.wait(DEADLINE_S)
-        self.log.seek(0)
-        self.said = self.log.read()
-        self.log.close()
-        return code
+stages = pytest.fixture(stopped_at_the_end)
 
 
-@pytest.fixture
-def stages():
-    started = []
-    yield started
-    for stage in started:
-        if not stage.log.closed:
-            stage.stop(signal.SIGKILL)
-        print(stage.said)
+def execute(kafka, folder, **changes):
+    """The stage with the settings of this module, and changes of them."""
+    return Stage("execute", kafka, folder, **(SETTINGS | changes))
 
 
 @pytest.fixture
@@ -152,7 +127,7 @@ def test_killed_again_and_again_it_writes_what_the_pure_engine_writes(log, stage
     cuts = [0, 400, 800, 1_100, END]
     for number, (start, end) in enumerate(pairwise(cuts)):
         before = len(log.read("orders"))
-        stages.append(Stage(log.kafka, tmp_path))
+        stages.append(execute(log.kafka, tmp_path))
         log.write(world, start, end)
         if end < END:
             log.wait("journal", lambda before=before: len(log.read("orders")) > before + 10)
@@ -215,7 +190,7 @@ def test_from_checkpoints_it_writes_what_the_pure_engine_writes(log, stages, tmp
             for future in admin.delete_topics(gone).values():
                 future.result(10)
             advised = [r for r in log.read("orders") if isinstance(r, IntentSeen)]
-        stages.append(Stage(log.kafka, tmp_path, EXECUTE__CHECKPOINT_EVENTS=100))
+        stages.append(execute(log.kafka, tmp_path, EXECUTE__CHECKPOINT_EVENTS=100))
         log.write(world, start, end)
         if end < END:
             log.wait("journal", lambda before=before: len(log.read("orders")) > before + 10)
@@ -244,10 +219,10 @@ def test_from_checkpoints_it_writes_what_the_pure_engine_writes(log, stages, tmp
 
 def test_a_second_executor_fences_the_first(log, stages, tmp_path):
     world = make_world(6, 600)
-    stages.append(Stage(log.kafka, tmp_path))
+    stages.append(execute(log.kafka, tmp_path))
     log.write(world, 0, 300)
     log.wait("journal", lambda: len(log.read("orders")) > 10)
-    stages.append(Stage(log.kafka, tmp_path))
+    stages.append(execute(log.kafka, tmp_path))
     log.wait("the second one", lambda: "execute.started" in Path(stages[1].log.name).read_text())
     log.write(world, 300, END)  # an idle executor has nothing to commit and would not learn that it is fenced
     log.wait("the first one to stop", lambda: stages[0].process.poll() is not None)
@@ -263,7 +238,7 @@ def test_halt_kill_and_garbage(log, stages, tmp_path):
     log.plain.send_bytes("control", b"no avro at all", partition=0)
     log.plain.send_bytes("signals", b"", partition=0)
     log.plain.flush()
-    stages.append(Stage(log.kafka, tmp_path))
+    stages.append(execute(log.kafka, tmp_path))
     log.write(world, 0, 301)  # ends with a watermark
     log.wait_folded()
     halt = TradingStateChanged(ts_ns=T0, operator="me", state="halted", scope="all", scope_value="", reason="test")
@@ -307,7 +282,7 @@ def test_the_watchdog_lets_no_trade_open_on_a_market_that_is_too_old(log, stages
     world = lived_now(make_world(7, 600))
     log.write(world, 0, 301)  # ends with a watermark
     time.sleep(2.0)
-    stages.append(Stage(log.kafka, tmp_path, EXECUTE__LAG_LIMIT_MS=2_000))
+    stages.append(execute(log.kafka, tmp_path, EXECUTE__LAG_LIMIT_MS=2_000))
     log.wait_folded()
     log.write(world, 301, END)
     log.wait_folded()
@@ -326,7 +301,7 @@ def test_the_watchdog_lets_no_trade_open_on_a_market_that_is_too_old(log, stages
 def test_market_is_not_folded_past_the_proof(log, stages, tmp_path):
     records, intents, marks = make_world(8, 400)
     log.write((records, intents, [m for m in marks if m.position <= 200]), 0, END)
-    stages.append(Stage(log.kafka, tmp_path))
+    stages.append(execute(log.kafka, tmp_path))
     proved = max([m.position for m in marks if m.position <= 200] + [i.position for i in intents])
     log.wait("the proof's end", lambda: log.lag()[0] == proved + 1)
     time.sleep(1.5)

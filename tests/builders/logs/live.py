@@ -25,9 +25,9 @@ ROUGH = Terms(
 )
 
 
-def market(events=4_000, pairs=4, *, seed=7, settle=True):
-    """Records of one partition: planted edges, and a settlement of a closed instrument near the end."""
-    world = World(pairs, MIXED, seed=seed)
+def market(events=4_000, pairs=4, *, seed=7, settle=True, first=0):
+    """Records of one partition: planted edges, and a settlement of a closed instrument near the end; pairs are numbered from `first`."""
+    world = World(pairs, MIXED, seed=seed, first=first)
     head = world.head(T0, DecideSettings(cooldown_ms=200))
     records = [*head, *world.planted_stream(T0 + MS_NS, events, GAP_NS, 90, 60)]
     end_ns = records[-1].ts_received_ns
