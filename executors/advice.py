@@ -6,6 +6,7 @@ used is journaled with the intent, so nobody has to find it out again.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from schemas.records import LeadLag
@@ -34,11 +35,12 @@ class AdviceBook:
         if not said or record.ts_window_end_ns > said[-1].ts_window_end_ns:
             said.append(record)
 
-    def about(self, instrument_a: str, instrument_b: str, now_ns: int) -> Advice | None:
-        """The advice on two instruments at a stream time, or None."""
-        for record in reversed(self._said.get(frozenset((instrument_a, instrument_b)), ())):
+    def about(self, instruments: Iterable[str], now_ns: int) -> Advice | None:
+        """The advice on two instruments at a stream time, or None; there is none on another number of them."""
+        pair = frozenset(instruments)
+        for record in reversed(self._said.get(pair, ())):
             if max(record.ts_ns, record.ts_window_end_ns) <= now_ns:
-                if record.leader not in (instrument_a, instrument_b):
+                if record.leader not in pair:
                     return None
                 if now_ns - record.ts_window_end_ns > self._age_max_ns:
                     return None

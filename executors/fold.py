@@ -16,7 +16,7 @@ from executors.errors import JournalError
 from executors.hedge import machine
 from executors.hedge.plan import choose_leader, make_plan
 from executors.hedge.steps import Context, Event, Move, Resume, Send, Step
-from executors.hedge.trade import WORKING, Order, Trade, Unbooked, amended, unbooked_purchase
+from executors.hedge.trade import HEDGE_LEGS, WORKING, Order, Trade, Unbooked, amended, unbooked_purchase
 from executors.journal import JournalInput, Output
 from executors.portfolio.booking import book, plan_key
 from executors.portfolio.risk import Refusal, Standing, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
@@ -51,6 +51,8 @@ APPROVED_ACTION: Final = PairApproved.__name__
 #: Actions of the watchdog over our own lag. They touch no word of the operator's: neither may undo the other.
 LAGGING_ACTION: Final = "lagging"
 CAUGHT_UP_ACTION: Final = "caught_up"
+#: Why an intent is declined that the machine of a hedge cannot act on.
+NOT_TWO_LEGS: Final = "not_two_legs"
 
 
 class ExecutorState:
@@ -125,7 +127,10 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
     state.positions[record.partition] = record.position
     tops = state.tops_before.pop(intent.intent_id, {})
     listings = state.listings_before.pop(intent.intent_id, ())
-    state.standing.pairs[intent.pair_id] = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
+    if len(intent.legs) != HEDGE_LEGS:
+        return [_declined(state, record, NOT_TWO_LEGS)]
+    one, other = intent.legs
+    state.standing.pairs[intent.pair_id] = (one.instrument_id, other.instrument_id)
     number = state.next_sequence
     try:
         return _open(state, record, reduce(amended, listings, intent), tops)
@@ -158,7 +163,7 @@ def _open(state: ExecutorState, record: IntentSeen, intent: TradeIntent, tops: d
         position=record.position,
         sequence=state.take_sequence(),
     )
-    leader, hedge = (intent.leg_a, intent.leg_b) if leader_is_a else (intent.leg_b, intent.leg_a)
+    leader, hedge = intent.legs if leader_is_a else reversed(intent.legs)
     reserve = hedge_reserve(hedge, plan.quantity_micros, terms.execute)
     standing.ledger.reserve(plan_key(plan.trade_id, lead=False), place_of(hedge), reserve)
     done = machine.open_trade(

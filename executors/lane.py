@@ -267,11 +267,10 @@ class Lane(MarketLane):
     def _intent(self, seen: _Seen) -> None:
         intent = seen.intent
         now = self.market.now_ns
-        for leg in (intent.leg_a, intent.leg_b):
+        for leg in intent.legs:
             self._see_listing(intent.intent_id, leg, now)
             self._record(self._top(intent.intent_id, leg.instrument_id, now))
-        legs = (intent.leg_a.instrument_id, intent.leg_b.instrument_id)
-        advice = seen.advice or self._advice.about(*legs, now)
+        advice = seen.advice or self._advice.about((leg.instrument_id for leg in intent.legs), now)
         self._record(
             IntentSeen(
                 sequence=-1,
@@ -392,8 +391,8 @@ class Lane(MarketLane):
             trade = self.state.trades[trade_id]
             if trade.state != "hedging":
                 continue
-            intent = trade.intent
-            if book is not None and book not in (intent.leg_a.instrument_id, intent.leg_b.instrument_id):
+            one, other = trade.intent.legs
+            if book is not None and book not in (one.instrument_id, other.instrument_id):
                 continue  # most books are another trade's: what is unmatched is worked out only for those of this one
             lead = trade.residual < 0
             instrument_id = trade.leg(lead).instrument_id

@@ -233,22 +233,24 @@ def _dead_letter(record: DeadLetter) -> Values:
 
 _LEG_FIELDS = ("instrument_id", "venue", "outcome", "price_limit_micros", "cost_micros", "fee_micros")
 _LEG_COLUMNS = (*_LEG_FIELDS, "payout_unit_micros")
-_INTENT_HEAD = ("ts_ns", "ts_received_ns", "position", "number", "intent_id", "pair_id", "package", "quantity_micros")
+_INTENT_HEAD = (
+    "ts_ns", "ts_received_ns", "position", "number", "intent_id", "strategy", "pair_id", "package", "quantity_micros",
+)  # fmt: skip
 _INTENT_TAIL = (
     "payout_micros", "gross_micros", "friction_micros", "lockup_micros", "net_micros", "net_per_contract_micros", "valid_until_ns",
 )  # fmt: skip
 _INTENT_COLUMNS = (
     *_INTENT_HEAD,
-    *(f"leg_a_{name}" for name in _LEG_COLUMNS),
-    *(f"leg_b_{name}" for name in _LEG_COLUMNS),
+    *(f"legs_{name}" for name in _LEG_COLUMNS),
     *_INTENT_TAIL,
 )
 _head_of, _leg_of, _tail_of = attrgetter(*_INTENT_HEAD), attrgetter(*_LEG_FIELDS), attrgetter(*_INTENT_TAIL)
 
 
 def _intent(record: TradeIntent) -> Values:
-    legs = [(*_leg_of(leg), payout_unit(leg.fee_schedule)) for leg in (record.leg_a, record.leg_b)]
-    return (*_head_of(record), *legs[0], *legs[1], *_tail_of(record))
+    legs = [(*_leg_of(leg), payout_unit(leg.fee_schedule)) for leg in record.legs]
+    columns = ([leg[number] for leg in legs] for number in range(len(_LEG_COLUMNS)))
+    return (*_head_of(record), *columns, *_tail_of(record))
 
 
 _PAIR_COLUMNS = (

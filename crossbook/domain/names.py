@@ -1,4 +1,4 @@
-"""Names of venues and instruments.
+"""Names of venues, strategies and instruments.
 
 Decides how an instrument is named everywhere: `<venue>:<symbol>`, the symbol as the venue writes it (a Kalshi ticker, a
 Polymarket condition id). Must never invent or normalise a symbol: two spellings would be two books.
@@ -13,6 +13,7 @@ from schemas.records import Venue
 from schemas.vocabulary import words
 
 __all__ = [
+    "CROSS_VENUE",
     "KALSHI",
     "POLYMARKET",
     "VENUES",
@@ -25,6 +26,8 @@ __all__ = [
 
 POLYMARKET: Final = "polymarket"
 KALSHI: Final = "kalshi"
+#: The strategy that buys two legs that together pay a dollar, cheaper than that.
+CROSS_VENUE: Final = "cross_venue"
 #: Live: a venue that a plug-in adds is in it.
 VENUES: Final[KeysView[Venue]] = words("venue")
 

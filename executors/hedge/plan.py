@@ -39,7 +39,7 @@ def choose_leader(intent: TradeIntent, leader_advised: str | None = None) -> boo
     leader already said it would go, and the hedge needs a fraction of that. Else the thinner book leads: what may fail fails
     first. Advice about an instrument that is no leg counts for nothing.
     """
-    a, b = intent.leg_a, intent.leg_b
+    a, b = intent.legs
     if a.taker_delay_ms and b.taker_delay_ms:
         return None
     if a.taker_delay_ms or b.taker_delay_ms:
@@ -96,7 +96,7 @@ def make_plan(
     sequence: int,
 ) -> TradePlan:
     """The plan of a trade: its leader and every slot that may follow. Raises GridError for a grid that is none."""
-    leader, hedge = (intent.leg_a, intent.leg_b) if leader_is_a else (intent.leg_b, intent.leg_a)
+    leader, hedge = intent.legs if leader_is_a else reversed(intent.legs)
     grids = {True: outcome_grid(leader), False: outcome_grid(hedge)}
     hedges, unwinds = terms.hedge_attempts_max, terms.unwind_attempts_max
     deadline = ts_ns + TRADE_HORIZON_NS

@@ -26,6 +26,8 @@ from schemas.records import (
     TradeState,
 )
 
+#: A hedge has a leader and a hedge.
+HEDGE_LEGS: Final = 2
 #: Order states after which the venue does nothing more with it.
 TERMINAL: Final = frozenset[OrderStatus]({"filled", "canceled", "rejected", "expired"})
 #: Trade states in which an order may be at a venue or may still be sent.
@@ -107,7 +109,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
     def leg(self, lead: bool) -> IntentLeg:
         """The leader's leg, or the hedge's."""
-        return self.intent.leg_a if lead == self.leader_is_a else self.intent.leg_b
+        return self.intent.legs[0 if lead == self.leader_is_a else 1]
 
     def gone(self, lead: bool) -> bool:
         """Whether a leg's instrument moved away from the partition in which the trade was opened."""
@@ -153,7 +155,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dust(self) -> int:
         """The coarser quantity step: a smaller residual cannot be traded away."""
-        return max(self.intent.leg_a.quantity_step_micros, self.intent.leg_b.quantity_step_micros)
+        return max(leg.quantity_step_micros for leg in self.intent.legs)
 
     @property
     def final(self) -> bool:
@@ -268,8 +270,8 @@ def floor_step(quantity: int, step: int) -> int:
 
 
 def common_step(intent: TradeIntent) -> int:
-    """Smallest quantity that is whole in the steps of both legs."""
-    return math.lcm(intent.leg_a.quantity_step_micros, intent.leg_b.quantity_step_micros)
+    """Smallest quantity that is whole in the steps of all legs."""
+    return math.lcm(*(leg.quantity_step_micros for leg in intent.legs))
 
 
 def amended(intent: TradeIntent, listing: ListingSeen) -> TradeIntent:
@@ -285,12 +287,11 @@ def amended(intent: TradeIntent, listing: ListingSeen) -> TradeIntent:
             "fee_schedule",
         )
     }
-    legs = {
-        name: msgspec.structs.replace(leg, **changes)
-        for name, leg in (("leg_a", intent.leg_a), ("leg_b", intent.leg_b))
-        if leg.instrument_id == listing.instrument_id
-    }
-    return msgspec.structs.replace(intent, **legs)
+    legs = tuple(
+        msgspec.structs.replace(leg, **changes) if leg.instrument_id == listing.instrument_id else leg
+        for leg in intent.legs
+    )
+    return msgspec.structs.replace(intent, legs=legs)
 
 
 def planned_price(intent: TradeIntent, leg: IntentLeg) -> int:

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 
 from crossbook.domain.fees import payout_micros, payout_unit
 from crossbook.domain.money import MICROS, cost_micros
-from schemas.records import Fill, IntentLeg, Outcome, Side, TopSeen, TradeIntent
+from schemas.records import Fill, Outcome, Side, TopSeen, TradeIntent
 
 #: Which leg of a trade: 0 is leg a, 1 is leg b.
 LegIndex = Literal[0, 1]
@@ -290,8 +290,7 @@ def _mark_of(top: TopSeen) -> Mark:
 
 def terms_of(intent: TradeIntent) -> TradeTerms:
     """What the trade of an intent is valued by."""
-    legs: tuple[IntentLeg, IntentLeg] = (intent.leg_a, intent.leg_b)
-    a, b = legs
+    a, b = intent.legs
     return TradeTerms(
         partition=intent.partition,
         instruments=(a.instrument_id, b.instrument_id),

@@ -142,7 +142,6 @@ def gate_trade(
     lag_ns: int = 0,
 ) -> Grant | Refusal:
     """Whether a trade may open, and how large. `decide_ns` passes between this moment and the request; the wall clock is past it by `lag_ns`."""
-    legs = (intent.leg_a, intent.leg_b)
     reason = (
         _refusal_of_state(standing, intent, now_ns, decide_ns, lag_ns)
         or _refusal_of_books(intent, tops)
@@ -157,17 +156,17 @@ def gate_trade(
     step = common_step(intent)
     quantity = floor_step(intent.quantity_micros, step)
     limit_reason = "quantity_step"
-    for leg in legs:
+    for leg in intent.legs:
         left = floor_step(_left(leg, tops[leg.instrument_id], quantity), step)
         if left < quantity:
             quantity, limit_reason = left, "depth_taken"
-        for name, room in _rooms(standing, leg, legs, terms):
+        for name, room in _rooms(standing, leg, intent.legs, terms):
             fitting = _fitting(leg, quantity, step, room)
             if fitting < quantity:
                 quantity, limit_reason = fitting, name
     if 0 < quantity < intent.quantity_micros:
         quantity = best_cut(intent, quantity, step)
-    for leg in legs:
+    for leg in intent.legs:
         if quantity <= 0 or quantity < minimum_quantity(leg, planned_price(intent, leg)):
             return Refusal(limit_reason if quantity < intent.quantity_micros else "below_minimum")
     if quantity < intent.quantity_micros and edge_at(intent, quantity) * MICROS < intent.edge_min_micros * quantity:
@@ -180,7 +179,7 @@ def best_cut(intent: TradeIntent, quantity_max: int, step: int) -> int:
     each = (
         (intent.net_micros + intent.friction_fixed_micros) * step // intent.quantity_micros
     )  # of a step, before rounding
-    favour = sum(2 * leg.fee_schedule.member_precision_micros + 2 for leg in (intent.leg_a, intent.leg_b))
+    favour = sum(2 * leg.fee_schedule.member_precision_micros + 2 for leg in intent.legs)
     tries = min(CUT_TRIES_MAX, favour // max(each, 1) + 1)
     lowest = max(quantity_max - tries * step, 0)
     return max(range(quantity_max, lowest, -step), key=lambda quantity: edge_at(intent, quantity), default=quantity_max)
@@ -195,7 +194,7 @@ def edge_at(intent: TradeIntent, quantity: int) -> int:
     whole = intent.quantity_micros
     shrinking = intent.friction_micros - intent.friction_fixed_micros + intent.lockup_micros
     costs = intent.friction_fixed_micros + ceil_div(shrinking * quantity, whole)
-    for leg in (intent.leg_a, intent.leg_b):
+    for leg in intent.legs:
         share = ceil_div(leg.fee_micros * quantity, whole)
         price = min(ceil_div(leg.cost_micros * MICROS, whole), MICROS)
         costs += ceil_div(leg.cost_micros * quantity, whole)
@@ -233,9 +232,9 @@ def gate_order(
 
 
 def _refusal_of_state(standing: Standing, intent: TradeIntent, now_ns: int, decide_ns: int, lag_ns: int) -> str:
-    venues = (intent.leg_a.venue, intent.leg_b.venue)
-    for category in (intent.leg_a.category, intent.leg_b.category):
-        state = standing.state_for(venues, category, intent.pair_id)
+    venues = tuple(leg.venue for leg in intent.legs)
+    for leg in intent.legs:
+        state = standing.state_for(venues, leg.category, intent.pair_id)
         if state != "running":
             return state
     if now_ns + decide_ns > intent.valid_until_ns:
@@ -248,7 +247,7 @@ def _refusal_of_state(standing: Standing, intent: TradeIntent, now_ns: int, deci
 
 
 def _refusal_of_books(intent: TradeIntent, tops: dict[str, TopSeen]) -> str:
-    for leg in (intent.leg_a, intent.leg_b):
+    for leg in intent.legs:
         top = tops.get(leg.instrument_id)
         if top is None or not top.usable:
             return "feed_health"
@@ -295,7 +294,7 @@ def _refusal_of_pairs(standing: Standing, intent: TradeIntent, terms: ExecuteTer
 
 
 def _rooms(
-    standing: Standing, leg: IntentLeg, legs: tuple[IntentLeg, IntentLeg], terms: ExecuteTerms
+    standing: Standing, leg: IntentLeg, legs: tuple[IntentLeg, ...], terms: ExecuteTerms
 ) -> list[tuple[str, int]]:
     """Head-room of each limit for one leg, micros. What both legs share is split between them."""
     ledger = standing.ledger

@@ -407,7 +407,7 @@ def _intend(
     leg_b = _leg(instruments[pair.instrument_b], wanted, levels_b, terms, first=False)
     if leg_a is None or leg_b is None:
         return
-    outputs.intent(pair, package, wanted, leg_a, leg_b)
+    outputs.intent(pair, package, wanted, (leg_a, leg_b))
     pair_state.last_intent_ns = now
 
 

@@ -4,6 +4,7 @@ Decides only how facts are put into records and that a quote or an intent is pre
 whether a quote opens or an intent is due.
 """
 
+from crossbook.domain.names import CROSS_VENUE
 from processors.decide.state import DecideState, Output, PackageState
 from processors.strategies.edges import Evaluation
 from schemas.records import (
@@ -140,7 +141,7 @@ class Outputs:
         return market.schedule(instrument_id, market.clock.now_ns).hash
 
     def intent(
-        self, pair: PairListed, package: PackageState, evaluation: Evaluation, leg_a: IntentLeg, leg_b: IntentLeg
+        self, pair: PairListed, package: PackageState, evaluation: Evaluation, legs: tuple[IntentLeg, ...]
     ) -> None:
         """Write a TradeIntent, after the tops of both legs, and count it."""
         self.top(pair.instrument_a)
@@ -155,6 +156,7 @@ class Outputs:
         now = market.clock.now_ns
         record = TradeIntent(
             intent_id=f"{market.log_id[:LOG_ID_DIGITS]}-{market.partition}-{market.position}-{index}",
+            strategy=CROSS_VENUE,
             ts_ns=now,
             ts_received_ns=self._ts_cause_ns(pair),
             log_id=market.log_id,
@@ -165,8 +167,7 @@ class Outputs:
             pair_id=pair.pair_id,
             package=package.package,
             quantity_micros=evaluation.quantity_micros,
-            leg_a=leg_a,
-            leg_b=leg_b,
+            legs=legs,
             payout_micros=evaluation.payout_micros,
             gross_micros=evaluation.gross_micros,
             friction_micros=evaluation.friction_micros,

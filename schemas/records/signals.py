@@ -85,9 +85,10 @@ class Watermark(Record, frozen=True, kw_only=True, gc=False):
 
 
 class TradeIntent(Record, frozen=True, kw_only=True, gc=False):
-    """What decide wants done: buy both legs of a package."""
+    """What decide wants done: buy all legs of a package."""
 
     intent_id: str
+    strategy: str
     ts_ns: int
     ts_received_ns: int
     log_id: str
@@ -98,8 +99,7 @@ class TradeIntent(Record, frozen=True, kw_only=True, gc=False):
     pair_id: str
     package: Package
     quantity_micros: int
-    leg_a: IntentLeg
-    leg_b: IntentLeg
+    legs: tuple[IntentLeg, ...]
     payout_micros: int
     gross_micros: int
     friction_micros: int

@@ -316,7 +316,7 @@ def _at(ts_ns):
 
 def _plan(intent, ts_ns, quantity):
     slot = msgspec.structs.replace(
-        like(TradePlan).leader, instrument_id=intent.leg_a.instrument_id, venue=intent.leg_a.venue, role="leader"
+        like(TradePlan).leader, instrument_id=intent.legs[0].instrument_id, venue=intent.legs[0].venue, role="leader"
     )
     ids = {"trade_id": intent.intent_id, "intent_id": intent.intent_id, "pair_id": "pair"}
     return TradePlan(**_at(ts_ns), **ids, quantity_micros=quantity, leader=slot, slots=())

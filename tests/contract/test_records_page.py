@@ -20,5 +20,5 @@ def test_every_topic_and_record_is_on_the_page() -> None:
 def test_nested_fields_are_listed_under_their_path() -> None:
     text = render()
     assert "`payouts[].payout_a_micros` | long or null" in text
-    assert "`intent.leg_a.fee_schedule.hash`" in text
-    assert "`intent.leg_b.fee_schedule.hash`" in text, "a type that is named a second time is written out again"
+    assert "`intent.legs[].fee_schedule.hash`" in text
+    assert "`slots[].order_id`" in text, "a type that is named a second time is written out again"

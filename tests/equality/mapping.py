@@ -18,7 +18,7 @@ RENAMED_RECORDS: Final[dict[str, str]] = {}
 #: (old record name, old field) → new field.
 RENAMED_FIELDS: Final[dict[tuple[str, str], str]] = {}
 #: (old record name, new field) → the value that every record of before has.
-ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {}
+ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {("TradeIntent", "strategy"): "cross_venue"}
 #: (old record name, new field) → the value that the fields of before imply.
 IMPLIED_FIELDS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
     ("InstrumentListed", "policy"): lambda fields: msgspec.to_builtins(POLICIES[fields["venue"]]),
@@ -28,7 +28,9 @@ IMPLIED_PARTS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
     (leg, "lead_rank"): lambda part: POLICIES[part["venue"]].lead_rank for leg in ("leg_a", "leg_b")
 }
 #: Records whose fields leg_a and leg_b are legs[0] and legs[1].
-LEGS: Final[frozenset[str]] = frozenset()
+LEGS: Final[frozenset[str]] = frozenset({"TradeIntent"})
+#: (old record name, field) → the record that stands in that field.
+NESTED: Final[dict[tuple[str, str], str]] = {("IntentSeen", "intent"): "TradeIntent"}
 #: (new record name, field) → why it is not compared.
 MASKED: Final[dict[tuple[str, str], str]] = {
     ("DecideConfigured", "code_digest"): "names the code of decide",
@@ -40,6 +42,9 @@ def forward(record: str, fields: Fields) -> tuple[str, Fields]:
     """Name and fields after the break."""
     fields = _with_parts(fields)
     mapped = {RENAMED_FIELDS.get((record, name), name): value for name, value in fields.items()}
+    for (of, name), inner in NESTED.items():
+        if of == record:
+            _, mapped[name] = forward(inner, mapped[name])
     if record in LEGS:
         mapped["legs"] = [mapped.pop("leg_a"), mapped.pop("leg_b")]
     for (of, name), value in ADDED_FIELDS.items():

@@ -108,7 +108,7 @@ class Audit:
         """Every intent became a trade that ended, with nothing unmatched that could be traded away."""
         updates = self.last_updates
         assert set(updates) == {r.intent_id for r in self.intents}
-        steps = {r.intent_id: max(r.leg_a.quantity_step_micros, r.leg_b.quantity_step_micros) for r in self.intents}
+        steps = {r.intent_id: max(r.legs[0].quantity_step_micros, r.legs[1].quantity_step_micros) for r in self.intents}
         for update in updates.values():
             assert update.state in ENDED, update
             assert update.state == "stuck" or abs(update.residual_micros) < steps[update.intent_id], update
@@ -117,7 +117,7 @@ class Audit:
             held[fill.trade_id][fill.instrument_id] += (
                 fill.quantity_micros if fill.side == "buy" else -fill.quantity_micros
             )
-        legs = {r.intent_id: (r.leg_a.instrument_id, r.leg_b.instrument_id) for r in self.intents}
+        legs = {r.intent_id: (r.legs[0].instrument_id, r.legs[1].instrument_id) for r in self.intents}
         for trade_id, quantities in held.items():
             a, b = (quantities[leg] for leg in legs[trade_id])
             last = updates[trade_id]

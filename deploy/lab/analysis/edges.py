@@ -199,8 +199,8 @@ def _waterfall(outcome: Outcome, name: str, quotes: Sequence[EdgeQuote] | Sequen
 def _waterfall_of_intents(intents: Sequence[TradeIntent]) -> Waterfall:
     fees: dict[str, int] = defaultdict(int)
     for intent in intents:
-        fees[intent.leg_a.venue] += intent.leg_a.fee_micros
-        fees[intent.leg_b.venue] += intent.leg_b.fee_micros
+        for leg in intent.legs:
+            fees[leg.venue] += leg.fee_micros
     return Waterfall(
         name="intents, as decide saw them",
         count=len(intents),

@@ -142,7 +142,7 @@ def _row(outcome: Outcome, story: _Story, by_trade: Mapping[str, TradePnl]) -> T
         intent_id=intent.intent_id,
         pair_id=intent.pair_id,
         package=intent.package,
-        category=intent.leg_a.category,
+        category=intent.legs[0].category,
         state=state,
         reason=last.reason if last else "",
         states=tuple(update.state for update in story.updates),
@@ -151,7 +151,7 @@ def _row(outcome: Outcome, story: _Story, by_trade: Mapping[str, TradePnl]) -> T
         ts_first_fill_ns=fills[0].ts_ns if fills else None,
         ts_hedged_ns=hedged_ns,
         ts_ended_ns=last.ts_ns if last else None,
-        legs=(_leg(story, intent.leg_a), _leg(story, intent.leg_b)),
+        legs=tuple(_leg(story, leg) for leg in intent.legs),
         quantity_intended_micros=intent.quantity_micros,
         quantity_planned_micros=plan.quantity_micros if plan else 0,
         matched_micros=held,
@@ -205,7 +205,7 @@ def _lockup_ns(outcome: Outcome, intent: TradeIntent, hedged_ns: int | None) -> 
     if hedged_ns is None:
         return None
     ends: list[int] = []
-    for leg in (intent.leg_a, intent.leg_b):
+    for leg in intent.legs:
         settled = outcome.settled.get(leg.instrument_id)
         listed = outcome.instruments.get(leg.instrument_id)
         if settled is not None:

@@ -75,8 +75,8 @@ def compare_opportunities(live: Iterable[TradeIntent], here: Iterable[TradeInten
     return tally.result()
 
 
-def _wanted(intent: TradeIntent) -> tuple[int, int, int]:
-    return intent.quantity_micros, intent.leg_a.price_limit_micros, intent.leg_b.price_limit_micros
+def _wanted(intent: TradeIntent) -> tuple[int, ...]:
+    return intent.quantity_micros, *(leg.price_limit_micros for leg in intent.legs)
 
 
 def compare_executions(

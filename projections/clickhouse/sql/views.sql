@@ -95,8 +95,8 @@ SELECT trade_id, any(intent_id) AS intent_id, any(pair_id) AS pair_id, sum(fee_m
   sumIf(quantity_micros, NOT first AND NOT purchase) AS sold_b, sumIf(money, NOT first AND NOT purchase) AS proceeds_b
 FROM (
   SELECT f.trade_id AS trade_id, f.intent_id AS intent_id, f.pair_id AS pair_id, f.fee_micros AS fee_micros, f.quantity_micros AS quantity_micros,
-    f.instrument_id = i.leg_a_instrument_id AS first,
-    f.outcome = if(first, i.leg_a_outcome, i.leg_b_outcome) AS own,
+    f.instrument_id = i.legs_instrument_id[1] AS first,
+    f.outcome = if(first, i.legs_outcome[1], i.legs_outcome[2]) AS own,
     (f.side = 'buy') = own AS purchase,
     assumeNotNull(if(own, abs(f.cash_micros), f.quantity_micros - abs(f.cash_micros)) + if(purchase, f.fee_micros, -f.fee_micros)) AS money
   FROM {db}.valid_fills AS f
@@ -121,22 +121,22 @@ SELECT s.trade_id AS trade_id, s.pair_id AS pair_id, s.fees AS fees,
   toInt64(intDiv(toInt128(s.paid_a) * greatest(alone_a, 0) + greatest(s.bought_a, 1) - 1, greatest(s.bought_a, 1))) AS alone_cost_a,
   toInt64(intDiv(toInt128(s.paid_b) * greatest(alone_b, 0) + greatest(s.bought_b, 1) - 1, greatest(s.bought_b, 1))) AS alone_cost_b,
   pa.known AS paid_out_a, pb.known AS paid_out_b,
-  i.leg_a_payout_unit_micros AS unit_a, i.leg_b_payout_unit_micros AS unit_b,
-  if(i.leg_a_outcome = 'yes', pa.payout_yes_micros, 1000000 - pa.payout_yes_micros) AS payout_a,
-  if(i.leg_b_outcome = 'yes', pb.payout_yes_micros, 1000000 - pb.payout_yes_micros) AS payout_b,
+  i.legs_payout_unit_micros[1] AS unit_a, i.legs_payout_unit_micros[2] AS unit_b,
+  if(i.legs_outcome[1] = 'yes', pa.payout_yes_micros, 1000000 - pa.payout_yes_micros) AS payout_a,
+  if(i.legs_outcome[2] = 'yes', pb.payout_yes_micros, 1000000 - pb.payout_yes_micros) AS payout_b,
   multiIf(paid_out_a, payout_a,
-    alone_a >= 0, ifNull(if(i.leg_a_outcome = 'yes', ta.bid, 1000000 - ta.ask), 0),
-    ifNull(if(i.leg_a_outcome = 'yes', ta.ask, 1000000 - ta.bid), 1000000)) AS each_a,
+    alone_a >= 0, ifNull(if(i.legs_outcome[1] = 'yes', ta.bid, 1000000 - ta.ask), 0),
+    ifNull(if(i.legs_outcome[1] = 'yes', ta.ask, 1000000 - ta.bid), 1000000)) AS each_a,
   multiIf(paid_out_b, payout_b,
-    alone_b >= 0, ifNull(if(i.leg_b_outcome = 'yes', tb.bid, 1000000 - tb.ask), 0),
-    ifNull(if(i.leg_b_outcome = 'yes', tb.ask, 1000000 - tb.bid), 1000000)) AS each_b,
+    alone_b >= 0, ifNull(if(i.legs_outcome[2] = 'yes', tb.bid, 1000000 - tb.ask), 0),
+    ifNull(if(i.legs_outcome[2] = 'yes', tb.ask, 1000000 - tb.bid), 1000000)) AS each_b,
   toInt64(intDiv(toInt128(i.payout_micros) * matched, greatest(i.quantity_micros, 1))) AS worst
 FROM {db}.trade_sums AS s
 LEFT JOIN (SELECT * FROM {db}.intents FINAL WHERE log_id = {current}) AS i ON i.intent_id = s.intent_id
-LEFT JOIN {db}.payouts AS pa ON pa.instrument_id = i.leg_a_instrument_id
-LEFT JOIN {db}.payouts AS pb ON pb.instrument_id = i.leg_b_instrument_id
-LEFT JOIN {db}.executor_marks AS ta ON ta.market_partition = i.partition AND ta.instrument_id = i.leg_a_instrument_id
-LEFT JOIN {db}.executor_marks AS tb ON tb.market_partition = i.partition AND tb.instrument_id = i.leg_b_instrument_id
+LEFT JOIN {db}.payouts AS pa ON pa.instrument_id = i.legs_instrument_id[1]
+LEFT JOIN {db}.payouts AS pb ON pb.instrument_id = i.legs_instrument_id[2]
+LEFT JOIN {db}.executor_marks AS ta ON ta.market_partition = i.partition AND ta.instrument_id = i.legs_instrument_id[1]
+LEFT JOIN {db}.executor_marks AS tb ON tb.market_partition = i.partition AND tb.instrument_id = i.legs_instrument_id[2]
 COMMENT 'Both legs of each trade: held, matched, unmatched, and what a contract of each is worth'
 ;
 -- The one definition of profit and loss; executors/portfolio/equity.py is the same for the loss stops.
@@ -197,7 +197,7 @@ SELECT u.trade_id AS trade_id, u.intent_id AS intent_id, u.pair_id AS pair_id, u
   u.cost_micros AS cost_micros, u.fee_micros AS fee_micros, u.edge_micros AS edge_micros,
   i.quantity_micros AS intent_quantity_micros, i.payout_micros AS intent_payout_micros,
   i.friction_micros AS intent_friction_micros, i.lockup_micros AS intent_lockup_micros,
-  i.leg_a_instrument_id AS instrument_a, i.leg_a_outcome AS outcome_a, i.leg_b_instrument_id AS instrument_b, i.leg_b_outcome AS outcome_b,
+  i.legs_instrument_id[1] AS instrument_a, i.legs_outcome[1] AS outcome_a, i.legs_instrument_id[2] AS instrument_b, i.legs_outcome[2] AS outcome_b,
   f.spent_a AS spent_a, f.spent_b AS spent_b,
   toInt64(intDiv(toInt128(f.spent_a) * 1000000, greatest(f.bought_a, 1))) AS price_a_micros,
   toInt64(intDiv(toInt128(f.spent_b) * 1000000, greatest(f.bought_b, 1))) AS price_b_micros,
@@ -217,10 +217,10 @@ FROM (
 LEFT JOIN (SELECT * FROM {db}.intents FINAL WHERE log_id = {current}) AS i ON i.intent_id = u.intent_id
 LEFT JOIN (
   SELECT v.trade_id AS trade_id, count() AS fills, min(v.is_final) AS all_final,
-    -sumIf(v.cash_micros, v.side = 'buy' AND v.instrument_id = w.leg_a_instrument_id AND v.outcome = w.leg_a_outcome) AS spent_a,
-    -sumIf(v.cash_micros, v.side = 'buy' AND v.instrument_id = w.leg_b_instrument_id AND v.outcome = w.leg_b_outcome) AS spent_b,
-    sumIf(v.quantity_micros, v.side = 'buy' AND v.instrument_id = w.leg_a_instrument_id AND v.outcome = w.leg_a_outcome) AS bought_a,
-    sumIf(v.quantity_micros, v.side = 'buy' AND v.instrument_id = w.leg_b_instrument_id AND v.outcome = w.leg_b_outcome) AS bought_b
+    -sumIf(v.cash_micros, v.side = 'buy' AND v.instrument_id = w.legs_instrument_id[1] AND v.outcome = w.legs_outcome[1]) AS spent_a,
+    -sumIf(v.cash_micros, v.side = 'buy' AND v.instrument_id = w.legs_instrument_id[2] AND v.outcome = w.legs_outcome[2]) AS spent_b,
+    sumIf(v.quantity_micros, v.side = 'buy' AND v.instrument_id = w.legs_instrument_id[1] AND v.outcome = w.legs_outcome[1]) AS bought_a,
+    sumIf(v.quantity_micros, v.side = 'buy' AND v.instrument_id = w.legs_instrument_id[2] AND v.outcome = w.legs_outcome[2]) AS bought_b
   FROM {db}.valid_fills AS v
   LEFT JOIN (SELECT * FROM {db}.intents FINAL WHERE log_id = {current}) AS w ON w.intent_id = v.intent_id
   GROUP BY v.trade_id

@@ -105,7 +105,7 @@ class History(Books):
                 )
             )  # fmt: skip
         else:
-            one = rng.choice((trade.intent.leg_a, trade.intent.leg_b))
+            one = rng.choice(trade.intent.legs)
             ask = rng.randrange(5, 96) * 10_000
             self.see(trade.trade_id, trade.intent.partition, one.instrument_id, ask, usable=rng.random() < 0.85)
 
@@ -144,9 +144,7 @@ class History(Books):
 
     def pay(self):
         """Most instruments pay out, legs in any order: whole, void, a tie, a scalar; often some never do."""
-        names = sorted(
-            {one.instrument_id for t in self.state.trades.values() for one in (t.intent.leg_a, t.intent.leg_b)}
-        )
+        names = sorted({one.instrument_id for t in self.state.trades.values() for one in t.intent.legs})
         self.rng.shuffle(names)
         for name in names if self.all_paid else names[: len(names) * 4 // 5]:
             self.now += self.rng.randrange(1, 20_000) * MS

@@ -62,6 +62,7 @@ def leg(instrument_id=PM, outcome="yes", price=400_000, quantity=10 * CONTRACT, 
 def intent(number=1, quantity=10 * CONTRACT, price_a=400_000, price_b=500_000, leg_a=None, leg_b=None, **changes):
     values = {
         "intent_id": f"i{number}",
+        "strategy": "cross_venue",
         "ts_ns": T0,
         "ts_received_ns": T0,
         "log_id": LOG,
@@ -72,8 +73,7 @@ def intent(number=1, quantity=10 * CONTRACT, price_a=400_000, price_b=500_000, l
         "pair_id": "pair",
         "package": "yes_a_no_b",
         "quantity_micros": quantity,
-        "leg_a": leg_a or leg(PM, "yes", price_a, quantity),
-        "leg_b": leg_b or leg(KA, "no", price_b, quantity),
+        "legs": (leg_a or leg(PM, "yes", price_a, quantity), leg_b or leg(KA, "no", price_b, quantity)),
         "payout_micros": quantity,
         "gross_micros": quantity * (MICROS - price_a - price_b) // MICROS,
         "friction_micros": 0,

@@ -228,14 +228,14 @@ class SyntheticLog:
         base = sample("TradeIntent")
         assert isinstance(base, TradeIntent)
         leg_a = msgspec.structs.replace(
-            base.leg_a,
+            base.legs[0],
             instrument_id="polymarket:0xA",
             venue="polymarket",
             outcome="yes",
             cost_micros=prices[0] * quantity // MICROS,
         )
         leg_b = msgspec.structs.replace(
-            base.leg_b,
+            base.legs[0],
             instrument_id="kalshi:B",
             venue="kalshi",
             outcome="no",
@@ -243,7 +243,7 @@ class SyntheticLog:
         )
         intent = msgspec.structs.replace(
             base, intent_id=intent_id, log_id=self.log_id, position=1_000 + number, number=number + 1, pair_id="pair", package="yes_a_no_b",
-            quantity_micros=quantity, leg_a=leg_a, leg_b=leg_b, payout_micros=quantity, net_micros=30_000, friction_micros=17, lockup_micros=19,
+            quantity_micros=quantity, legs=(leg_a, leg_b), payout_micros=quantity, net_micros=30_000, friction_micros=17, lockup_micros=19,
             ts_ns=self.now,
         )  # fmt: skip
         self._put("intents", intent)
@@ -296,7 +296,7 @@ class SyntheticLog:
     ) -> None:
         self._journal(
             TradeUpdate, package=intent.package, state=state, reason=reason, quantity_a_micros=held_a, quantity_b_micros=held_b,
-            residual_micros=held_a - held_b, cost_micros=intent.leg_a.cost_micros + intent.leg_b.cost_micros, fee_micros=123,
+            residual_micros=held_a - held_b, cost_micros=sum(leg.cost_micros for leg in intent.legs), fee_micros=123,
             edge_micros=intent.net_micros, **ids,
         )  # fmt: skip
 

@@ -27,7 +27,7 @@ def pnl(records: list[Placed]) -> tuple[int, int, int, int, int, int]:
         executions[fill.intent_id].append(as_leg(intents[fill.intent_id], fill))
     sums = [0, 0, 0, 0]
     for intent_id, own in executions.items():
-        legs = (intents[intent_id].leg_a, intents[intent_id].leg_b)
+        legs = intents[intent_id].legs
         schedules = [leg.fee_schedule for leg in legs]
         units = tuple(s.member_precision_micros if s.model == "kalshi_quadratic" else 1 for s in schedules)
         intent = intents[intent_id]
@@ -41,8 +41,8 @@ def pnl(records: list[Placed]) -> tuple[int, int, int, int, int, int]:
 
 def as_leg(intent: TradeIntent, fill: Fill) -> Bought:
     """An execution in its leg's outcome: buying NO at p is selling YES at 1 - p."""
-    which = 0 if fill.instrument_id == intent.leg_a.instrument_id else 1
-    if fill.outcome == (intent.leg_a, intent.leg_b)[which].outcome:
+    which = 0 if fill.instrument_id == intent.legs[0].instrument_id else 1
+    if fill.outcome == intent.legs[which].outcome:
         return Bought(which, fill.side, fill.price_micros, fill.quantity_micros, fill.fee_micros)
     other = "sell" if fill.side == "buy" else "buy"
     return Bought(which, other, MICROS - fill.price_micros, fill.quantity_micros, fill.fee_micros)

@@ -69,14 +69,14 @@ def test_which_advice_counts(records, now_ns, leader):
     for record in records:
         book.put(record)
     for legs in ((KA, PM), (PM, KA)):
-        found = book.about(*legs, now_ns)
+        found = book.about(legs, now_ns)
         assert (found.leader if found else None) == leader
 
 
 def test_without_an_age_none_is_used():
     book = AdviceBook(0)
     book.put(said())
-    assert book.about(KA, PM, T0 + 1) is None
+    assert book.about((KA, PM), T0 + 1) is None
 
 
 def kalshi_world():

@@ -81,7 +81,7 @@ def test_refused_change(case: str) -> None:
 def test_a_break_deep_inside_is_found() -> None:
     schema = deepcopy(read_avsc("IntentSeen"))
     intent = next(f for f in schema["fields"] if f["name"] == "intent")["type"]
-    leg = next(f for f in intent["fields"] if f["name"] == "leg_a")["type"]
+    leg = next(f for f in intent["fields"] if f["name"] == "legs")["type"]["items"]
     leg["fields"].append({"name": "added", "type": "long", "doc": "New."})
     assert "added" in " ".join(problems("IntentSeen", schema))
 

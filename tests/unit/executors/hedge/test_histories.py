@@ -20,7 +20,7 @@ def oracle(history):
             marks[record.partition, record.instrument_id] = sides
     found = {}
     for one in history.intents:
-        legs = (one.leg_a, one.leg_b)
+        legs = one.legs
         names = [each.instrument_id for each in legs]
         executions = [
             Bought(names.index(f.instrument_id), f.side, f.price_micros, f.quantity_micros, f.fee_micros)

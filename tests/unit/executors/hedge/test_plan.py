@@ -4,9 +4,21 @@ import pytest
 
 from executors.hedge.plan import UNWIND_WAYS, choose_leader, leader_time_in_force, make_plan, outcome_grid, slot_of
 from executors.terms import ExecuteTerms
-from tests.builders.executors.worlds import CONTRACT, KA, LOT, MICROS, PM, T0, intent, leg
+from tests.builders.executors.desk import Desk
+from tests.builders.executors.worlds import CONTRACT, KA, LOT, MICROS, PM, T0, intent, leg, top
 
 TERMS = ExecuteTerms(hedge_attempts_max=3, unwind_attempts_max=2)
+
+
+@pytest.mark.parametrize("legs", [(leg(PM),), (leg(PM), leg(KA, "no"), leg("kalshi:B", "no"))])
+def test_an_intent_that_has_not_two_legs_is_declined_and_holds_nothing(legs):
+    desk = Desk()
+    (update,) = desk.intent(intent(1, legs=legs), *(top(one.instrument_id) for one in legs))
+    assert (update.state, update.reason, update.trade_id) == ("declined", "not_two_legs", "i1")
+    assert not desk.state.trades
+    assert not desk.state.tops_before
+    desk.open(intent(2))
+    assert desk.sent, "the next one is acted on"
 
 
 def legs(a, b, **changes):
@@ -86,6 +98,6 @@ def test_slots_are_found_by_arithmetic_and_lie_on_the_grid():
         assert slot_of(plan, "unwind", lead=lead, side=side, attempt=3) is None
     one = intent()
     for slot in (plan.leader, *plan.slots):
-        source = one.leg_a if slot.instrument_id == PM else one.leg_b
+        source = one.legs[0] if slot.instrument_id == PM else one.legs[1]
         assert outcome_grid(source).contains(slot.price_worst_micros)
         assert 0 < slot.price_worst_micros < MICROS

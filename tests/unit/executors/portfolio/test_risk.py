@@ -136,9 +136,9 @@ def test_the_quantity_shrinks_to_the_head_room_and_never_past_it():
     standing = _with_cost(247 * MICROS, KA)
     grant = gate(standing, one)
     assert isinstance(grant, Grant) and 0 < grant.quantity_micros < 10 * CONTRACT
-    bound = purchase_bound(one.leg_b, one.leg_b.price_limit_micros, grant.quantity_micros)
+    bound = purchase_bound(one.legs[1], one.legs[1].price_limit_micros, grant.quantity_micros)
     assert bound <= 3 * MICROS
-    assert purchase_bound(one.leg_b, one.leg_b.price_limit_micros, grant.quantity_micros + LOT) > 3 * MICROS
+    assert purchase_bound(one.legs[1], one.legs[1].price_limit_micros, grant.quantity_micros + LOT) > 3 * MICROS
 
 
 def test_what_an_earlier_order_of_ours_took_is_not_planned_again():
@@ -161,7 +161,7 @@ def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or
     sale = next(s for s in plan.slots if s.side == "sell")
 
     def ask(standing, slot, capital=10_000 * MICROS):
-        source = one.leg_a if slot.instrument_id == PM else one.leg_b
+        source = one.legs[0] if slot.instrument_id == PM else one.legs[1]
         return gate_order(
             standing,
             slot,

@@ -53,8 +53,8 @@ def test_an_intent_follows_its_quote_and_names_everything():
     assert kinds == [TopOfBook, TopOfBook, EdgeQuote, TradeIntent]
     assert [output.record.index for output in outputs if output.record.position == intent.position] == [0, 1, 2, 3]
     assert intent.intent_id == f"{mr.LOG_ID[:12]}-0-{intent.position}-{intent.index}"
-    assert (intent.leg_a.outcome, intent.leg_a.price_limit_micros) == ("yes", 400_000)
-    assert (intent.leg_b.outcome, intent.leg_b.price_limit_micros) == ("no", 540_000)
+    assert (intent.legs[0].outcome, intent.legs[0].price_limit_micros) == ("yes", 400_000)
+    assert (intent.legs[1].outcome, intent.legs[1].price_limit_micros) == ("no", 540_000)
     assert intent.valid_until_ns == intent.ts_ns + 500 * MS
     assert intent.number == 1
 
@@ -189,7 +189,7 @@ def test_a_pair_whose_legs_are_contradicted_is_never_intended_and_says_so_at_onc
 def test_the_cost_cap_cuts_the_quantity_on_the_step():
     _, outputs = mr.fold(mr.head(cost_max_micros=20 * CONTRACT) + books())
     (intent,) = mr.kinds(outputs, TradeIntent)
-    leg = intent.leg_b
+    leg = intent.legs[1]
     assert leg.cost_micros + leg.fee_micros <= 20 * CONTRACT
     assert leg.cost_micros + leg.fee_micros > 20 * CONTRACT - 6_000
     assert intent.quantity_micros % mr.LOT == 0

@@ -60,7 +60,7 @@ def test_an_intent_and_a_quote_name_the_fee_schedule_in_force():
     assert {one.ts_ns < at for one in intents} == {True, False}
     for one in intents:
         schedule = mr.KALSHI_FEES if one.ts_ns < at else dearer
-        assert one.leg_a.fee_schedule == schedule
-        assert one.leg_a.fee_micros == taker_fee(schedule, one.leg_a.price_limit_micros, one.quantity_micros)
+        assert one.legs[0].fee_schedule == schedule
+        assert one.legs[0].fee_micros == taker_fee(schedule, one.legs[0].price_limit_micros, one.quantity_micros)
     named = {(one.ts_ns < at, one.schedule_a) for one in mr.kinds(outputs, EdgeQuote)}
     assert named == {(True, mr.KALSHI_FEES.hash), (False, dearer.hash)}

@@ -40,7 +40,7 @@ def test_every_column_says_its_meaning_and_money_is_whole_micros(statement):
     for line in body.splitlines():
         assert re.search(r" COMMENT '.{4,}',?$", line), line
         if "_micros" in line.split()[0]:
-            assert re.match(r"\w+ (Nullable\()?Int64", line.strip()), line
+            assert re.match(r"\w+ ((Nullable|Array)\()?Int64", line.strip()), line
         assert "Float" not in line
 
 

@@ -279,7 +279,7 @@ def test_a_taker_delay_delays():
     outcome = run_backtest(
         market_log(RECORDS), BacktestOptions(execute=WIDE, changes={"backtest.taker_delay_ms": 1_000})
     )
-    assert {i.leg_a.taker_delay_ms for i in outcome.intents} == {1_000}
+    assert {i.legs[0].taker_delay_ms for i in outcome.intents} == {1_000}
     assert {r.reason for r in outcome.journal if isinstance(r, TradeUpdate)} == {"two_delayed_legs"}
 
 
