@@ -16,7 +16,7 @@ from crossbook.domain.limits import refusal_of_limit
 from crossbook.domain.names import VENUES
 from crossbook.market.market_state import MarketState
 from executors.errors import JournalError
-from executors.fold import CAUGHT_UP_ACTION, KILL_ACTION, LAGGING_ACTION, ExecutorState, step
+from executors.fold import ExecutorState, step
 from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
 from executors.lane import Lane
 from executors.market_lane import Journaled
@@ -26,6 +26,8 @@ from executors.venues.port import NEVER_NS, Command, GatewayTable, open_gateways
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
+    HaltedByFile,
+    LagWatched,
     LatencyKind,
     LatencyObserved,
     LimitsChanged,
@@ -42,7 +44,6 @@ from schemas.records import (
 
 #: Steps of one `advance`, so that the shell looks at its signals and files now and then.
 STEPS_MAX: Final = 5_000
-WATCHDOG: Final = "watchdog"
 
 
 class Batch(NamedTuple):
@@ -123,12 +124,13 @@ class Engine:
                 return ""
         return ""
 
-    def kill(self, operator: str) -> None:
-        """Halt everything without Kafka: nothing is sent after this is journaled. Once, until the operator resumes."""
+    def kill(self, file: str) -> None:
+        """Halt everything without Kafka: nothing is sent after this is journaled. Once, until the operator resumes.
+
+        `file`: name of the file that says so.
+        """
         if not self.state.standing.halts.killed:
-            self._write_control(
-                KILL_ACTION, -1, operator, scope="all", scope_value="", state="halted", name="", value=0
-            )
+            self._journal_now(HaltedByFile(sequence=-1, ts_ns=self.now_ns, file=file))
 
     def watch_lag(self, lag_ns: int, limit_ns: int) -> bool:
         """Let no trade open while the lag is over its limit, until it is back at half of it; whether that changed just now.
@@ -138,15 +140,8 @@ class Engine:
         lagging = self.state.lagging
         if lagging == (lag_ns > (limit_ns // 2 if lagging else limit_ns) and limit_ns > 0):
             return False
-        self._write_control(
-            CAUGHT_UP_ACTION if lagging else LAGGING_ACTION,
-            -1,
-            WATCHDOG,
-            scope="all",
-            scope_value="",
-            state="running" if lagging else "reduce_only",
-            name="",
-            value=0,
+        self._journal_now(
+            LagWatched(sequence=-1, ts_ns=self.now_ns, lagging=not lagging, lag_ns=lag_ns, limit_ns=limit_ns)
         )
         return True
 
@@ -161,37 +156,23 @@ class Engine:
         name: str = "",
         value: int = 0,
     ) -> None:
-        action = type(record).__name__
-        self._write_control(
-            action, offset, record.operator, scope=scope, scope_value=scope_value, state=state, name=name, value=value
-        )
-
-    def _write_control(
-        self,
-        action: str,
-        offset: int,
-        operator: str,
-        *,
-        scope: Scope,
-        scope_value: str,
-        state: TradingState | None,
-        name: str,
-        value: int,
-    ) -> None:
-        self.journal(
+        self._journal_now(
             ControlApplied(
                 sequence=-1,
                 ts_ns=self.now_ns,
                 control_offset=offset,
-                action=action,
+                action=type(record).__name__,
                 scope=scope,
                 scope_value=scope_value,
                 state=state,
                 name=name,
                 value_micros=value,
-                operator=operator,
+                operator=record.operator,
             )
         )
+
+    def _journal_now(self, record: JournalInput) -> None:
+        self.journal(record)
         self._urgent = True
 
     def observe(self, trade_id: str, kind: LatencyKind, *, start_ns: int, end_ns: int, latency_ns: int) -> None:

@@ -25,7 +25,9 @@ from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
     Fill,
+    HaltedByFile,
     IntentSeen,
+    LagWatched,
     LatencyObserved,
     ListingSeen,
     OrderReport,
@@ -33,6 +35,7 @@ from schemas.records import (
     OrderSent,
     PairApproved,
     PairRevoked,
+    PayoutBooked,
     PlanSlot,
     TimerFired,
     TopSeen,
@@ -43,14 +46,10 @@ from schemas.records import (
     VenueHeld,
 )
 
-#: Action of a ControlApplied that the market, not an operator, said: an instrument of ours paid out.
-SETTLED_ACTION: Final = "InstrumentSettled"
-KILL_ACTION: Final = "kill"
 REVOKED_ACTION: Final = PairRevoked.__name__
 APPROVED_ACTION: Final = PairApproved.__name__
-#: Actions of the watchdog over our own lag. They touch no word of the operator's: neither may undo the other.
-LAGGING_ACTION: Final = "lagging"
-CAUGHT_UP_ACTION: Final = "caught_up"
+#: Why an intent is declined while the watchdog over our own lag lets no trade open.
+LAGGING: Final = "lagging"
 #: Why an intent is declined that the machine of a hedge cannot act on.
 NOT_TWO_LEGS: Final = "not_two_legs"
 
@@ -153,7 +152,7 @@ def _open(state: ExecutorState, record: IntentSeen, intent: TradeIntent, tops: d
         reason = verdict.reason if isinstance(verdict, Refusal) else "two_delayed_legs"
         return [_declined(state, record, reason)]
     if state.lagging:
-        return [_declined(state, record, LAGGING_ACTION)]
+        return [_declined(state, record, LAGGING)]
     plan = make_plan(
         intent,
         leader_is_a=leader_is_a,
@@ -260,20 +259,11 @@ def _note_answer(state: ExecutorState, report: OrderReport, before: Order, outpu
 
 
 def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Output]:
-    standing, halts = state.standing, state.standing.halts
+    halts = state.standing.halts
     state.controls_applied = max(state.controls_applied, record.control_offset + 1)
-    if record.action in {LAGGING_ACTION, CAUGHT_UP_ACTION}:
-        state.lagging = record.action == LAGGING_ACTION
-        return []
-    if record.action == SETTLED_ACTION:
-        standing.ledger.settle(record.name, record.value_micros)
-        standing.note_equity(record.ts_ns, standing.equity.settle(record.name, record.value_micros))
-        return []
     if record.name and not refusal_of_limit(record.name, record.value_micros):
         state.overrides[record.name] = record.value_micros
         state.terms = with_limit(state.terms, record.name, record.value_micros)
-    elif record.action == KILL_ACTION:
-        halts.kill()
     elif record.action == REVOKED_ACTION:
         halts.revoke(record.scope_value)
     elif record.action == APPROVED_ACTION:
@@ -286,10 +276,31 @@ def _control_applied(state: ExecutorState, record: ControlApplied) -> list[Outpu
     return []
 
 
+def _halted_by_file(state: ExecutorState, _record: HaltedByFile) -> list[Output]:
+    state.standing.halts.kill()
+    return []
+
+
+def _lag_watched(state: ExecutorState, record: LagWatched) -> list[Output]:
+    state.lagging = record.lagging  # no word of an operator's is touched: neither may undo the other
+    return []
+
+
+def _payout_booked(state: ExecutorState, record: PayoutBooked) -> list[Output]:
+    state.positions[record.partition] = record.position
+    standing = state.standing
+    standing.ledger.settle(record.instrument_id, record.payout_yes_micros)
+    standing.note_equity(record.ts_ns, standing.equity.settle(record.instrument_id, record.payout_yes_micros))
+    return []
+
+
 _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
     ExecutorConfigured: _configured,
     IntentSeen: _intent_seen,
     ControlApplied: _control_applied,
+    HaltedByFile: _halted_by_file,
+    LagWatched: _lag_watched,
+    PayoutBooked: _payout_booked,
     TimerFired: _timer_fired,
     TopSeen: _top_seen,
     ListingSeen: _listing_seen,

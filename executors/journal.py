@@ -13,12 +13,15 @@ from schemas.records import (
     Fill,
     FillConfirmed,
     FillReversed,
+    HaltedByFile,
     IntentSeen,
+    LagWatched,
     LatencyObserved,
     ListingSeen,
     OrderReport,
     OrderRequested,
     OrderSent,
+    PayoutBooked,
     Record,
     TimerFired,
     TopSeen,
@@ -31,6 +34,9 @@ JournalInput: TypeAlias = (
     ExecutorConfigured
     | IntentSeen
     | ControlApplied
+    | HaltedByFile
+    | LagWatched
+    | PayoutBooked
     | TimerFired
     | TopSeen
     | ListingSeen
@@ -46,6 +52,9 @@ INPUTS: Final = (
     ExecutorConfigured,
     IntentSeen,
     ControlApplied,
+    HaltedByFile,
+    LagWatched,
+    PayoutBooked,
     TimerFired,
     TopSeen,
     ListingSeen,
@@ -53,6 +62,8 @@ INPUTS: Final = (
     OrderReport,
     LatencyObserved,
 )
+#: Inputs that come from outside the market: they stand at no position of it and concern no trade.
+WORDS: Final = (ExecutorConfigured, ControlApplied, HaltedByFile, LagWatched)
 JOURNAL_OUTPUTS: Final = (TradePlan, OrderRequested, TradeUpdate, VenueHeld)
 FILLS: Final = (Fill, FillConfirmed, FillReversed)
 
@@ -66,9 +77,7 @@ def key_of(record: Record) -> str | None:
     """Key of a record of the executor: its trade; none for what concerns no trade."""
     if isinstance(record, IntentSeen):
         return record.intent.intent_id
-    if isinstance(record, (ExecutorConfigured, ControlApplied)):
-        return None
-    trade_id: str = record.trade_id  # type: ignore[attr-defined]  # every other record of both topics names its trade
+    trade_id: str = getattr(record, "trade_id", "")
     return trade_id or None
 
 
@@ -77,11 +86,13 @@ def comparable(record: Record) -> Record | None:
 
     Two runs over the same recorded stamps, at any speed and with any batches, give equal comparable records in `orders` and `fills`.
     Where stamps are the wall clock's, what an executor did too late shows in what followed: a decline, a fill at a later book.
-    Masked: `LatencyObserved` and `OrderSent` as a whole, `ts_seen_ns` and `lag_ns`, the journal number, which a `LatencyObserved` lost in a crash shifts, and the
+    Masked: `LatencyObserved` and `OrderSent` as a whole, `ts_seen_ns` and every `lag_ns`, the journal number, which a `LatencyObserved` lost in a crash shifts, and the
     lead-lag advice, which comes when it comes (what was done on it shows in the plan).
     """
     if isinstance(record, (LatencyObserved, OrderSent)):
         return None
     if isinstance(record, IntentSeen):
         return msgspec.structs.replace(record, ts_seen_ns=0, lag_ns=0, sequence=0, leader_advised=None, advice_id=None)
+    if isinstance(record, LagWatched):
+        return msgspec.structs.replace(record, lag_ns=0, sequence=0)
     return msgspec.structs.replace(record, sequence=0)

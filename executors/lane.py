@@ -22,7 +22,7 @@ from crossbook.market.book_state import Change
 from crossbook.market.market_state import MarketState
 from executors.advice import Advice, AdviceBook
 from executors.errors import LaneError
-from executors.fold import SETTLED_ACTION, ExecutorState
+from executors.fold import ExecutorState
 from executors.hedge.machine import is_adverse
 from executors.hedge.trade import WORKING, Trade
 from executors.journal import JournalInput
@@ -30,13 +30,13 @@ from executors.market_lane import MarketLane
 from executors.portfolio.equity import Book
 from executors.venues.port import NEVER_NS, Gateway
 from schemas.records import (
-    ControlApplied,
     InstrumentSettled,
     IntentLeg,
     IntentSeen,
     LeadLag,
     ListingSeen,
     OrderReport,
+    PayoutBooked,
     Record,
     TimerFired,
     TopSeen,
@@ -439,17 +439,13 @@ class Lane(MarketLane):
         for instrument_id, payout in self.market.settled.items():
             if ledger.holds(instrument_id):
                 self._journal(
-                    ControlApplied(
+                    PayoutBooked(
                         sequence=-1,
                         ts_ns=self.market.now_ns,
-                        control_offset=-1,
-                        action=SETTLED_ACTION,
-                        scope="all",
-                        scope_value="",
-                        state=None,
-                        name=instrument_id,
-                        value_micros=payout,
-                        operator="market",
+                        partition=self.partition,
+                        position=self.position,
+                        instrument_id=instrument_id,
+                        payout_yes_micros=payout,
                     )
                 )
 

@@ -53,6 +53,8 @@ from schemas.errors import SchemaError
 from schemas.records import (
     ControlApplied,
     DeadLetter,
+    HaltedByFile,
+    LagWatched,
     LatencyObserved,
     LeadLag,
     LogOpened,
@@ -71,7 +73,7 @@ POLL_S = 0.05
 POSITION_INTERVAL_S = 1.0
 #: What sends nothing and acknowledges nothing may wait this long for company: every transaction of ours is one that a plan waits for.
 HELD_S = 0.02
-URGENT = (OrderRequested, ControlApplied)
+URGENT = (OrderRequested, ControlApplied, HaltedByFile, LagWatched)
 #: Records of `market` that may wait in a lane for decide's proof before their partition is paused, and when it goes on.
 WAITING_MAX = 20_000
 WAITING_LOW = 5_000
@@ -371,7 +373,7 @@ class Execute:
     def _work(self, stop: threading.Event) -> None:
         """Step until nothing is ready, committing before every look at a venue's answer."""
         if self._kill_file.exists():
-            self._engine.kill("KILL file")
+            self._engine.kill(KILL_FILE)
         more = True
         while more and not stop.is_set():
             began_ns = now_ns()

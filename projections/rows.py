@@ -28,10 +28,12 @@ from schemas.records import (
     FillConfirmed,
     FillReversed,
     FrictionPack,
+    HaltedByFile,
     InstrumentListed,
     InstrumentMoved,
     InstrumentSettled,
     IntentSeen,
+    LagWatched,
     LatencyObserved,
     LeadLag,
     LifeOpened,
@@ -46,6 +48,7 @@ from schemas.records import (
     PairDelisted,
     PairListed,
     PairRevoked,
+    PayoutBooked,
     PublicTrade,
     QuoteIntent,
     RawFrame,
@@ -127,6 +130,9 @@ def _configuration(hash_field: str, time_field: str) -> Handler:
     return Handler("configurations", ("ts_ns", "record", "hash", "body"), values)
 
 
+_CONTROL_COLUMNS = ("ts_ns", "record", "operator", "subject", "value", "reason", "body")
+
+
 def _control(subject: Callable[[Any], str], value: Callable[[Any], str], reason: Callable[[Any], str]) -> Handler:
     def values(record: Any) -> Values:
         return (
@@ -139,7 +145,11 @@ def _control(subject: Callable[[Any], str], value: Callable[[Any], str], reason:
             _body(record),
         )
 
-    return Handler("controls", ("ts_ns", "record", "operator", "subject", "value", "reason", "body"), values)
+    return Handler("controls", _CONTROL_COLUMNS, values)
+
+
+def _halted_by_file(record: HaltedByFile) -> Values:
+    return (record.ts_ns, type(record).__name__, "", "all", "halted", f"file {record.file}", _body(record))
 
 
 def _nothing(_record: Any) -> str:
@@ -364,6 +374,11 @@ HANDLERS: dict[type[Record], Handler] = {
     TradingStateChanged: _control(_scope, attrgetter("state"), attrgetter("reason")),
     LimitsChanged: _control(attrgetter("name"), lambda record: str(record.value_micros), attrgetter("reason")),
     SettingsChanged: _control(attrgetter("name"), attrgetter("value"), attrgetter("reason")),
+    HaltedByFile: Handler("controls", _CONTROL_COLUMNS, _halted_by_file),
+    LagWatched: _fields("lag_watches", "sequence", "ts_ns", "lagging", "lag_ns", "limit_ns"),
+    PayoutBooked: _fields(
+        "payouts_booked", "sequence", "ts_ns", "partition>market_partition", "position", "instrument_id", "payout_yes_micros"
+    ),
     ControlApplied: _control(_scope, _applied_value, attrgetter("action")),
     DeadLetter: Handler(
         "dead_letters", ("ts_ns", "stage", "source", "source_partition", "source_offset", "error", "bytes"), _dead_letter

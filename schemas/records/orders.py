@@ -60,6 +60,35 @@ class ControlApplied(Record, frozen=True, kw_only=True, gc=False):
     operator: str
 
 
+class HaltedByFile(Record, frozen=True, kw_only=True, gc=False):
+    """Input: a file halted everything without Kafka; nothing is sent until an operator resumes everything, whether the file is still there or not."""
+
+    sequence: int
+    ts_ns: int
+    file: str
+
+
+class LagWatched(Record, frozen=True, kw_only=True, gc=False):
+    """Input: the executor's lag behind the broker passed its limit, so that no trade opens, or is back at half of it; no operator's word is touched."""
+
+    sequence: int
+    ts_ns: int
+    lagging: bool
+    lag_ns: int
+    limit_ns: int
+
+
+class PayoutBooked(Record, frozen=True, kw_only=True, gc=False):
+    """Input: the payout of an instrument that is held went into the ledger; the first payout of an instrument stands."""
+
+    sequence: int
+    ts_ns: int
+    partition: int
+    position: int
+    instrument_id: str
+    payout_yes_micros: int
+
+
 class TimerFired(Record, frozen=True, kw_only=True, gc=False):
     """Input: a timer of a trade ran out."""
 

@@ -12,7 +12,6 @@ from executors.terms import ExecuteTerms, PaperTerms, Terms
 from processors.decide.fold import step
 from processors.decide.state import DecideState
 from schemas.records import (
-    ControlApplied,
     EdgeQuote,
     EdgeStatistics,
     Fill,
@@ -22,6 +21,7 @@ from schemas.records import (
     OrderReport,
     OrderRequested,
     PairListed,
+    PayoutBooked,
     TopSeen,
     TradeIntent,
     TradePlan,
@@ -305,8 +305,7 @@ def _seen():
 def paid_out(instrument_id, payout, ts_ns):
     """The journal's word of a payout of YES."""
     return like(
-        ControlApplied, sequence=999, ts_ns=ts_ns, control_offset=-1, action="InstrumentSettled", state=None, name=instrument_id,
-        value_micros=payout,
+        PayoutBooked, sequence=999, ts_ns=ts_ns, instrument_id=instrument_id, payout_yes_micros=payout
     )  # fmt: skip
 
 

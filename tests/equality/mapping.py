@@ -31,16 +31,28 @@ IMPLIED_PARTS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
 LEGS: Final[frozenset[str]] = frozenset({"TradeIntent"})
 #: (old record name, field) → the record that stands in that field.
 NESTED: Final[dict[tuple[str, str], str]] = {("IntentSeen", "intent"): "TradeIntent"}
+#: (old record name, its action) → the record of its own that says so now, and the fields that are kept: old → new.
+UNMASKED: Final[dict[tuple[str, str], tuple[str, dict[str, str]]]] = {
+    ("ControlApplied", "InstrumentSettled"): (
+        "PayoutBooked",
+        {"sequence": "sequence", "ts_ns": "ts_ns", "name": "instrument_id", "value_micros": "payout_yes_micros"},
+    ),
+}
 #: (new record name, field) → why it is not compared.
 MASKED: Final[dict[tuple[str, str], str]] = {
     ("DecideConfigured", "code_digest"): "names the code of decide",
     ("ExecutorConfigured", "code_digest"): "names the code of the executor",
+    ("PayoutBooked", "partition"): "a payout of before named no place",
+    ("PayoutBooked", "position"): "a payout of before named no place",
 }
 
 
 def forward(record: str, fields: Fields) -> tuple[str, Fields]:
     """Name and fields after the break."""
     fields = _with_parts(fields)
+    if (record, fields.get("action")) in UNMASKED:
+        record, kept = UNMASKED[record, fields["action"]]
+        fields = {new: fields[old] for old, new in kept.items()}
     mapped = {RENAMED_FIELDS.get((record, name), name): value for name, value in fields.items()}
     for (of, name), inner in NESTED.items():
         if of == record:
@@ -79,6 +91,7 @@ def table() -> list[str]:
         ("added fields", [f"{record}.{name} = {value!r}" for (record, name), value in ADDED_FIELDS.items()]),
         ("implied fields", [f"{of}.{name}: by its venue" for of, name in (*IMPLIED_FIELDS, *IMPLIED_PARTS)]),
         ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
+        ("records of their own", [f"{old} {action} → {new}" for (old, action), (new, _) in UNMASKED.items()]),
         ("not compared", [f"{record}.{name}: {why}" for (record, name), why in MASKED.items()]),
     ]
     return [line for title, rows in sections for line in (f"{title}:", *(f"  {row}" for row in rows or ["none"]))]

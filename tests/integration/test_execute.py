@@ -28,7 +28,9 @@ from schemas.codec import load_codec
 from schemas.records import (
     ControlApplied,
     DeadLetter,
+    HaltedByFile,
     IntentSeen,
+    LagWatched,
     LatencyObserved,
     LeadLag,
     TradePlan,
@@ -248,7 +250,7 @@ def test_halt_kill_and_garbage(log, stages, tmp_path):
     log.write(world, 301, 441)
     log.wait_folded()
     (tmp_path / "KILL").touch()
-    log.wait("the kill", lambda: any(getattr(r, "action", "") == "kill" for r in log.read("orders")))
+    log.wait("the kill", lambda: any(isinstance(r, HaltedByFile) for r in log.read("orders")))
     log.write(world, 441, END)
     log.wait_folded()
     assert stages[-1].stop() == 0
@@ -288,9 +290,9 @@ def test_the_watchdog_lets_no_trade_open_on_a_market_that_is_too_old(log, stages
     log.wait_folded()
     assert stages[-1].stop() == 0
     journal = log.read("orders")
-    actions = [(r.action, r.operator) for r in journal if isinstance(r, ControlApplied)]
-    assert actions == [("lagging", "watchdog"), ("caught_up", "watchdog")]
-    back = next(n for n, r in enumerate(journal) if getattr(r, "action", "") == "caught_up")
+    watched = {n: r.lagging for n, r in enumerate(journal) if isinstance(r, LagWatched)}
+    assert list(watched.values()) == [True, False]
+    back = max(watched)
     assert "lagging" in {r.reason for r in journal[:back] if isinstance(r, TradeUpdate)}
     assert not any(isinstance(r, TradePlan) for r in journal[:back])
     assert any(isinstance(r, TradePlan) for r in journal[back:])

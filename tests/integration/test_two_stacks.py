@@ -15,7 +15,7 @@ import pytest
 
 from crossbook.domain.errors import StageError
 from executors.stage import KILL_FILE
-from schemas.records import ControlApplied, OrderRequested, Record
+from schemas.records import ControlApplied, HaltedByFile, OrderRequested, Record
 from tests.integration.whole_stack import (
     COMMAND_S,
     TEST_S,
@@ -66,10 +66,9 @@ def records(stack: Stack, prefix: str) -> list[Record]:
     return Log(stack.kafka(prefix)).records("orders")
 
 
-def words(stack: Stack, prefix: str) -> list[ControlApplied]:
+def words(stack: Stack, prefix: str) -> list[ControlApplied | HaltedByFile]:
     """What operators told an executor, as its journal has it."""
-    applied = (record for record in records(stack, prefix) if isinstance(record, ControlApplied))
-    return [one for one in applied if one.control_offset >= 0 or one.action == "kill"]
+    return [record for record in records(stack, prefix) if isinstance(record, (ControlApplied, HaltedByFile))]
 
 
 def kill_files(*stacks: Stack) -> list[Path]:
@@ -121,7 +120,7 @@ def test_a_kill_reaches_the_stack_that_is_named(folder: Path, up: Stack, demo: A
     assert (done.returncode, done.stderr) == (0, "")
     assert kill_files(up, demo[0]) == [up.folder / KILL_FILE]
     kill = words(up, "crossbook.")[-1]
-    assert kill.action == "kill"
+    assert isinstance(kill, HaltedByFile)
     again = crossbook(folder, "halt", "--kill", "--stack", "up")
     assert again.returncode == 0, "it is in force already"
     assert not requested_after(up, kill.sequence)
@@ -153,7 +152,7 @@ def test_a_kill_works_while_kafka_does_not(folder: Path, up: Stack, demo: Any) -
 
     wait_until("the kill in the journal", journaled, pause_s=0.5)
     kill = words(up, "crossbook.")[-1]
-    assert kill.action == "kill"
+    assert isinstance(kill, HaltedByFile)
     assert not requested_after(up, kill.sequence)
     assert crossbook(folder, "resume", "--stack", "up").returncode == 0
 

@@ -11,9 +11,8 @@ import msgspec
 
 from crossbook.domain.money import MICROS
 from deploy.lab.outcome.outcome import Outcome
-from executors.fold import SETTLED_ACTION
 from executors.portfolio.equity import EquityBook, TradeEquity, TradeTerms, execute_fill
-from schemas.records import ControlApplied, Fill, FillReversed, IntentSeen, Record, TopSeen
+from schemas.records import Fill, FillReversed, IntentSeen, PayoutBooked, Record, TopSeen
 
 
 class TradePnl(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +92,8 @@ def fold_equity(outcome: Outcome) -> Folded:
                 change = execute_fill(book, fills[fill_id], undo=True)
             case TopSeen():
                 change = book.see(record)
-            case ControlApplied(action=action) if action == SETTLED_ACTION:
-                change = book.settle(record.name, record.value_micros)
+            case PayoutBooked():
+                change = book.settle(record.instrument_id, record.payout_yes_micros)
             case _:
                 pass
         if change:

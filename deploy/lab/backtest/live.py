@@ -13,13 +13,12 @@ from crossbook.log.errors import LogError
 from crossbook.log.reading import Log
 from deploy.lab.backtest.options import Range
 from executors.advice import Advice
-from executors.fold import LAGGING_ACTION, SETTLED_ACTION
-from executors.journal import INPUTS, comparable
+from executors.fold import LAGGING
+from executors.journal import INPUTS, WORDS, comparable
 from executors.terms import Terms, parse_terms
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import (
-    ControlApplied,
     ExecutorConfigured,
     IntentSeen,
     LatencyObserved,
@@ -35,7 +34,7 @@ from schemas.records import (
 from schemas.topics import MAIN, partition_of
 
 #: Why the live executor declined what an executor in time would not have: the intent was too old, or its watchdog had stopped it.
-LATE_REASONS: Final = frozenset({"late", LAGGING_ACTION})
+LATE_REASONS: Final = frozenset({"late", LAGGING})
 
 
 class Turn(NamedTuple):
@@ -90,14 +89,9 @@ def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, in
             if record.kind == "tick_to_plan":
                 run.measured_ns.append(record.latency_ns)
             continue
-        if isinstance(record, (ExecutorConfigured, ControlApplied)):
+        if isinstance(record, WORDS):
             if isinstance(record, ExecutorConfigured):
                 run.terms = run.terms or parse_terms(record.settings)
-            elif record.action == SETTLED_ACTION:
-                journaled += 1
-                _take_turn(run, None, journaled)
-                run.journal.append(record)
-                continue
             run.score.append(Word(record.ts_ns, record))
             run.journal.append(record)
             journaled += 1
@@ -144,11 +138,11 @@ def read_words(log: Log, codec: Codec) -> list[Word]:
     ]
 
 
-def _take_turn(run: LiveRun, record: Record | None, journaled: int) -> None:
-    """Lengthen the turn under way, or begin one of another lane; a payout (None) belongs to the lane whose turn it is."""
+def _take_turn(run: LiveRun, record: Record, journaled: int) -> None:
+    """Lengthen the turn under way, or begin one of another lane."""
     last = run.score[-1] if run.score else None
-    partition = getattr(record, "partition", last.partition if isinstance(last, Turn) else 0)
-    position = getattr(record, "position", last.position if isinstance(last, Turn) else 0)
+    partition: int = getattr(record, "partition", 0)
+    position: int = getattr(record, "position", 0)
     if isinstance(last, Turn) and last.partition == partition:
         run.score[-1] = Turn(partition, journaled, position)
     else:

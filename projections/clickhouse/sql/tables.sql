@@ -390,6 +390,27 @@ CREATE TABLE IF NOT EXISTS {db}.venue_holds (
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
 ) ENGINE = {facts} COMMENT 'VenueHeld'
 ;
+CREATE TABLE IF NOT EXISTS {db}.payouts_booked (
+{coordinates}
+  sequence Int64 COMMENT 'Number in the journal',
+  ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  market_partition Int32 COMMENT 'Partition of market that the instrument settled in',
+  position Int64 COMMENT 'Position in it up to which the executor had folded',
+  instrument_id LowCardinality(String) COMMENT 'The instrument',
+  payout_yes_micros Int64 COMMENT 'What one YES contract pays; NO pays the rest of a dollar',
+  ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
+) ENGINE = {facts} COMMENT 'PayoutBooked: payouts of what was held, as the ledger has them'
+;
+CREATE TABLE IF NOT EXISTS {db}.lag_watches (
+{coordinates}
+  sequence Int64 COMMENT 'Number in the journal',
+  ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  lagging Bool COMMENT 'Whether no trade opens from here on',
+  lag_ns Int64 COMMENT 'The lag that was measured, ns',
+  limit_ns Int64 COMMENT 'Its limit then, ns; 0: nobody watches',
+  ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
+) ENGINE = {facts} COMMENT 'LagWatched: when the executor was too far behind the broker to open trades'
+;
 CREATE TABLE IF NOT EXISTS {db}.latencies (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
@@ -441,8 +462,8 @@ CREATE TABLE IF NOT EXISTS {db}.fill_finality (
 CREATE TABLE IF NOT EXISTS {db}.controls (
 {coordinates}
   ts_ns Int64 COMMENT 'When it was said, or when it took effect, Unix ns',
-  record LowCardinality(String) COMMENT 'Record type; ControlApplied is the executor''s acknowledgement',
-  operator LowCardinality(String) COMMENT 'Who said it',
+  record LowCardinality(String) COMMENT 'Record type; ControlApplied is the executor''s acknowledgement, HaltedByFile what a KILL file did',
+  operator LowCardinality(String) COMMENT 'Who said it; empty for a file',
   subject String COMMENT 'What it is about: pair, scope, limit, setting or code digest',
   value String COMMENT 'New state or value; empty when there is none',
   reason String COMMENT 'Why; empty when it carries none',

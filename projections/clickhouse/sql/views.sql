@@ -78,10 +78,8 @@ COMMENT 'Executable prices that the executor last saw, in YES terms; what unmatc
 ;
 -- What the executor booked as the payout of an instrument: the first word stands.
 CREATE OR REPLACE VIEW {db}.payouts AS
-SELECT JSONExtractString(body, 'name') AS instrument_id, toUInt8(1) AS known,
-  argMin(JSONExtractInt(body, 'value_micros'), offset) AS payout_yes_micros
-FROM {db}.controls FINAL
-WHERE log_id = {current} AND topic = 'orders' AND record = 'ControlApplied' AND reason = 'InstrumentSettled'
+SELECT instrument_id, toUInt8(1) AS known, argMin(p.payout_yes_micros, p.sequence) AS payout_yes_micros
+FROM (SELECT toString(instrument_id) AS instrument_id, payout_yes_micros, sequence FROM {db}.payouts_booked FINAL WHERE log_id = {current}) AS p
 GROUP BY instrument_id
 COMMENT 'Payout of YES of each instrument that paid out while it was held'
 ;

@@ -2,14 +2,14 @@
 
 import msgspec
 
-from executors.fold import SETTLED_ACTION, ExecutorState, step
+from executors.fold import ExecutorState, step
 from executors.terms import Terms, canonical_terms
 from schemas.records import (
-    ControlApplied,
     ExecutorConfigured,
     IntentSeen,
     OrderReport,
     OrderRequested,
+    PayoutBooked,
     TimerFired,
     TradeUpdate,
 )
@@ -61,19 +61,10 @@ class Books:
 
     def settle(self, instrument_id, payout):
         return self.put(
-            ControlApplied(
-                sequence=-1,
-                ts_ns=0,
-                control_offset=-1,
-                action=SETTLED_ACTION,
-                scope="all",
-                scope_value="",
-                state=None,
-                name=instrument_id,
-                value_micros=payout,
-                operator="market",
+            PayoutBooked(
+                sequence=-1, ts_ns=0, partition=0, position=9, instrument_id=instrument_id, payout_yes_micros=payout
             )
-        )  # fmt: skip
+        )
 
     def today(self):
         return self.state.standing.equity_in("day", self.now)

@@ -7,9 +7,11 @@ from executors.terms import canonical_terms
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
+    HaltedByFile,
     IntentSeen,
     OrderReport,
     OrderRequested,
+    PayoutBooked,
     TimerFired,
     TradeUpdate,
 )
@@ -81,6 +83,22 @@ class Desk:
         values = {"action": "TradingStateChanged", "scope": "all", "scope_value": "", "name": "", "value_micros": 0}
         return self.put(
             ControlApplied(sequence=-1, ts_ns=self.now, control_offset=0, operator="me", **(values | fields))
+        )
+
+    def kill(self):
+        """The KILL file is there."""
+        return self.put(HaltedByFile(sequence=-1, ts_ns=self.now, file="KILL"))
+
+    def pay_out(self, instrument_id, payout):
+        return self.put(
+            PayoutBooked(
+                sequence=-1,
+                ts_ns=self.now,
+                partition=0,
+                position=10,
+                instrument_id=instrument_id,
+                payout_yes_micros=payout,
+            )
         )
 
     def limit(self, name, value):

@@ -8,7 +8,7 @@ import random
 import msgspec
 
 from executors.terms import ExecuteTerms, PaperTerms, Terms
-from schemas.records import ControlApplied, Fill, FillConfirmed, FillReversed, OrderReport, TimerFired
+from schemas.records import Fill, FillConfirmed, FillReversed, OrderReport, PayoutBooked, TimerFired
 from tests.builders.executors.books import DAY_NS, Books
 from tests.builders.executors.terms import cash
 from tests.builders.executors.worlds import CONTRACT, MICROS, MS, intent, leg, top
@@ -161,6 +161,6 @@ class History(Books):
         """Payout of YES by instrument, the first word."""
         found = {}
         for record in self.journal:
-            if isinstance(record, ControlApplied):
-                found.setdefault(record.name, record.value_micros)
+            if isinstance(record, PayoutBooked):
+                found.setdefault(record.instrument_id, record.payout_yes_micros)
         return found

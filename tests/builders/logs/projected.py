@@ -12,7 +12,6 @@ import msgspec
 from schemas.records import (
     BookDelta,
     BookSnapshot,
-    ControlApplied,
     EdgeQuote,
     EdgeStatistics,
     FeedStatus,
@@ -26,6 +25,7 @@ from schemas.records import (
     OrderReport,
     OrderRequested,
     PairListed,
+    PayoutBooked,
     PublicTrade,
     Record,
     TopOfBook,
@@ -92,12 +92,9 @@ class SyntheticLog:
                     ),
                 )
                 self._journal(
-                    ControlApplied,
-                    action="InstrumentSettled",
-                    control_offset=-1,
-                    state=None,
-                    name=instrument,
-                    value_micros=payout,
+                    PayoutBooked,
+                    instrument_id=instrument,
+                    payout_yes_micros=payout,
                 )
         self._put(
             "control", like(TradingStateChanged, state="halted", scope="venue", scope_value="kalshi", operator="ann")

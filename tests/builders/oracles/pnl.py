@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from schemas.records import ControlApplied, Fill, TopSeen, TradeIntent
+from schemas.records import Fill, PayoutBooked, TopSeen, TradeIntent
 from tests.builders.logs.projected import MICROS, Placed, fills_that_stand
 from tests.builders.oracles.equity import Bought, Terms, worth_of
 
@@ -16,9 +16,9 @@ def pnl(records: list[Placed]) -> tuple[int, int, int, int, int, int]:
         top.instrument_id: (top.bid_price_micros, top.ask_price_micros) if top.usable else (None, None) for top in tops
     }
     payouts = {
-        p.record.name: p.record.value_micros
+        p.record.instrument_id: p.record.payout_yes_micros
         for p in reversed(records)
-        if isinstance(p.record, ControlApplied) and p.record.action == "InstrumentSettled"
+        if isinstance(p.record, PayoutBooked)
     }
     executions = defaultdict(list)
     fees = 0

@@ -25,6 +25,6 @@ def test_stuck_trades_errors_and_strangers_are_told_and_nothing_else():
     desk.top(KA, 1_200_000, 1_210_000)
     assert told(desk.report(desk.sent[0], "filled", 10 * CONTRACT)) == [("execute.stuck", "i1")]
     desk.state.standing.ledger.positions["kalshi:GONE", "yes"] = "no position"
-    settled = desk.say(action="InstrumentSettled", name="kalshi:GONE", value_micros=MICROS)
+    settled = desk.pay_out("kalshi:GONE", MICROS)
     assert told(settled) == [("execute.input_not_folded", None)]
     assert told([]) == []

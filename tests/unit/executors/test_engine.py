@@ -16,13 +16,16 @@ from executors.terms import PaperTerms, Terms, canonical_terms, parse_terms
 from schemas.records import (
     ControlApplied,
     Fill,
+    HaltedByFile,
     InstrumentSettled,
     IntentSeen,
+    LagWatched,
     LimitsChanged,
     OrderReport,
     OrderRequested,
     PairApproved,
     PairRevoked,
+    PayoutBooked,
     TradePlan,
     TradeUpdate,
     TradingStateChanged,
@@ -298,12 +301,12 @@ def test_words_from_before_are_passed_over():
 
 def test_kill_halts_once_until_resume():
     desk = Desk()
-    desk.engine.kill("KILL file")
-    desk.engine.kill("KILL file")
-    assert [r.action for r in desk.engine.take_and_send()] == ["kill"]
+    desk.engine.kill("KILL")
+    desk.engine.kill("KILL")
+    assert [(type(r), r.file) for r in desk.engine.take_and_send()] == [(HaltedByFile, "KILL")]
     assert desk.engine.state.standing.state_for(("kalshi",), "", "") == "halted"
     desk.say(TradingStateChanged, state="running", scope="all", scope_value="")
-    desk.engine.kill("KILL file")
+    desk.engine.kill("KILL")
     assert len(desk.engine.take_and_send()) == 1
 
 
@@ -343,7 +346,7 @@ def test_the_watchdog_lets_no_trade_open_while_it_lags_and_leaves_the_operator_a
     assert desk.engine.watch_lag(limit + 1, limit)
     assert not desk.engine.watch_lag(limit * 9, limit), "once"
     (said,) = desk.engine.take_and_send()
-    assert (said.action, said.operator, said.state) == ("lagging", "watchdog", "reduce_only")
+    assert (type(said), said.lagging, said.lag_ns, said.limit_ns) == (LagWatched, True, limit + 1, limit)
     late = desk.trade_on(301)
     reasons = [r.reason for r in late if isinstance(r, TradeUpdate)]
     assert "lagging" in reasons and set(reasons) <= {"lagging", "below_minimum"}, "the gate's own reasons come first"
@@ -353,7 +356,7 @@ def test_the_watchdog_lets_no_trade_open_while_it_lags_and_leaves_the_operator_a
     desk.say(TradingStateChanged, state="halted", scope="all", scope_value="")
     assert not desk.engine.watch_lag(limit // 2 + 1, limit)
     assert desk.engine.watch_lag(limit // 2, limit)
-    assert [r.action for r in desk.engine.take_and_send()] == ["caught_up"]
+    assert [(type(r), r.lagging) for r in desk.engine.take_and_send()] == [(LagWatched, False)]
     assert {r.reason for r in desk.trade_on(601) if isinstance(r, TradeUpdate) and r.state == "declined"} == {"halted"}
     desk.say(TradingStateChanged, state="running", scope="all", scope_value="")
     assert any(isinstance(r, TradePlan) for r in desk.trade_on(900))
@@ -382,7 +385,9 @@ def test_a_settlement_pays_out_what_is_held_once():
     before = ledger.realised_micros
     while desk.engine.advance():
         pass
-    assert [r.action for r in desk.engine.take_and_send()] == ["InstrumentSettled"]
+    (booked,) = desk.engine.take_and_send()
+    assert (type(booked), booked.instrument_id, booked.payout_yes_micros) == (PayoutBooked, KA, MICROS)
+    assert (booked.partition, booked.position) == (0, position)
     assert ledger.quantity(KA, "yes") == ledger.quantity(KA, "no") == 0
     assert ledger.realised_micros != before
     assert not any(p.cost_micros for (held, _), p in ledger.positions.items() if held == KA)

@@ -244,7 +244,7 @@ class Model:
     def do_kill(self, _what, draw):
         if draw(range(3)) == 0:
             self.words["kill", ""] = "halted"
-            self.put(lambda: self.desk.say(action="kill", state="halted"))
+            self.put(self.desk.kill)
 
     def do_listing(self, _what, draw):
         """A venue takes other prices and quantities from here on."""

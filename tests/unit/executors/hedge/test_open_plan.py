@@ -196,8 +196,8 @@ def test_an_intent_that_cannot_be_planned_is_declined_and_the_next_one_is_not():
 def test_an_input_that_cannot_be_folded_at_all_lets_nothing_new_open_until_the_operator_resumes():
     desk = Desk()
     desk.state.standing.ledger.positions["kalshi:GONE", "yes"] = "no position"
-    assert desk.say(action="InstrumentSettled", name="kalshi:GONE", value_micros=MICROS) == []
-    assert desk.state.standing.halts.fault.startswith("ControlApplied 1: AttributeError: ")
+    assert desk.pay_out("kalshi:GONE", MICROS) == []
+    assert desk.state.standing.halts.fault.startswith("PayoutBooked 1: AttributeError: ")
     del desk.state.standing.ledger.positions["kalshi:GONE", "yes"]
     desk.open(intent(1))
     assert desk.reasons("declined") == ["reduce_only"]

@@ -60,7 +60,7 @@ class Desk:
             case ("hold", venue, trade_id):
                 self.halts.hold(venue, trade_id)
             case ("kill",):
-                self.engine.kill("KILL file")
+                self.engine.kill("KILL")
             case ("lag", lag_ns):
                 self.engine.watch_lag(lag_ns, 4)
             case ("limit",):

@@ -261,7 +261,7 @@ def test_an_attribute_that_the_image_does_not_know_fails_loudly():
 
 def test_nothing_uncommitted_gets_into_a_checkpoint():
     run = Run(make_world(5, 100))
-    run.engine.kill("KILL file")
+    run.engine.kill("KILL")
     with pytest.raises(AssertionError, match="only what is committed"):
         run.checkpoints.image()
 
