@@ -3,7 +3,8 @@
 ProcessorError
 ├── CodeDigestError   the log was decided by other code than the one that runs
 ├── CheckpointError   a checkpoint's chunks are no state
-└── InputError        a `market` partition does not begin as it must
+├── InputError        a `market` partition does not begin as it must
+└── StrategySettingsError   a strategy cannot work under what it was configured with
 """
 
 from crossbook.domain.errors import EXIT_SETTINGS, StageError
@@ -33,3 +34,9 @@ class CheckpointError(ProcessorError):
 
 class InputError(ProcessorError):
     """A partition of `market` does not begin with LogOpened at the offset that it names."""
+
+
+class StrategySettingsError(ProcessorError):
+    """A setting of a strategy is missing, unknown, or no value of its kind."""
+
+    exit_code = EXIT_SETTINGS

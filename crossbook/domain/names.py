@@ -13,7 +13,6 @@ from schemas.records import Venue
 from schemas.vocabulary import words
 
 __all__ = [
-    "CROSS_VENUE",
     "KALSHI",
     "POLYMARKET",
     "VENUES",
@@ -26,8 +25,6 @@ __all__ = [
 
 POLYMARKET: Final = "polymarket"
 KALSHI: Final = "kalshi"
-#: The strategy that buys two legs that together pay a dollar, cheaper than that.
-CROSS_VENUE: Final = "cross_venue"
 #: Live: a venue that a plug-in adds is in it.
 VENUES: Final[KeysView[Venue]] = words("venue")
 

@@ -24,6 +24,8 @@ ChangeKind: TypeAlias = Literal[
     "feed",
     "venue",
     "reference",
+    "suspect",
+    "time",
 ]
 
 
@@ -37,6 +39,7 @@ class Change(NamedTuple):
     `venue`: whether a venue trades, or when it will pause, changed.
     `reference`: `instrument_id` names a reference whose price was told anew (`top_changed`: it changed), or `instruments` those that
     the word of their feed concerns.
+    `suspect`, `time`: no record did it; strategies are told so while the clock is suspect, and before a watermark.
     """
 
     kind: ChangeKind

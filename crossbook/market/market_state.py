@@ -17,9 +17,9 @@ from crossbook.domain.fees import check_changes, check_schedule, schedule_in_for
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.identities import LEGS_CHANGED, TOKENS_CHANGED, Identities
 from crossbook.domain.trading_hours import FOREVER, Hours, hours
-from crossbook.market.book import OrderBook
 from crossbook.market.book_state import BookState, Change, ChangeKind, FeedHealth
 from crossbook.market.feed_clock import RECORDED, FeedClock
+from crossbook.market.keyframes import PAIR_TERMS, SETTINGS, TERMS, VENUE_TERMS, same_but, same_levels
 from crossbook.market.references import References
 from schemas.records import (
     BookDelta,
@@ -151,6 +151,17 @@ class MarketState:
             return False
         return not self.hours(instrument_id, at_ns).shut
 
+    def why_unusable(self, instrument_id: str) -> str:
+        """Why the book may not be traded on now; empty when it may."""
+        if self.usable(instrument_id):
+            return ""
+        state = self.books.get(instrument_id)
+        if state is None:
+            return "no_book"
+        if not state.valid:
+            return state.reason
+        return self.hours(instrument_id).shut if self.fresh(state) else "stale"
+
     def hours(self, instrument_id: str, at_ns: int = 0) -> Hours:
         """Whether an order in the instrument would be taken at the stream time reached, or at a later moment, and until when that holds."""
         known = self._hours.get(instrument_id)
@@ -242,7 +253,7 @@ class MarketState:
             if record.session == state.session:
                 if record.sequence < state.sequence or (record.sequence == state.sequence and not record.keyframe):
                     return Change("none", instrument_id, reason="duplicate")
-                if record.keyframe and not state.broken and _same_levels(state.book, record):
+                if record.keyframe and not state.broken and same_levels(state.book, record):
                     state.sequence = record.sequence  # the next delta may name the keyframe as the one before it
                     return _KEYFRAME
         return self._start(state, record)
@@ -336,7 +347,7 @@ class MarketState:
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
         before = self.venues.get(record.venue)
         self.venues[record.venue] = record
-        if before is not None and _same_but(before, record, _VENUE_TERMS):
+        if before is not None and same_but(before, record, VENUE_TERMS):
             return _KEYFRAME
         self._hours.clear()
         return Change("venue", reason=record.reason)
@@ -357,7 +368,7 @@ class MarketState:
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
         instrument_id = record.instrument_id
         before = self.instruments.get(instrument_id)
-        if before is not None and _same_terms(before, record):
+        if before is not None and same_but(before, record, TERMS):
             self.instruments[instrument_id] = record
             return _KEYFRAME
         if before is not None and not self.identities.accept_instrument(before, record):
@@ -419,7 +430,7 @@ class MarketState:
             return Change("contradicted", pair_id=record.pair_id, reason=LEGS_CHANGED)
         before = self.pairs.get(record.pair_id)
         self.pairs[record.pair_id] = record
-        if before is not None and _same_but(before, record, _PAIR_TERMS):
+        if before is not None and same_but(before, record, PAIR_TERMS):
             return _KEYFRAME
         return Change("pair", pair_id=record.pair_id)
 
@@ -442,7 +453,7 @@ class MarketState:
     def _decide_configured(self, record: DecideConfigured) -> Change:
         self.adopt_windows(record)
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
-        if self.configured is not None and _same_but(self.configured, record, _SETTINGS):
+        if self.configured is not None and same_but(self.configured, record, SETTINGS):
             return _KEYFRAME
         self.configured = record
         return _CONFIGURED
@@ -463,36 +474,3 @@ class MarketState:
         self.base_offset = record.base_offset
         self.recorded = record.clock == RECORDED
         return _LOG
-
-
-#: What a decision may rest on; the rest of a listing (title, volume, time of reading) is for people.
-_TERMS: Final = tuple(
-    name
-    for name in InstrumentListed.__struct_fields__
-    if name not in {"ts_received_ns", "keyframe", "title", "volume_micros", "rules_hash", "resolution_source"}
-)
-_PAIR_TERMS: Final = tuple(name for name in PairListed.__struct_fields__ if name not in {"ts_received_ns", "keyframe"})
-_VENUE_TERMS: Final = tuple(
-    name for name in VenueStatus.__struct_fields__ if name not in {"ts_received_ns", "keyframe"}
-)
-_SETTINGS: Final = tuple(
-    name for name in DecideConfigured.__struct_fields__ if name not in {"ts_received_ns", "control_offset"}
-)
-
-
-def _same_terms(one: InstrumentListed, other: InstrumentListed) -> bool:
-    return _same_but(one, other, _TERMS)
-
-
-def _same_but(one: Record, other: Record, names: tuple[str, ...]) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in names)
-
-
-def _same_levels(book: OrderBook, record: BookSnapshot) -> bool:
-    levels = book.levels()
-    return (
-        levels.bid_prices == record.bid_prices
-        and levels.bid_sizes == record.bid_sizes
-        and levels.ask_prices == record.ask_prices
-        and levels.ask_sizes == record.ask_sizes
-    )

@@ -62,6 +62,7 @@ def import_closure(
     """Source by name of the roots and of all that they import, directly or not, as far as it lies within some packages."""
     found: dict[str, str] = {}
     waiting = list(roots)
+    packages = frozenset(package.partition(".")[0] for package in within)
     while waiting:
         module = waiting.pop()
         if module in found or not _lies_within(module, within):
@@ -71,7 +72,7 @@ def import_closure(
             assert module not in roots, f"there is no module {module}"
             continue  # a name out of a module, not a module
         found[module] = text
-        waiting += _imports(text)
+        waiting += _imports(text, packages)
     return dict(sorted(found.items()))
 
 
@@ -183,8 +184,8 @@ def _lies_within(module: str, packages: Sequence[str]) -> bool:
 
 
 @lru_cache(MODULES_MAX)
-def _imports(text: str) -> frozenset[str]:
-    """Every module that a source may mean: `from a import b` may mean a.b; importing a.b runs a as well."""
+def _imports(text: str, packages: frozenset[str]) -> frozenset[str]:
+    """Every module of some packages that a source may mean: `from a import b` may mean a.b; importing a.b runs a as well."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -196,7 +197,7 @@ def _imports(text: str) -> frozenset[str]:
         else:
             continue
         for name in names:
-            if name.partition(".")[0] in PACKAGES:
+            if name.partition(".")[0] in packages:
                 parts = name.split(".")
                 found |= {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
     return frozenset(found)

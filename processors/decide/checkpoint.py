@@ -11,55 +11,24 @@ import msgspec
 
 from crossbook.log.chunks import cut, joined, of_other_code, whole_checkpoints
 from crossbook.market.image import MarketImage, market_image, restore_market
-from processors.decide.state import DecideState, PackageState, PairState, QuoteStatus
-from processors.errors import CheckpointError
-from processors.strategies.edges import Evaluation
-from schemas.records import (
-    Checkpoint,
-    Package,
-    PairListed,
-)
+from processors.decide.state import DecideState
+from processors.errors import CheckpointError, StrategySettingsError
+from processors.strategies.base import Strategies
+from processors.strategies.table import STRATEGIES
+from schemas.records import Checkpoint
 
 STAGE: Final = "decide"
-FORMAT_VERSION: Final = 5
-
-
-class PackageImage(msgspec.Struct, frozen=True):
-    """A PackageState."""
-
-    package: Package
-    status: QuoteStatus
-    quoted: tuple[int, ...]
-    refusal: str
-    evaluations: int
-    gross_positive: int
-    net_positive: int
-    episodes: int
-    at_threshold: int
-    episodes_at_threshold: int
-    in_episode: bool
-    in_episode_at_threshold: bool
-    net_best_micros: int | None
-
-
-class PairImage(msgspec.Struct, frozen=True):
-    """A PairState."""
-
-    listing: PairListed
-    last_intent_ns: int | None
-    packages: tuple[PackageImage, ...]
+FORMAT_VERSION: Final = 6
 
 
 class DecideImage(msgspec.Struct, frozen=True):
     """A DecideState."""
 
     market: MarketImage
-    pairs: tuple[PairImage, ...]
+    strategies: dict[str, msgspec.Raw]
     groups: dict[str, str]
     top_written_ns: dict[str, int]
     tops_unwritten: tuple[str, ...]
-    statistics_unwritten: tuple[tuple[str, Package], ...]
-    quotes: tuple[tuple[str, Package], ...]
     references_fresh: dict[str, bool]
     watermark_due_ns: int
     intents: int
@@ -67,7 +36,6 @@ class DecideImage(msgspec.Struct, frozen=True):
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(DecideImage)
-_PACKAGE_PLAIN: Final = tuple(name for name in PackageImage.__struct_fields__ if name != "quoted")
 
 
 def freeze(state: DecideState) -> bytes:
@@ -75,17 +43,10 @@ def freeze(state: DecideState) -> bytes:
     return _ENCODER.encode(
         DecideImage(
             market=market_image(state.market),
-            pairs=tuple(
-                PairImage(
-                    pair.listing, pair.last_intent_ns, tuple(_package_image(one) for one in pair.packages.values())
-                )
-                for pair in state.pairs.values()
-            ),
+            strategies={name: msgspec.Raw(strategy.image()) for name, strategy in state.strategies.items()},
             groups=state.groups,
             top_written_ns=state.top_written_ns,
             tops_unwritten=tuple(state.tops_unwritten),
-            statistics_unwritten=tuple(state.statistics_unwritten),
-            quotes=tuple(state.quotes),
             references_fresh=state.references_fresh,
             watermark_due_ns=state.watermark_due_ns,
             intents=state.intents,
@@ -93,25 +54,21 @@ def freeze(state: DecideState) -> bytes:
     )
 
 
-def thaw(payload: bytes, code_digest: str) -> DecideState:
-    """The state that `freeze` wrote. Raises CheckpointError when the bytes are none."""
+def thaw(payload: bytes, code_digest: str, makers: Strategies = STRATEGIES) -> DecideState:
+    """The state that `freeze` wrote. Raises CheckpointError when the bytes are no state of this code."""
+    state = DecideState(code_digest, makers)
     try:
         image = _DECODER.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        restore_market(state.market, image.market)
+        if state.market.configured is not None:
+            state.configure(state.market.configured)
+        for name, kept in image.strategies.items():
+            state.strategies[name].restore(bytes(kept))
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, LookupError, StrategySettingsError) as error:
         raise CheckpointError(f"a checkpoint could not be read: {error}; it is ignored") from error
-    state = DecideState(code_digest)
-    restore_market(state.market, image.market)
-    for pair in image.pairs:
-        pair_state = PairState(pair.listing)
-        pair_state.last_intent_ns = pair.last_intent_ns
-        for one in pair.packages:
-            pair_state.packages[one.package] = _package_state(pair.listing.pair_id, one)
-        state.pairs[pair.listing.pair_id] = pair_state
     state.groups = dict(image.groups)
     state.top_written_ns = dict(image.top_written_ns)
     state.tops_unwritten = dict.fromkeys(image.tops_unwritten)
-    state.statistics_unwritten = dict.fromkeys(image.statistics_unwritten)
-    state.quotes = dict.fromkeys(image.quotes)
     state.references_fresh = dict(image.references_fresh)
     state.watermark_due_ns = image.watermark_due_ns
     state.intents = image.intents
@@ -139,6 +96,7 @@ def newest_state(
     partition: int,
     position_max: int,
     code_digest: str,
+    makers: Strategies = STRATEGIES,
     on_ignored: Callable[[int, str], None] = lambda _position, _reason: None,
 ) -> DecideState | None:
     """The newest whole state at or before a position, or None: then the fold starts from zero.
@@ -155,7 +113,7 @@ def newest_state(
             on_ignored(record.position, reason)
     for pieces in sorted(whole_checkpoints(ours), key=lambda one: one[0].position, reverse=True):
         try:
-            return thaw(joined(pieces), code_digest)
+            return thaw(joined(pieces), code_digest, makers)
         except CheckpointError as error:
             on_ignored(pieces[0].position, str(error))  # an older one serves as well
     return None
@@ -168,15 +126,3 @@ def _not_ours(record: Checkpoint, log_id: str, partition: int, code_digest: str)
     if record.log_id != log_id:
         return f"it is of log {record.log_id}, this is {log_id}"
     return of_other_code(record, FORMAT_VERSION, code_digest)
-
-
-def _package_image(state: PackageState) -> PackageImage:
-    return PackageImage(quoted=tuple(state.quoted), **{name: getattr(state, name) for name in _PACKAGE_PLAIN})
-
-
-def _package_state(pair_id: str, image: PackageImage) -> PackageState:
-    state = PackageState(pair_id, image.package)
-    for name in _PACKAGE_PLAIN:
-        setattr(state, name, getattr(image, name))
-    state.quoted = Evaluation(*image.quoted)
-    return state

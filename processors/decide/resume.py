@@ -20,6 +20,8 @@ from crossbook.runtime.settings import KafkaSettings
 from processors.decide.checkpoint import STAGE, newest_state
 from processors.decide.partition import PartitionFold
 from processors.decide.state import DecideState
+from processors.strategies.base import Strategies
+from processors.strategies.table import STRATEGIES
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import Record
@@ -41,16 +43,30 @@ class Resumed(NamedTuple):
     committed_offset: int
 
 
-def resume(kafka: KafkaSettings, codec: Codec, code_digest: str, partition: int, committed_offset: int) -> Resumed:
+def resume(
+    kafka: KafkaSettings,
+    codec: Codec,
+    code_digest: str,
+    partition: int,
+    committed_offset: int,
+    makers: Strategies = STRATEGIES,
+) -> Resumed:
     """Restore one partition; `committed_offset` is negative where the group has none.
 
     Raises LogError when the group has committed more than the log holds, or the head of the log is gone and no checkpoint stands for
     it; BrokerAwayError when the log cannot be read.
     """
-    return resume_log(KafkaLog(kafka), codec, code_digest, partition, committed_offset)
+    return resume_log(KafkaLog(kafka), codec, code_digest, partition, committed_offset, makers)
 
 
-def resume_log(log: Log, codec: Codec, code_digest: str, partition: int, committed_offset: int) -> Resumed:
+def resume_log(
+    log: Log,
+    codec: Codec,
+    code_digest: str,
+    partition: int,
+    committed_offset: int,
+    makers: Strategies = STRATEGIES,
+) -> Resumed:
     """As `resume`, on any log."""
     low, high = log.extent("market", partition)
     if committed_offset > high:
@@ -60,19 +76,21 @@ def resume_log(log: Log, codec: Codec, code_digest: str, partition: int, committ
         )
     head = log_opened(log, codec, partition)
     if head is None and low > 0:
-        return _resume_headless(log, codec, code_digest, partition, committed_offset)
-    fresh = PartitionFold(partition, codec, DecideState(code_digest))
+        return _resume_headless(log, codec, code_digest, partition, committed_offset, makers)
+    fresh = PartitionFold(partition, codec, DecideState(code_digest, makers))
     if head is None or committed_offset <= low:
         return Resumed(fresh, low, max(committed_offset, low))
     position_max = committed_offset - 1 - head.base_offset
-    state = _newest(log, codec, partition, head.log_id, position_max, code_digest)
+    state = _newest(log, codec, partition, head.log_id, position_max, code_digest, makers)
     if state is None:
         return Resumed(fresh, low, committed_offset)
     fold = PartitionFold(partition, codec, state, head.base_offset)
     return Resumed(fold, head.base_offset + state.market.position + 1, committed_offset)
 
 
-def _resume_headless(log: Log, codec: Codec, code_digest: str, partition: int, committed_offset: int) -> Resumed:
+def _resume_headless(
+    log: Log, codec: Codec, code_digest: str, partition: int, committed_offset: int, makers: Strategies
+) -> Resumed:
     low, _ = log.extent("market", partition)
     if committed_offset < low:
         told = "no offset" if committed_offset < 0 else f"offset {committed_offset}"
@@ -81,7 +99,7 @@ def _resume_headless(log: Log, codec: Codec, code_digest: str, partition: int, c
     if market is None:
         raise head_dropped(log, partition, f"no checkpoint of decide at or behind offset {low}")
     base = market.base_offset
-    state = _newest(log, codec, partition, market.log_id, committed_offset - 1 - base, code_digest)
+    state = _newest(log, codec, partition, market.log_id, committed_offset - 1 - base, code_digest, makers)
     if state is None or (offset := base + state.market.position + 1) < low:
         raise head_dropped(
             log,
@@ -99,6 +117,7 @@ def newest_checkpoint(
     log_id: str,
     position_max: int,
     code_digest: str,
+    makers: Strategies = STRATEGIES,
     told: Told = lambda _: None,
 ) -> DecideState | None:
     """The newest state that this code can go on from, looked for from the end back to a bound.
@@ -118,6 +137,7 @@ def newest_checkpoint(
             partition=partition,
             position_max=position_max,
             code_digest=code_digest,
+            makers=makers,
             on_ignored=note,
         )
         if state is not None or last:
@@ -126,12 +146,21 @@ def newest_checkpoint(
     return None
 
 
-def _newest(log: Log, codec: Codec, partition: int, log_id: str, position_max: int, digest: str) -> DecideState | None:
+def _newest(
+    log: Log, codec: Codec, partition: int, log_id: str, position_max: int, digest: str, makers: Strategies
+) -> DecideState | None:
     def tell(ignored: Mapping[str, list[int]]) -> None:
         _tell(partition, ignored)
 
     return newest_checkpoint(
-        log, codec, partition, log_id=log_id, position_max=position_max, code_digest=digest, told=tell
+        log,
+        codec,
+        partition,
+        log_id=log_id,
+        position_max=position_max,
+        code_digest=digest,
+        makers=makers,
+        told=tell,
     )
 
 

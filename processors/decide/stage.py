@@ -31,6 +31,8 @@ from processors.decide.code_digest import decision_digest
 from processors.decide.resume import Resumed, last_written, place_of, resume
 from processors.decide.settings import announcement, as_configured
 from processors.errors import CodeDigestError
+from processors.strategies.base import Strategies
+from processors.strategies.table import STRATEGIES
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import EdgeStatistics, TopOfBook, Watermark
@@ -49,15 +51,15 @@ BROKER_WAIT_S = 5.0
 _log = structlog.get_logger(stage=STAGE)
 
 
-def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises StageError when the log cannot be continued by this code or instance."""
+def run(settings: Settings, strategies: Strategies = STRATEGIES) -> None:
+    """Run until SIGTERM or SIGINT, with the strategies of a table. Raises StageError when the log cannot be continued by this code or instance."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
         try:
             wait_for_broker(settings.kafka, BROKER_WAIT_S)
-            Decide(settings).run(stop)
+            Decide(settings, strategies).run(stop)
         except BrokerAwayError as error:
             _log.warning("decide.waits", error=str(error))
             stop.wait(1.0)
@@ -66,11 +68,11 @@ def run(settings: Settings) -> None:
 class Decide:
     """One life of the stage, from the committed offsets on."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, strategies: Strategies = STRATEGIES) -> None:
         self._settings = settings
         self._kafka = settings.kafka
         self._codec: Codec = load_codec()
-        self._digest = decision_digest()
+        self._digest = decision_digest(strategies)
         self._market = TOPICS["market"].full_name(self._kafka.prefix)
         self._producer = TransactionalProducer(self._kafka, STAGE)
         self._producer.init()  # before any position is read: an earlier instance can move none afterwards
@@ -80,7 +82,7 @@ class Decide:
         committed = committed_offsets(self._consumer, wanted)
         self._partitions: dict[int, Resumed] = {
             tp.partition: resume(
-                self._kafka, self._codec, self._digest, tp.partition, committed[tp.topic, tp.partition]
+                self._kafka, self._codec, self._digest, tp.partition, committed[tp.topic, tp.partition], strategies
             )
             for tp in wanted
         }

@@ -37,6 +37,8 @@ NO_CAP: Final = 2**63 - 1
 _Stretch: TypeAlias = tuple[int, int, int, int, int, int]
 #: Cost and fee of leg a, cost and fee of leg b.
 _Legs: TypeAlias = tuple[int, int, int, int]
+#: What each leg may buy, best first.
+Levels: TypeAlias = tuple[Sequence[Level], Sequence[Level]]
 
 #: What is bought at instrument_a and instrument_b.
 OUTCOMES: Final[dict[Package, tuple[Outcome, Outcome]]] = {

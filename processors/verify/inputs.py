@@ -123,7 +123,7 @@ class CheckpointMarks:
                 found=payload[begin : at + EXCERPT_BYTES].decode("utf-8", "replace"),
             )
         try:
-            fold.state = thaw(payload, state.code_digest)
+            fold.state = thaw(payload, state.code_digest, state.makers)
         except CheckpointError as error:
             self._market.fault(
                 str(error),

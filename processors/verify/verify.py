@@ -25,6 +25,8 @@ from processors.decide.partition import PartitionFold
 from processors.decide.resume import place_of
 from processors.decide.state import DecideState, Output
 from processors.errors import CheckpointError, InputError
+from processors.strategies.base import Strategies
+from processors.strategies.table import STRATEGIES
 from processors.verify.checkpoints import Stored, read_payload, stored_checkpoints
 from processors.verify.inputs import UNREADABLE_MAX, CheckpointMarks, MarketCheck, Unreadable
 from schemas.codec import Codec, load_codec
@@ -164,6 +166,7 @@ def verify_decide(
     *,
     ranges: Mapping[int, Positions] | None = None,
     from_checkpoint: FromCheckpoint | None = None,
+    strategies: Strategies = STRATEGIES,
     told: Callable[[int], None] | None = None,
 ) -> VerifyResult:
     """Verify partitions of `market` (all by default) up to the positions that decide has written.
@@ -173,6 +176,7 @@ def verify_decide(
         partitions: numbers; all by default.
         ranges: what to compare of a partition; those not named are compared whole.
         from_checkpoint: go on from each checkpoint to the next ("all"), or begin at one of them, and compare their states.
+        strategies: those that may have decided.
         told: called with the number of events folded since the last call.
 
     Raises:
@@ -182,7 +186,8 @@ def verify_decide(
     numbers = range(log.partitions) if partitions is None else partitions
     wanted = ranges or {}
     done = [
-        _verify_partition(log, number, wanted.get(number, Positions()), from_checkpoint, told) for number in numbers
+        _verify_partition(log, number, wanted.get(number, Positions()), from_checkpoint, strategies, told)
+        for number in numbers
     ]
     return merge(done)
 
@@ -206,10 +211,11 @@ def _verify_partition(
     number: int,
     wanted: Positions,
     from_checkpoint: FromCheckpoint | None,
+    strategies: Strategies,
     told: Callable[[int], None] | None,
 ) -> VerifyResult:
     codec = load_codec()
-    digest = decision_digest()
+    digest = decision_digest(strategies)
     decided = log.decided_end(number)
     head = log_opened(log, codec, number)
     base = 0 if head is None else head.base_offset
@@ -225,7 +231,8 @@ def _verify_partition(
     stored: list[Stored] = []
     if head is not None and (from_checkpoint is not None or wanted.begin > 0):
         stored = stored_checkpoints(log, codec, number, log_id=head.log_id, code_digest=digest)
-    fold, passed = _start(log, codec, number, head, digest, stored, wanted.begin, from_checkpoint)
+    fresh = DecideState(digest, strategies)
+    fold, passed = _start(log, codec, number, head, fresh, stored, wanted.begin, from_checkpoint)
     begin = max(wanted.begin, passed + 1) if isinstance(from_checkpoint, int) else wanted.begin
     marks = None
     if from_checkpoint is not None:
@@ -266,13 +273,13 @@ def _start(
     codec: Codec,
     number: int,
     head: LogOpened | None,
-    digest: str,
+    state: DecideState,
     stored: Sequence[Stored],
     begin: int,
     from_checkpoint: FromCheckpoint | None,
 ) -> tuple[PartitionFold, int]:
     """The fold to begin with and the position of the checkpoint that it rests on, -1 for none."""
-    fresh = PartitionFold(number, codec, DecideState(digest)), -1
+    fresh, digest = (PartitionFold(number, codec, state), -1), state.code_digest
     if head is None:
         return fresh
     candidates = [one for one in stored if one.position < begin] if begin else []
@@ -286,7 +293,7 @@ def _start(
     for one in reversed(candidates):
         payload = read_payload(log, codec, number, one, log_id=head.log_id, code_digest=digest)
         try:
-            state = thaw(payload, digest)
+            state = thaw(payload, digest, state.makers)
         except CheckpointError:
             continue  # damaged: an older one serves as well
         return PartitionFold(number, codec, state, head.base_offset), one.position

@@ -10,7 +10,7 @@ from processors.decide.code_digest import decision_digest
 from processors.decide.settings import announcement, as_configured
 from producers.recordings.formats import open_recording
 from producers.recordings.frame import ImportReport
-from schemas.records import Record
+from schemas.records import DecideConfigured, FrictionPack, Record
 from tests.builders.places import REPOSITORY
 from tests.equality.worlds import world_records
 
@@ -49,9 +49,19 @@ def match_names() -> list[str]:
 def records_of(name: str) -> list[Record]:
     """Records of `market` of a source."""
     kind, _, rest = name.rpartition("-")
-    if kind == "world":
-        return world_records(int(rest), SECONDS, RATE)
-    return _match(kind, EDGES[rest])
+    return padded(world_records(int(rest), SECONDS, RATE) if kind == "world" else _match(kind, EDGES[rest]))
+
+
+def padded(records: Sequence[Record]) -> list[Record]:
+    """The same with the frictions told again right before each DecideConfigured: a record that changes nothing.
+
+    It holds the place of the second record that DecideConfigured becomes, so that no position, and no id made of one, moves.
+    """
+    frictions = next(record for record in records if isinstance(record, FrictionPack))
+    found: list[Record] = []
+    for record in records:
+        found += [frictions, record] if isinstance(record, DecideConfigured) else [record]
+    return found
 
 
 def terms_of(name: str) -> tuple[ExecuteSettings, PaperSettings]:

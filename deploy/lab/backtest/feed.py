@@ -72,7 +72,7 @@ class Preparation:
 
     def __init__(self, *, decide: Mapping[str, int], digest: str, taker_delay_ms: int) -> None:
         self._decide = dict(decide)
-        self._digest = digest
+        self.digest = digest
         self._taker_delay_ms = taker_delay_ms
         self.configured: DecideConfigured | None = None
         self.others: set[str] = set()
@@ -80,9 +80,9 @@ class Preparation:
     def __call__(self, record: Record) -> Record:
         """The record as the backtest's stages get it."""
         if isinstance(record, DecideConfigured):
-            if record.code_digest != self._digest:
+            if record.code_digest != self.digest:
                 self.others.add(record.code_digest)
-            record = msgspec.structs.replace(record, code_digest=self._digest, **self._decide)
+            record = msgspec.structs.replace(record, code_digest=self.digest, **self._decide)
             self.configured = record
         elif isinstance(record, InstrumentListed) and self._taker_delay_ms >= 0:
             record = msgspec.structs.replace(record, taker_delay_ms=self._taker_delay_ms)

@@ -45,6 +45,8 @@ from executors.terms import (
 from executors.venues.port import NEVER_NS
 from processors.decide.code_digest import decision_digest
 from processors.decide.state import DecideState
+from processors.strategies.base import Strategies
+from processors.strategies.table import STRATEGIES
 from schemas.codec import Codec, load_codec
 from schemas.records import DecideConfigured, ExecutorConfigured, LogOpened, OrderRequested, OrderSent, TradeIntent
 
@@ -90,8 +92,10 @@ class _Setting:
         return with_order_latency(terms, self.backtest.order_latency, self._measured_ns)
 
 
-def run_backtest(log: Log, options: BacktestOptions, progress: Progress | None = None) -> Outcome:
-    """Run decide and the executor over a log.
+def run_backtest(
+    log: Log, options: BacktestOptions, progress: Progress | None = None, strategies: Strategies = STRATEGIES
+) -> Outcome:
+    """Run decide, with the strategies of a table, and the executor over a log.
 
     Raises:
         ChangeError: a model that is none.
@@ -104,7 +108,7 @@ def run_backtest(log: Log, options: BacktestOptions, progress: Progress | None =
     head = read_head(log, codec)
     live = read_live(log, codec, options.range, head.base_offsets)
     setting = _Setting(options, live)
-    digest = decision_digest()
+    digest = decision_digest(strategies)
     prepare = Preparation(decide=setting.decide, digest=digest, taker_delay_ms=setting.backtest.taker_delay_ms)
     kept = Collection()
     runs: dict[int, PartitionRun] = {}
@@ -118,7 +122,7 @@ def run_backtest(log: Log, options: BacktestOptions, progress: Progress | None =
         runs[partition] = PartitionRun(
             partition,
             _told(records, progress),
-            state=DecideState(digest),
+            state=DecideState(digest, strategies),
             market=market,
             prepare=prepare,
             guard=LookAheadGuard(market, options.guards),
@@ -254,7 +258,7 @@ def _outcome(
         log_id=head.log_id,
         positions=options.positions,
         seed=setting.seed,
-        code_digest=f"{decision_digest()}/{execution_digest()}",
+        code_digest=f"{prepare.digest}/{execution_digest()}",
         ts_first_ns=min((run.first_ns for run in runs.values() if run.first_ns), default=0),
         ts_last_ns=engine.now_ns,
         events=sum(run.events for run in runs.values()),

@@ -22,6 +22,8 @@ from crossbook.market.market_state import MarketState
 from processors.decide.checkpoint import thaw
 from processors.decide.code_digest import decision_digest
 from processors.errors import CheckpointError, CodeDigestError
+from processors.strategies.base import Strategies
+from processors.strategies.table import STRATEGIES
 from processors.verify.checkpoints import read_payload, stored_checkpoints
 from processors.verify.verify import Positions
 from schemas.codec import HEADER, Codec, load_codec
@@ -55,15 +57,18 @@ class Entry(NamedTuple):
 class ReplaySource:
     """A range of a log, ready to be written again."""
 
-    def __init__(self, log: Log, ranges: Mapping[int, Positions] | None = None) -> None:
-        """Look at the head of each partition.
+    def __init__(
+        self, log: Log, ranges: Mapping[int, Positions] | None = None, strategies: Strategies = STRATEGIES
+    ) -> None:
+        """Look at the head of each partition; `strategies` are those that may have decided.
 
         Raises:
             LogError: a partition has no readable LogOpened.
         """
         self.log = log
         self._codec: Codec = load_codec()
-        self._digest = decision_digest()
+        self._strategies = strategies
+        self._digest = decision_digest(strategies)
         self._heads: dict[int, LogOpened] = {}
         self._settings_ids = {
             HEADER.pack(0, schema.id)
@@ -170,7 +175,7 @@ class ReplaySource:
         for one in reversed([one for one in stored if one.position < begin]):
             payload = read_payload(self.log, self._codec, partition, one, log_id=head.log_id, code_digest=self._digest)
             try:
-                market = thaw(payload, self._digest).market
+                market = thaw(payload, self._digest, self._strategies).market
             except CheckpointError:
                 continue
             start = head.base_offset + one.position + 1
