@@ -64,7 +64,7 @@ class ExecuteTerms(msgspec.Struct, frozen=True, kw_only=True):
 class PaperTerms(msgspec.Struct, frozen=True, kw_only=True):
     """The paper venue; names and units are those of the settings section `paper`.
 
-    `finality_ms`: how long a Polymarket fill is provisional. `reverse_ppm`: share of its fills that never get mined.
+    `finality_ms`: how long a provisional fill is one. `reverse_ppm`: share of them that are reversed.
 
     `decide_quantiles`, `wire_quantiles`, `report_quantiles`: where given, an order's own latency is drawn from these quantiles,
     pairs of (share of orders in ppm, ns) that ascend in both, in place of the constant of the same name; which then is what the

@@ -263,9 +263,9 @@ class PaperSettings(Section):
     vanish_ppm: int = Field(0, ge=0, le=1_000_000, description="share of orders that find the depth gone")
     late_ppm: int = Field(0, ge=0, le=1_000_000, description="share of orders whose report comes late")
     late_ms: int = Field(400, ge=0, description="how late a late report is")
-    finality_ms: int = Field(2_000, ge=0, description="time until a Polymarket fill is mined")
+    finality_ms: int = Field(2_000, ge=0, description="time until a provisional fill is final (at Polymarket, mined)")
     reverse_ppm: int = Field(
-        0, ge=0, le=1_000_000, description="share of Polymarket fills that fail on chain and are reversed"
+        0, ge=0, le=1_000_000, description="share of provisional fills that are reversed (at Polymarket, fail on chain)"
     )
 
 
