@@ -140,17 +140,19 @@ def _tick(state: DecideState, outputs: Outputs, configured: DecideConfigured) ->
     """Stream time has come for a watermark: ask the strategies, write what waits, then counters, then the watermark itself."""
     market = state.market
     now = market.clock.now_ns
-    counters: list[tuple[str, Draft]] = []
+    counters: list[tuple[str, list[Draft]]] = []
     for name, strategy in state.strategies.items():
         drafts = strategy.on(market, _TIME)
-        outputs.put(name, [draft for draft in drafts if not isinstance(draft.record, EdgeStatistics)])
-        counters += [(name, draft) for draft in drafts if isinstance(draft.record, EdgeStatistics)]
+        counted = [draft for draft in drafts if type(draft.record) is EdgeStatistics]
+        if len(counted) < len(drafts):
+            outputs.put(name, [draft for draft in drafts if type(draft.record) is not EdgeStatistics])
+        counters.append((name, counted))
     if market.references.prices:
         _note_freshness(state)
     for instrument_id in list(state.tops_unwritten):
         _top_if_due(state, outputs, configured, instrument_id)
-    for name, draft in counters:
-        outputs.put(name, (draft,))
+    for name, counted in counters:
+        outputs.put(name, counted)
     outputs.watermark()
     state.watermark_due_ns = now + configured.watermark_interval_ns
 

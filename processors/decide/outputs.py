@@ -11,14 +11,14 @@ import msgspec
 
 from processors.decide.state import DecideState, Output
 from processors.strategies.base import Draft
-from schemas.records import QuoteIntent, Record, TakeIntent, TopOfBook, TradeIntent, Watermark
+from schemas.records import RECORDS, QuoteIntent, Record, TakeIntent, TopOfBook, TradeIntent, Watermark
 from schemas.topics import TOPICS
 
 #: Hex digits of the log's id that an intent's id begins with.
 LOG_ID_DIGITS: Final = 12
 #: Records of `signals` that are the fold's alone.
 _OWN: Final = frozenset({"TopOfBook", "Watermark"})
-_SIGNALS: Final = frozenset(TOPICS["signals"].records) - _OWN
+_SIGNALS: Final = frozenset(RECORDS[name] for name in TOPICS["signals"].records if name not in _OWN)
 _INTENTS: Final = (TradeIntent, QuoteIntent, TakeIntent)
 
 
@@ -97,32 +97,26 @@ class Outputs:
 
     def put(self, strategy: str, drafts: Iterable[Draft]) -> None:
         """Write what a strategy wants, each record after the tops of the instruments that it names."""
-        market = self._state.market
+        market, written, replace = self._state.market, self.written, msgspec.structs.replace
+        now_ns, log_id, partition, position = market.clock.now_ns, market.log_id, market.partition, market.position
         for draft in drafts:
             for instrument_id in draft.named:
                 self.top(instrument_id)
-            place: dict[str, Any] = {
-                "ts_ns": market.clock.now_ns,
-                "log_id": market.log_id,
-                "partition": market.partition,
-                "position": market.position,
-                "index": len(self.written),
-            }
-            topic = "signals"
-            if isinstance(draft.record, _INTENTS):
-                topic = "intents"
-                place |= self._intent(strategy, draft.record, place["index"])
-            else:
-                assert type(draft.record).__name__ in _SIGNALS, (
-                    f"{strategy} may not write {type(draft.record).__name__}"
-                )
-            self.written.append(Output(topic, draft.group, msgspec.structs.replace(draft.record, **place)))
+            index = len(written)
+            record = replace(
+                draft.record, ts_ns=now_ns, log_id=log_id, partition=partition, position=position, index=index
+            )
+            if type(record) in _SIGNALS:
+                written.append(Output("signals", draft.group, record))
+                continue
+            assert isinstance(record, _INTENTS), f"{strategy} may not write {type(record).__name__}"
+            written.append(Output("intents", draft.group, replace(record, **self._intent(strategy, record))))
 
-    def _intent(self, strategy: str, record: TradeIntent | QuoteIntent | TakeIntent, index: int) -> dict[str, Any]:
+    def _intent(self, strategy: str, record: TradeIntent | QuoteIntent | TakeIntent) -> dict[str, Any]:
         """What only an intent has: its id, the strategy that wants it, the stamp of its cause, and its number."""
         market = self._state.market
         fields: dict[str, Any] = {
-            "intent_id": f"{market.log_id[:LOG_ID_DIGITS]}-{market.partition}-{market.position}-{index}",
+            "intent_id": f"{market.log_id[:LOG_ID_DIGITS]}-{market.partition}-{market.position}-{record.index}",
             "strategy": strategy,
             "ts_received_ns": self._cause.ts_received_ns,  # type: ignore[attr-defined]  # each record of `market` has it
         }

@@ -7,7 +7,9 @@ It gives drafts: records without a place, which the fold numbers and writes. Eve
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol, TypeAlias, TypedDict
+from typing import Final, Protocol, TypeAlias, TypedDict
+
+import msgspec
 
 from crossbook.domain.identities import Identities
 from crossbook.domain.trading_hours import Hours
@@ -107,7 +109,7 @@ class Place(TypedDict):
 UNPLACED: Final[Place] = {"ts_ns": 0, "log_id": "", "partition": -1, "position": -1, "index": -1}
 
 
-class Draft(NamedTuple):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A record of `signals` or `intents` that a strategy wants written, its group (the key), and the instruments that it names.
 
     The tops of those instruments are written before it, so that a reader finds there what it was decided on. Counters

@@ -1,6 +1,9 @@
-"""Puts what the cross-venue strategy found into drafts of records. Decides nothing."""
+"""Puts what the cross-venue strategy found into drafts of records. Decides nothing.
 
-from processors.strategies.base import UNPLACED, Draft, MarketView
+The empty place is written out, where `**UNPLACED` would do: a call with unpacked keywords takes three times as long.
+"""
+
+from processors.strategies.base import Draft, MarketView
 from processors.strategies.cross_venue.settings import CrossVenueSettings
 from processors.strategies.cross_venue.state import PackageState
 from processors.strategies.edges import Evaluation
@@ -18,9 +21,13 @@ def edge(
 ) -> Draft:
     """The word that an edge opened, changed, closed or is suspended."""
     per_contract = evaluation.net_per_contract_micros
-    friction = view.friction
+    friction, now = view.friction, view.now_ns
     record = EdgeQuote(
-        **UNPLACED,
+        ts_ns=0,
+        log_id="",
+        partition=-1,
+        position=-1,
+        index=-1,
         pair_id=pair.pair_id,
         package=package.package,
         state=edge_state,
@@ -39,17 +46,17 @@ def edge(
         net_micros=evaluation.net_micros,
         net_per_contract_micros=per_contract,
         distance_micros=per_contract - settings.min_edge_micros,
-        schedule_a=_schedule_hash(view, pair.instrument_a),
-        schedule_b=_schedule_hash(view, pair.instrument_b),
+        schedule_a=_schedule_hash(view, pair.instrument_a, now),
+        schedule_b=_schedule_hash(view, pair.instrument_b, now),
         friction_hash="" if friction is None else friction.hash,
     )
     return Draft(record, pair.group, (pair.instrument_a, pair.instrument_b))
 
 
-def _schedule_hash(view: MarketView, instrument_id: str) -> str:
+def _schedule_hash(view: MarketView, instrument_id: str, now: int) -> str:
     if instrument_id not in view.instruments:
         return ""
-    return view.schedule(instrument_id, view.now_ns).hash
+    return view.schedule(instrument_id, now).hash
 
 
 def intent(
@@ -64,7 +71,11 @@ def intent(
     friction = view.friction
     assert friction is not None, "a package without friction has no terms"
     record = TradeIntent(
-        **UNPLACED,
+        ts_ns=0,
+        log_id="",
+        partition=-1,
+        position=-1,
+        index=-1,
         intent_id="",
         strategy="",
         ts_received_ns=0,
@@ -90,7 +101,11 @@ def intent(
 def statistics(group: str, package: PackageState) -> Draft:
     """The counters of a package."""
     record = EdgeStatistics(
-        **UNPLACED,
+        ts_ns=0,
+        log_id="",
+        partition=-1,
+        position=-1,
+        index=-1,
         pair_id=package.pair_id,
         package=package.package,
         evaluations=package.evaluations,

@@ -167,7 +167,7 @@ def test_a_strategy_may_not_write_what_is_the_folds():
     class Forger(CrossVenue):
         def on(self, view, change):
             forged = Watermark(**UNPLACED, intents=0, clamped=0)
-            return [draft._replace(record=forged) for draft in super().on(view, change)]
+            return [msgspec.structs.replace(draft, record=forged) for draft in super().on(view, change)]
 
     with pytest.raises(AssertionError, match="forger may not write Watermark"):
         fold(market(), {"forger": Forger})
