@@ -249,12 +249,18 @@ def schemas(
     print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
-Scope = Annotated[str, typer.Option("--scope", help="all, venue:NAME, category:NAME or pair:ID")]
+Scope = Annotated[
+    str, typer.Option("--scope", help="all, venue:NAME, category:NAME, pair:ID, strategy:NAME or portfolio:NAME")
+]
+Portfolio = Annotated[str, typer.Option("--portfolio", help="this portfolio alone, as --scope portfolio:NAME")]
+Strategy = Annotated[str, typer.Option("--strategy", help="this strategy alone, as --scope strategy:NAME")]
 
 
 @app.command()
 def halt(
     scope: Scope = "all",
+    portfolio: Portfolio = "",
+    strategy: Strategy = "",
     reduce_only: Annotated[
         bool, typer.Option("--reduce-only", help="still allow orders that hedge or shrink a position")
     ] = False,
@@ -268,11 +274,12 @@ def halt(
 
     The exit code is 1 when one did not answer, or when none runs.
     """
-    from deploy.operate.control import kill_by_file, set_trading_state
+    from deploy.operate.control import kill_by_file, one_scope, set_trading_state
 
+    scope = one_scope(scope, portfolio=portfolio, strategy=strategy)
     if kill:
         if scope != "all" or reduce_only:
-            raise UsageError("--kill halts everything; it takes neither --scope nor --reduce-only")
+            raise UsageError("--kill halts everything; it takes neither a scope nor --reduce-only")
         out.print(kill_by_file(stack), soft_wrap=True)
         return
     out.print(set_trading_state("reduce_only" if reduce_only else "halted", scope, reason, stack), soft_wrap=True)
@@ -281,12 +288,15 @@ def halt(
 @app.command()
 def resume(
     scope: Scope = "all",
+    portfolio: Portfolio = "",
+    strategy: Strategy = "",
     reason: Annotated[str, typer.Option(help="why, for the log")] = "operator",
     stack: StackName = "",
 ) -> None:
-    """Allow new orders again; a resume of all removes a KILL file. A halt of a pair is lifted pair by pair."""
-    from deploy.operate.control import set_trading_state
+    """Allow new orders again; a resume of all removes a KILL file. A halt of a pair, a strategy or a portfolio is lifted by its name."""
+    from deploy.operate.control import one_scope, set_trading_state
 
+    scope = one_scope(scope, portfolio=portfolio, strategy=strategy)
     out.print(set_trading_state("running", scope, reason, stack), soft_wrap=True)
 
 

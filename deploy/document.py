@@ -426,7 +426,7 @@ word (`executors/portfolio/halts.py`), the strictest that applies wins, and no w
 | source | state | ends by |
 |---|---|---|
 | operators, for all, a venue or a category | `reduce_only` or `halted`, the strictest said | a resume of all, or of that scope |
-| operators, for a pair | the same | a resume of that pair |
+| operators, for a pair, a strategy or a portfolio | the same | a resume of that pair, strategy or portfolio |
 | the KILL file | `halted` | a resume of all |
 | a revoked pair | `reduce_only` | an approval of that pair, which lifts nothing else |
 | a stuck trade, for the venue of what it cannot get rid of | `reduce_only` | a resume of that venue |

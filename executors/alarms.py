@@ -7,7 +7,7 @@ ours, an input that could not be folded. Must never touch the state; the shell l
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from executors.fold import ExecutorState
+from executors.state import ExecutorState
 from schemas.records import OrderReport, Record, TradeUpdate
 
 

@@ -16,10 +16,11 @@ from crossbook.domain.limits import refusal_of_limit
 from crossbook.domain.names import VENUES
 from crossbook.market.market_state import MarketState
 from executors.errors import JournalError
-from executors.fold import ExecutorState, step
+from executors.fold import step
 from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
 from executors.lane import Lane
 from executors.market_lane import Journaled
+from executors.state import ExecutorState
 from executors.terms import Terms, canonical_terms
 from executors.venues.paper import PAPER
 from executors.venues.port import NEVER_NS, Command, GatewayTable, open_gateways
@@ -177,10 +178,12 @@ class Engine:
 
     def observe(self, trade_id: str, kind: LatencyKind, *, start_ns: int, end_ns: int, latency_ns: int) -> None:
         """Have a measurement journaled before the next step."""
+        trade = self.state.trades.get(trade_id)
         self._observed.append(
             LatencyObserved(
                 sequence=-1,
                 ts_ns=self.now_ns,
+                strategy="" if trade is None else trade.intent.strategy,
                 trade_id=trade_id,
                 kind=kind,
                 ts_start_ns=start_ns,
@@ -212,6 +215,7 @@ class Engine:
             OrderSent(
                 sequence=-1,
                 ts_ns=wall_ns,
+                strategy=intent.strategy,
                 partition=request.partition,
                 position=lane.position,
                 trade_id=request.trade_id,
@@ -282,10 +286,13 @@ class Engine:
         return bool(self._written)
 
     def journal(self, record: JournalInput) -> None:
+        """Number an input, fold it, and keep it with what follows for the next batch."""
         if isinstance(record, ControlApplied) and record.state == "running":
             for lane in self.lanes.values():  # what a resume lets out is decided on the books of now
                 lane.refresh_held_back()
-        numbered = msgspec.structs.replace(record, sequence=self.state.next_sequence)
+        state = self.state
+        portfolio = record.portfolio if isinstance(record, ExecutorConfigured) else state.portfolio
+        numbered = msgspec.structs.replace(record, sequence=state.next_sequence, portfolio=portfolio, life=state.life)
         outputs = step(self.state, numbered)
         self._written.append(numbered)
         self._written.extend(outputs)

@@ -17,10 +17,11 @@ from executors.hedge import machine
 from executors.hedge.plan import choose_leader, make_plan
 from executors.hedge.steps import Context, Event, Move, Resume, Send, Step
 from executors.hedge.trade import HEDGE_LEGS, WORKING, Order, Trade, Unbooked, amended, unbooked_purchase
-from executors.journal import JournalInput, Output
+from executors.journal import JournalInput, Output, trade_id_of
 from executors.portfolio.booking import book, plan_key
-from executors.portfolio.risk import Refusal, Standing, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
-from executors.terms import NS_PER_MS, Terms, parse_terms, with_limit
+from executors.portfolio.risk import Refusal, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
+from executors.state import ExecutorState
+from executors.terms import NS_PER_MS, parse_terms, with_limit
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
@@ -54,47 +55,21 @@ LAGGING: Final = "lagging"
 NOT_TWO_LEGS: Final = "not_two_legs"
 
 
-class ExecutorState:
-    """Everything that the journal says. Mutable; only `step` changes it.
-
-    `working`: per partition of `market`, the trades that may still send; `intents_seen`: number of the last intent per
-    partition; `positions`: last position journaled per partition; `controls_applied`: first control offset not applied yet;
-    `lagging`: whether the watchdog lets no trade open.
-    """
-
-    def __init__(self) -> None:
-        self.next_sequence = 0
-        self.configured: ExecutorConfigured | None = None
-        self.terms = Terms()
-        self.overrides: dict[str, int] = {}
-        self.standing = Standing()
-        self.trades: dict[str, Trade] = {}
-        self.working: dict[int, dict[str, None]] = {}
-        self.timed: dict[int, dict[str, None]] = {}
-        self.tops_before: dict[str, dict[str, TopSeen]] = {}
-        self.listings_before: dict[str, tuple[ListingSeen, ...]] = {}
-        self.intents_seen: dict[int, int] = {}
-        self.positions: dict[int, int] = {}
-        self.controls_applied = 0
-        self.lagging = False
-
-    def take_sequence(self) -> int:
-        """Number of the next journal record."""
-        number = self.next_sequence
-        self.next_sequence += 1
-        return number
-
-
 def step(state: ExecutorState, record: JournalInput) -> list[Output]:
     """Fold one input and return what follows from it, in order.
 
-    Raises JournalError when the input is out of its number, or holds settings that are none: then it is no journal of ours. No
+    Raises JournalError when the input is out of its number, of another portfolio or life, or holds settings that are none: then it is no journal of ours. No
     other input can end the executor, or it would end again at every start: an error is the trade's that was told, which becomes
     stuck, or is kept as a fault of `Halts`, and then nothing new opens until the operator resumes. Either way all else goes on.
     """
     if record.sequence != state.next_sequence:
         raise JournalError(
             f"{type(record).__name__} has number {record.sequence}, the journal is at {state.next_sequence}"
+        )
+    if (record.portfolio, record.life) != (state.portfolio, state.life) and not isinstance(record, ExecutorConfigured):
+        raise JournalError(
+            f"{type(record).__name__} {record.sequence} is of portfolio {record.portfolio!r}, life {record.life}; the journal is of "
+            f"portfolio {state.portfolio!r}, life {state.life}"
         )
     state.next_sequence += 1
     try:
@@ -108,10 +83,15 @@ def step(state: ExecutorState, record: JournalInput) -> list[Output]:
 
 
 def _configured(state: ExecutorState, record: ExecutorConfigured) -> list[Output]:
+    if state.configured is not None and record.portfolio != state.portfolio:
+        raise JournalError(
+            f"the journal is that of portfolio {state.portfolio!r}, not of {record.portfolio!r}: choose another prefix, or the name that it has"
+        )
     terms = parse_terms(record.settings)
     for name, value in state.overrides.items():
         terms = with_limit(terms, name, value)
     state.configured = record
+    state.standing.portfolio = record.portfolio
     state.terms = terms
     return []
 
@@ -124,8 +104,9 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
     intent = record.intent
     state.intents_seen[record.partition] = intent.number
     state.positions[record.partition] = record.position
-    tops = state.tops_before.pop(intent.intent_id, {})
-    listings = state.listings_before.pop(intent.intent_id, ())
+    trade_id = trade_id_of(state.portfolio, intent.intent_id)
+    tops = state.tops_before.pop(trade_id, {})
+    listings = state.listings_before.pop(trade_id, ())
     if len(intent.legs) != HEDGE_LEGS:
         return [_declined(state, record, NOT_TWO_LEGS)]
     one, other = intent.legs
@@ -135,14 +116,14 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
         return _open(state, record, reduce(amended, listings, intent), tops)
     except Exception as error:  # noqa: BLE001 - an intent that cannot be planned is declined, whatever is wrong with it
         state.next_sequence = number
-        if intent.intent_id not in state.trades:
-            state.standing.ledger.release(plan_key(intent.intent_id, lead=False))
+        if trade_id not in state.trades:
+            state.standing.ledger.release(plan_key(trade_id, lead=False))
         return [_declined(state, record, machine.reason_of(error))]
 
 
 def _open(state: ExecutorState, record: IntentSeen, intent: TradeIntent, tops: dict[str, TopSeen]) -> list[Output]:
     standing, terms = state.standing, state.terms
-    assert intent.intent_id not in state.trades, "an intent is seen once"
+    assert trade_id_of(state.portfolio, intent.intent_id) not in state.trades, "an intent is seen once"
     decide_ns = terms.paper.decide_latency_ms * NS_PER_MS
     verdict = gate_trade(
         standing, intent, tops, terms.execute, now_ns=record.ts_ns, decide_ns=decide_ns, lag_ns=record.lag_ns
@@ -161,6 +142,8 @@ def _open(state: ExecutorState, record: IntentSeen, intent: TradeIntent, tops: d
         ts_ns=record.ts_ns,
         position=record.position,
         sequence=state.take_sequence(),
+        portfolio=state.portfolio,
+        life=state.life,
     )
     leader, hedge = intent.legs if leader_is_a else reversed(intent.legs)
     reserve = hedge_reserve(hedge, plan.quantity_micros, terms.execute)
@@ -180,9 +163,12 @@ def _declined(state: ExecutorState, record: IntentSeen, reason: str) -> TradeUpd
     return TradeUpdate(
         sequence=state.take_sequence(),
         ts_ns=record.ts_ns,
+        portfolio=state.portfolio,
+        life=state.life,
+        strategy=intent.strategy,
         partition=record.partition,
         position=record.position,
-        trade_id=intent.intent_id,
+        trade_id=trade_id_of(state.portfolio, intent.intent_id),
         intent_id=intent.intent_id,
         pair_id=intent.pair_id,
         package=intent.package,
@@ -331,6 +317,7 @@ def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None
             price,
             quantity,
             pair_id=trade.intent.pair_id,
+            strategy=trade.intent.strategy,
             spare=spare,
             terms=trade.terms,
         )
@@ -422,6 +409,9 @@ def _venue_held(
     return VenueHeld(
         sequence=state.take_sequence(),
         ts_ns=ts_ns,
+        portfolio=state.portfolio,
+        life=state.life,
+        strategy=trade.intent.strategy,
         partition=partition,
         position=state.positions[partition],
         venue=venue,
@@ -445,6 +435,9 @@ def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> Orde
     return OrderRequested(
         sequence=state.take_sequence(),
         ts_ns=ts_ns,
+        portfolio=state.portfolio,
+        life=state.life,
+        strategy=trade.intent.strategy,
         partition=trade.intent.partition,
         position=state.positions[trade.intent.partition],
         order_id=order.order_id,
@@ -472,6 +465,9 @@ def _update(state: ExecutorState, move: Move, ts_ns: int) -> TradeUpdate:
     return TradeUpdate(
         sequence=state.take_sequence(),
         ts_ns=ts_ns,
+        portfolio=state.portfolio,
+        life=state.life,
+        strategy=intent.strategy,
         partition=intent.partition,
         position=state.positions[intent.partition],
         trade_id=trade.trade_id,

@@ -68,6 +68,11 @@ JOURNAL_OUTPUTS: Final = (TradePlan, OrderRequested, TradeUpdate, VenueHeld)
 FILLS: Final = (Fill, FillConfirmed, FillReversed)
 
 
+def trade_id_of(portfolio: str, intent_id: str) -> str:
+    """Id of the trade that a portfolio makes of an intent: others may make theirs of the same one."""
+    return f"{portfolio}-{intent_id}"
+
+
 def topic_of(record: Record) -> str:
     """Topic of a record of the executor, without the prefix."""
     return "fills" if isinstance(record, FILLS) else "orders"
@@ -76,7 +81,7 @@ def topic_of(record: Record) -> str:
 def key_of(record: Record) -> str | None:
     """Key of a record of the executor: its trade; none for what concerns no trade."""
     if isinstance(record, IntentSeen):
-        return record.intent.intent_id
+        return trade_id_of(record.portfolio, record.intent.intent_id)
     trade_id: str = getattr(record, "trade_id", "")
     return trade_id or None
 

@@ -22,12 +22,12 @@ from crossbook.market.book_state import Change
 from crossbook.market.market_state import MarketState
 from executors.advice import Advice, AdviceBook
 from executors.errors import LaneError
-from executors.fold import ExecutorState
 from executors.hedge.machine import is_adverse
 from executors.hedge.trade import WORKING, Trade
-from executors.journal import JournalInput
+from executors.journal import JournalInput, trade_id_of
 from executors.market_lane import MarketLane
 from executors.portfolio.equity import Book
+from executors.state import ExecutorState
 from executors.venues.port import NEVER_NS, Gateway
 from schemas.records import (
     InstrumentSettled,
@@ -250,6 +250,7 @@ class Lane(MarketLane):
             TimerFired(
                 sequence=-1,
                 ts_ns=due_ns,
+                strategy=trade.intent.strategy,
                 partition=self.partition,
                 position=self.position,
                 trade_id=trade.trade_id,
@@ -262,19 +263,22 @@ class Lane(MarketLane):
         trade = self.state.trades.get(report.trade_id)
         if trade is not None:
             self._refresh_tops(trade, report.ts_ns, deciding=report.last_quantity_micros > 0 or report.reversed)
-        self._record(msgspec.structs.replace(report, position=self.position))
+        strategy = "" if trade is None else trade.intent.strategy
+        self._record(msgspec.structs.replace(report, strategy=strategy, position=self.position))
 
     def _intent(self, seen: _Seen) -> None:
         intent = seen.intent
         now = self.market.now_ns
+        trade_id, strategy = trade_id_of(self.state.portfolio, intent.intent_id), intent.strategy
         for leg in intent.legs:
-            self._see_listing(intent.intent_id, leg, now)
-            self._record(self._top(intent.intent_id, leg.instrument_id, now))
+            self._see_listing(trade_id, strategy, leg, now)
+            self._record(self._top(trade_id, strategy, leg.instrument_id, now))
         advice = seen.advice or self._advice.about((leg.instrument_id for leg in intent.legs), now)
         self._record(
             IntentSeen(
                 sequence=-1,
                 ts_ns=now,
+                strategy=strategy,
                 partition=self.partition,
                 position=self.position,
                 ts_seen_ns=seen.ts_seen_ns,
@@ -292,11 +296,12 @@ class Lane(MarketLane):
 
     # Tops
 
-    def _top(self, trade_id: str, instrument_id: str, ts_ns: int) -> TopSeen:
+    def _top(self, trade_id: str, strategy: str, instrument_id: str, ts_ns: int) -> TopSeen:
         bid, ask = self.venue.top(instrument_id)
         return TopSeen(
             sequence=-1,
             ts_ns=ts_ns,
+            strategy=strategy,
             partition=self.partition,
             position=self.position,
             trade_id=trade_id,
@@ -321,12 +326,12 @@ class Lane(MarketLane):
         if not deciding and trade.trade_id not in self.state.working.get(self.partition, ()):
             return
         for lead in (True, False):
-            self._see_listing(trade.trade_id, trade.leg(lead), ts_ns)
-            top = self._top(trade.trade_id, trade.leg(lead).instrument_id, ts_ns)
+            self._see_listing(trade.trade_id, trade.intent.strategy, trade.leg(lead), ts_ns)
+            top = self._top(trade.trade_id, trade.intent.strategy, trade.leg(lead).instrument_id, ts_ns)
             if not _same_top(trade.top(lead), top):
                 self._record(top)
 
-    def _see_listing(self, trade_id: str, leg: IntentLeg, ts_ns: int) -> None:
+    def _see_listing(self, trade_id: str, strategy: str, leg: IntentLeg, ts_ns: int) -> None:
         """Journal what the venue asks of an order now, if it is not what the leg says."""
         listed = self.market.instruments.get(leg.instrument_id)
         if listed is None or leg.instrument_id in self.market.refused:
@@ -354,6 +359,7 @@ class Lane(MarketLane):
             ListingSeen(
                 sequence=-1,
                 ts_ns=ts_ns,
+                strategy=strategy,
                 partition=self.partition,
                 position=self.position,
                 trade_id=trade_id,
@@ -377,7 +383,9 @@ class Lane(MarketLane):
                 if trade.leg(lead).instrument_id == change.instrument_id and top is not None:
                     now_listed = change.instrument_id in self.market.instruments
                     if top.listed != now_listed:
-                        self._record(self._top(trade_id, trade.leg(lead).instrument_id, self.market.now_ns))
+                        self._record(
+                            self._top(trade_id, trade.intent.strategy, change.instrument_id, self.market.now_ns)
+                        )
 
     def _watch_tops(self, change: Change) -> None:
         """Journal a top when it turns a hedging trade's price adverse, or back: after a change of its book, its feed or its listing.
@@ -398,7 +406,7 @@ class Lane(MarketLane):
             instrument_id = trade.leg(lead).instrument_id
             if book is not None and book != instrument_id:
                 continue
-            top = self._top(trade_id, instrument_id, self.market.now_ns)
+            top = self._top(trade_id, trade.intent.strategy, instrument_id, self.market.now_ns)
             seen = msgspec.structs.replace(trade, **{"top_leader" if lead else "top_hedge": top})
             limit = trade.terms.adverse_micros  # those that it was opened under
             if is_adverse(seen, limit) != is_adverse(trade, limit):
@@ -416,7 +424,7 @@ class Lane(MarketLane):
         for book in (changed,) if change.kind == "book" else tuple(equity.exposed):
             trade = self._unwatched(book)
             if trade is not None:
-                top = self._top(trade.trade_id, book.instrument_id, self.market.now_ns)
+                top = self._top(trade.trade_id, trade.intent.strategy, book.instrument_id, self.market.now_ns)
                 if equity.is_news(top):
                     self._record(top)
 

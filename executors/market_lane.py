@@ -91,7 +91,14 @@ class MarketLane:
         while (due := self.venue.peek()) is not None and due.ts_ns <= entry.ts_ns:
             report = self.venue.pop()
             if report is not None:
-                again = msgspec.structs.replace(report, position=entry.position, sequence=entry.sequence)
+                again = msgspec.structs.replace(
+                    report,
+                    sequence=entry.sequence,
+                    portfolio=entry.portfolio,
+                    life=entry.life,
+                    strategy=entry.strategy,
+                    position=entry.position,
+                )
                 if again != entry:
                     raise JournalError(f"the paper venue reports {again}, the journal holds {entry}")
                 return

@@ -101,6 +101,12 @@ class Coordinates(NamedTuple):
 COORDINATES = Coordinates._fields
 
 
+#: Fields that every journal record begins with, and those that name a trade.
+_JOURNAL_HEAD = ("sequence", "ts_ns", "portfolio", "life")
+_TRADE_HEAD = (*_JOURNAL_HEAD, "strategy")
+_trade_head_of = attrgetter(*_TRADE_HEAD)
+
+
 class Handler(NamedTuple):
     """How one record class becomes a row: its table, its columns after the coordinates, and their values."""
 
@@ -114,6 +120,16 @@ def _fields(table: str, *paths: str) -> Handler:
     pairs = [path.partition(">") for path in paths]
     columns = tuple(column or path.replace(".", "_") for path, _, column in pairs)
     return Handler(table, columns, attrgetter(*(path for path, _, _ in pairs)))
+
+
+def _journal(table: str, *paths: str) -> Handler:
+    """Copy fields of a journal record, behind those that all have."""
+    return _fields(table, *_JOURNAL_HEAD, *paths)
+
+
+def _trade(table: str, *paths: str) -> Handler:
+    """Copy fields of a journal record that names a trade, behind those that all have."""
+    return _fields(table, *_TRADE_HEAD, *paths)
 
 
 def _body(record: Record) -> str:
@@ -130,13 +146,14 @@ def _configuration(hash_field: str, time_field: str) -> Handler:
     return Handler("configurations", ("ts_ns", "record", "hash", "body"), values)
 
 
-_CONTROL_COLUMNS = ("ts_ns", "record", "operator", "subject", "value", "reason", "body")
+_CONTROL_COLUMNS = ("ts_ns", "portfolio", "record", "operator", "subject", "value", "reason", "body")
 
 
 def _control(subject: Callable[[Any], str], value: Callable[[Any], str], reason: Callable[[Any], str]) -> Handler:
     def values(record: Any) -> Values:
         return (
             record.ts_ns,
+            getattr(record, "portfolio", ""),
             type(record).__name__,
             record.operator,
             subject(record),
@@ -149,7 +166,16 @@ def _control(subject: Callable[[Any], str], value: Callable[[Any], str], reason:
 
 
 def _halted_by_file(record: HaltedByFile) -> Values:
-    return (record.ts_ns, type(record).__name__, "", "all", "halted", f"file {record.file}", _body(record))
+    return (
+        record.ts_ns,
+        record.portfolio,
+        type(record).__name__,
+        "",
+        "all",
+        "halted",
+        f"file {record.file}",
+        _body(record),
+    )
 
 
 def _nothing(_record: Any) -> str:
@@ -187,8 +213,7 @@ def _pair_delisted(record: PairDelisted) -> Values:
 def _finality(state: str) -> Callable[[Any], Values]:
     def values(record: FillConfirmed | FillReversed) -> Values:
         return (
-            record.sequence,
-            record.ts_ns,
+            *_trade_head_of(record),
             record.fill_id,
             record.trade_id,
             state,
@@ -201,8 +226,7 @@ def _finality(state: str) -> Callable[[Any], Values]:
 def _plan(record: TradePlan) -> Values:
     leader = record.leader
     return (
-        record.sequence,
-        record.ts_ns,
+        *_trade_head_of(record),
         record.trade_id,
         record.intent_id,
         record.pair_id,
@@ -275,10 +299,9 @@ _PAIR_COLUMNS = (
     "approved_by",
 )
 _FEED_STATUS_COLUMNS = ("ts_ns", "feed", "venue", "session", "state", "reason", "ts_data_ns", "clock_offset_ns")
-_FINALITY_COLUMNS = ("sequence", "ts_ns", "fill_id", "trade_id", "state", "reason")
+_FINALITY_COLUMNS = (*_TRADE_HEAD, "fill_id", "trade_id", "state", "reason")
 _PLAN_COLUMNS = (
-    "sequence",
-    "ts_ns",
+    *_TRADE_HEAD,
     "trade_id",
     "intent_id",
     "pair_id",
@@ -334,35 +357,35 @@ HANDLERS: dict[type[Record], Handler] = {
     ),
     Watermark: _fields("watermarks", "ts_ns", "position", "intents", "clamped"),
     TradeIntent: Handler("intents", _INTENT_COLUMNS, _intent),
-    IntentSeen: _fields(
-        "intents_seen", "sequence", "ts_ns", "intent.intent_id", "ts_seen_ns", "leader_advised", "advice_id", "lag_ns"
+    IntentSeen: _trade(
+        "intents_seen", "intent.intent_id", "ts_seen_ns", "leader_advised", "advice_id", "lag_ns"
     ),
     TradePlan: Handler("plans", _PLAN_COLUMNS, _plan),
-    TopSeen: _fields(
-        "last_tops_seen", "sequence", "ts_ns", "partition>market_partition", "instrument_id", "usable", "bid_price_micros", "ask_price_micros",
+    TopSeen: _trade(
+        "last_tops_seen", "partition>market_partition", "instrument_id", "usable", "bid_price_micros", "ask_price_micros",
     ),
-    OrderRequested: _fields(
-        "order_requests", "sequence", "ts_ns", "order_id", "trade_id", "role", "attempt", "instrument_id", "venue", "outcome", "side",
+    OrderRequested: _trade(
+        "order_requests", "order_id", "trade_id", "role", "attempt", "instrument_id", "venue", "outcome", "side",
         "price_limit_micros", "quantity_micros", "time_in_force", "reduce_only", "send_before_ns", "reserved_micros",
     ),
-    OrderSent: _fields("order_departures", "sequence", "ts_ns", "trade_id", "order_id", "lag_ns", "withheld"),
-    OrderReport: _fields(
-        "order_reports", "sequence", "ts_ns", "report_id", "order_id", "venue_order_id", "trade_id", "ts_venue_ns", "order_status",
+    OrderSent: _trade("order_departures", "trade_id", "order_id", "lag_ns", "withheld"),
+    OrderReport: _trade(
+        "order_reports", "report_id", "order_id", "venue_order_id", "trade_id", "ts_venue_ns", "order_status",
         "cumulative_quantity_micros", "leaves_quantity_micros", "last_quantity_micros", "last_price_micros", "last_fee_micros",
         "fill_id", "liquidity", "finality", "reversed", "reason",
     ),
-    TradeUpdate: _fields(
-        "trade_updates", "sequence", "ts_ns", "trade_id", "intent_id", "pair_id", "package", "state", "reason", "quantity_a_micros",
+    TradeUpdate: _trade(
+        "trade_updates", "trade_id", "intent_id", "pair_id", "package", "state", "reason", "quantity_a_micros",
         "quantity_b_micros", "residual_micros", "cost_micros", "fee_micros", "edge_micros",
     ),
-    VenueHeld: _fields(
-        "venue_holds", "sequence", "ts_ns", "venue", "state", "ts_until_ns", "trade_id", "reason"
+    VenueHeld: _trade(
+        "venue_holds", "venue", "state", "ts_until_ns", "trade_id", "reason"
     ),
-    LatencyObserved: _fields(
-        "latencies", "sequence", "ts_ns", "trade_id", "kind", "ts_start_ns", "ts_end_ns", "latency_ns"
+    LatencyObserved: _trade(
+        "latencies", "trade_id", "kind", "ts_start_ns", "ts_end_ns", "latency_ns"
     ),
-    Fill: _fields(
-        "fills", "sequence", "ts_ns", "fill_id", "order_id", "trade_id", "intent_id", "pair_id", "category", "role", "instrument_id",
+    Fill: _trade(
+        "fills", "fill_id", "order_id", "trade_id", "intent_id", "pair_id", "category", "role", "instrument_id",
         "venue", "outcome", "side", "price_micros", "price_planned_micros", "quantity_micros", "fee_micros", "liquidity",
         "schedule_hash", "finality",
     ),
@@ -375,9 +398,9 @@ HANDLERS: dict[type[Record], Handler] = {
     LimitsChanged: _control(attrgetter("name"), lambda record: str(record.value_micros), attrgetter("reason")),
     SettingsChanged: _control(attrgetter("name"), attrgetter("value"), attrgetter("reason")),
     HaltedByFile: Handler("controls", _CONTROL_COLUMNS, _halted_by_file),
-    LagWatched: _fields("lag_watches", "sequence", "ts_ns", "lagging", "lag_ns", "limit_ns"),
-    PayoutBooked: _fields(
-        "payouts_booked", "sequence", "ts_ns", "partition>market_partition", "position", "instrument_id", "payout_yes_micros"
+    LagWatched: _journal("lag_watches", "lagging", "lag_ns", "limit_ns"),
+    PayoutBooked: _journal(
+        "payouts_booked", "partition>market_partition", "position", "instrument_id", "payout_yes_micros"
     ),
     ControlApplied: _control(_scope, _applied_value, attrgetter("action")),
     DeadLetter: Handler(

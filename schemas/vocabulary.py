@@ -53,7 +53,7 @@ VOCABULARIES: Final[dict[str, dict[str, None]]] = {
         ("liquidity", ("taker", "maker")),
         ("finality", ("provisional", "final")),
         ("trading_state", ("running", "reduce_only", "halted")),
-        ("scope", ("all", "venue", "category", "pair")),
+        ("scope", ("all", "venue", "category", "pair", "strategy", "portfolio")),
         ("quote_mode", ("both", "reduce_only")),
         ("sizing", ("fixed", "kelly")),
         ("latency_kind", ("tick_to_plan", "hedge")),

@@ -221,7 +221,11 @@ class CashSettings(Section):
 class ExecuteSettings(Section):
     """The executor: limits of the risk gate and times of the machine, with the bounds that operators' words have too."""
 
-    portfolio: Annotated[str, AfterValidator(declared)] = Field(MAIN, description="name of the portfolio")
+    portfolio: Annotated[str, AfterValidator(declared)] = Field(
+        MAIN,
+        pattern=r"^[a-z][a-z0-9_]{0,31}$",
+        description="name of the portfolio; ids of its trades and orders begin with it",
+    )
     cash_micros: CashSettings = Field(CashSettings(), description="capital at each venue, by its name")
     cost_per_leg_micros: int = _limit("cost_per_leg_micros", "largest cost incl. fees per leg, market and venue")
     pairs_open_max: int = _limit("pairs_open_max", "most pairs open at once")

@@ -28,6 +28,7 @@ from deploy.stack.stacks import STATUS_FILE, FoundStack, choose_stack
 from deploy.stack.state import StateFolder
 from executors.errors import ExecutorError
 from executors.stage import KILL_FILE
+from processors.strategies.table import STRATEGIES
 from producers.universe.pairs import load_pairs_file, other_legs
 from schemas.records import LimitsChanged, PairApproved, PairRevoked, Record, Scope, TradingState, TradingStateChanged
 
@@ -73,7 +74,7 @@ def set_trading_state(state: TradingState, scope_text: str, reason: str, stack: 
     """Say it on `control`, wait until every executor has journaled it, and describe both in one line.
 
     Raises:
-        UsageError: the scope is not of the form all, venue:NAME, category:NAME or pair:ID; or several stacks could be meant.
+        UsageError: the scope is none of those that `parse_scope` knows, or names what is not known; or several stacks could be meant.
         StackError: an executor did not answer in time, or none runs; the word stands on `control` all the same.
     """
     scope, scope_value = parse_scope(scope_text)
@@ -82,6 +83,8 @@ def set_trading_state(state: TradingState, scope_text: str, reason: str, stack: 
     with serving(found, command, clickhouse=False) as settings:
         if scope == "pair" and scope_value not in (known := approved_pairs(settings)):
             raise UsageError(f"no pair {scope_value!r} is approved; those are: {', '.join(known) or 'none'}")
+        if scope == "portfolio" and scope_value != (own := settings.execute.portfolio):
+            raise UsageError(f"no portfolio {scope_value!r} is in the settings of that stack; there is: {own}")
         if state == "running" and scope == "all":
             (found.folder / KILL_FILE).unlink(missing_ok=True)
         word = _word(state, scope, scope_value, reason)
@@ -193,8 +196,18 @@ def kill_by_file(stack: str = "") -> str:
     )
 
 
+def one_scope(scope: str, *, portfolio: str = "", strategy: str = "") -> str:
+    """The scope that the options of a command mean together. Raises UsageError when they name more than one."""
+    named = [f"portfolio:{portfolio}"] * bool(portfolio) + [f"strategy:{strategy}"] * bool(strategy)
+    if scope != "all":
+        named.append(scope)
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} are {len(named)} scopes; say them one by one")
+    return named[0] if named else "all"
+
+
 def parse_scope(text: str) -> tuple[Scope, str]:
-    """Split all, venue:NAME, category:NAME or pair:ID.
+    """Split all, venue:NAME, category:NAME, pair:ID, strategy:NAME or portfolio:NAME.
 
     Raises:
         UsageError: it is none of them.
@@ -204,10 +217,14 @@ def parse_scope(text: str) -> tuple[Scope, str]:
             return "all", ""
         case "venue", ":", value if value not in VENUES:
             raise UsageError(f"no venue {value!r}; the venues are: {', '.join(VENUES)}")
-        case ("venue" | "category" | "pair") as scope, ":", value if value:
+        case "strategy", ":", value if value not in STRATEGIES:
+            raise UsageError(f"no strategy {value!r}; the strategies are: {', '.join(STRATEGIES)}")
+        case ("venue" | "category" | "pair" | "strategy" | "portfolio") as scope, ":", value if value:
             return scope, value
         case _:
-            raise UsageError(f"scope was {text!r}; use all, venue:NAME, category:NAME or pair:ID")
+            raise UsageError(
+                f"scope was {text!r}; use all, venue:NAME, category:NAME, pair:ID, strategy:NAME or portfolio:NAME"
+            )
 
 
 def approve_pairs(settings: Settings, file: Path) -> list[str]:

@@ -93,6 +93,7 @@ def _holdings(settings: Settings) -> dict[str, Any]:
     return {
         "positions": [
             {
+                "portfolio": one.portfolio,
                 "instrument": one.instrument_id,
                 "outcome": one.outcome,
                 "quantity_micros": one.quantity_micros,

@@ -12,12 +12,12 @@ from crossbook.runtime.kafka import committed_offsets, open_consumer
 from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import Settings
 from executors.errors import ExecutorError
-from executors.fold import ExecutorState
 from executors.hedge.trade import WORKING
 from executors.portfolio.halts import Halts, strictest
 from executors.recovery.code_digest import execution_digest
 from executors.recovery.resume import existing_topics, starts
 from executors.stage import GROUP
+from executors.state import ExecutorState
 from schemas.codec import load_codec
 from schemas.records import TradingState
 from schemas.topics import TOPICS
@@ -33,7 +33,7 @@ class Bind(NamedTuple):
 
 
 class Trading(NamedTuple):
-    """What an executor may do. `state`: of everything; a bind of a venue, category or pair narrows it further.
+    """What an executor may do. `state`: of everything in its portfolio; a bind of a venue, category, pair or strategy narrows it further.
 
     `work`: id, state and number of orders of each trade that may still send.
     """
@@ -98,11 +98,12 @@ def trading_of(state: ExecutorState, portfolio: str, now_ns: int) -> Trading:
     ]
     if state.lagging:
         binds.append(Bind("all", "reduce_only", "the watchdog: market lags (setting execute.lag_limit_ms)"))
+    portfolio = state.portfolio or portfolio
     work = tuple((key, one.state, len(one.orders)) for key, one in state.trades.items() if one.state in WORKING)
     return Trading(
-        portfolio=portfolio if state.configured is None else state.configured.portfolio,
+        portfolio=portfolio,
         journal=state.next_sequence,
-        state=strictest("running", *(bind.state for bind in binds if bind.what == "all")),
+        state=strictest("running", *(bind.state for bind in binds if bind.what in {"all", f"portfolio {portfolio}"})),
         binds=tuple(binds),
         open_trades=len(work),
         work=work,

@@ -22,6 +22,7 @@ from crossbook.domain.fees import taker_fee
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS, ceil_div, cost_micros
 from executors.hedge.trade import common_step
+from executors.journal import trade_id_of
 from executors.terms import NS_PER_S, ExecuteTerms
 from schemas.records import IntentLeg, PlanSlot, Role, Side, TimeInForce, TradeIntent, TradePlan
 
@@ -94,17 +95,20 @@ def make_plan(
     ts_ns: int,
     position: int,
     sequence: int,
+    portfolio: str,
+    life: int,
 ) -> TradePlan:
     """The plan of a trade: its leader and every slot that may follow. Raises GridError for a grid that is none."""
     leader, hedge = intent.legs if leader_is_a else reversed(intent.legs)
     grids = {True: outcome_grid(leader), False: outcome_grid(hedge)}
     hedges, unwinds = terms.hedge_attempts_max, terms.unwind_attempts_max
     deadline = ts_ns + TRADE_HORIZON_NS
+    trade_id = trade_id_of(portfolio, intent.intent_id)
 
     def slot(role: Role, attempt: int, *, lead: bool, side: Side, worst: int, tif: TimeInForce) -> PlanSlot:
         leg = leader if lead else hedge
         return PlanSlot(
-            order_id=f"{intent.intent_id}-{role[0]}{attempt}",
+            order_id=f"{trade_id}-{role[0]}{attempt}",
             role=role,
             attempt=attempt,
             instrument_id=leg.instrument_id,
@@ -132,9 +136,12 @@ def make_plan(
     return TradePlan(
         sequence=sequence,
         ts_ns=ts_ns,
+        portfolio=portfolio,
+        life=life,
+        strategy=intent.strategy,
         partition=intent.partition,
         position=position,
-        trade_id=intent.intent_id,
+        trade_id=trade_id,
         intent_id=intent.intent_id,
         pair_id=intent.pair_id,
         quantity_micros=quantity_micros,

@@ -10,7 +10,8 @@ input in hand to the commit of what followed.
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
-from executors.fold import ExecutorState
+from executors.journal import key_of
+from executors.state import ExecutorState
 from schemas.records import Fill, IntentSeen, LatencyKind, OrderRequested, Record, TradePlan, TradeUpdate
 
 
@@ -43,7 +44,7 @@ class LatencyWatch:
         `recorded`: partitions whose stamps are a recording's.
         """
         found: list[Observation] = []
-        seen = {r.intent.intent_id: r.ts_seen_ns for r in records if isinstance(r, IntentSeen)}
+        seen = {key_of(r): r.ts_seen_ns for r in records if isinstance(r, IntentSeen)}
         touched: dict[str, None] = {}
         hedged: dict[str, None] = {}
         for record in records:

@@ -18,12 +18,15 @@ def book(standing: Standing, trade: Trade, effect: Effect, report: OrderReport) 
     common = {
         "sequence": report.sequence,
         "ts_ns": report.ts_ns,
+        "portfolio": report.portfolio,
+        "life": report.life,
+        "strategy": trade.intent.strategy,
         "fill_id": execution.fill_id,
         "trade_id": trade.trade_id,
     }
     terms = (execution.price_micros, execution.quantity_micros, execution.fee_micros)
     if effect.kind == "confirmed":
-        return FillConfirmed(**common)  # type: ignore[arg-type]  # the four fields that all fill records share
+        return FillConfirmed(**common)  # type: ignore[arg-type]  # the fields that all fill records share
     undo = effect.kind == "reversed"
     standing.equity.open(trade.trade_id, trade.intent)
     execution_of = (trade.trade_id, place, leg.outcome, order.side, *terms)
@@ -45,7 +48,7 @@ def _fill(common: dict[str, object], trade: Trade, effect: Effect, report: Order
     leg = trade.leg(order.lead)
     intent: TradeIntent = trade.intent
     return Fill(
-        **common,  # type: ignore[arg-type]  # the four fields that all fill records share
+        **common,  # type: ignore[arg-type]  # the fields that all fill records share
         order_id=order.order_id,
         intent_id=intent.intent_id,
         pair_id=intent.pair_id,

@@ -10,7 +10,7 @@ from typing import Final
 from schemas.records import Scope, TradingState, Venue
 
 _STRICTNESS: Final[dict[TradingState, int]] = {"running": 0, "reduce_only": 1, "halted": 2}
-#: Scopes that a resume of everything lifts. A halted pair has its own reason, and is resumed by name.
+#: Scopes that a resume of everything lifts. A halted pair, strategy or portfolio has its own reason, and is resumed by name.
 _LIFTED_BY_ALL: Final[frozenset[Scope]] = frozenset({"all", "venue", "category"})
 
 
@@ -62,7 +62,9 @@ class Halts:
         trades[trade_id] = None
         return True
 
-    def state_for(self, venues: tuple[Venue, ...], category: str, pair_id: str) -> TradingState:
+    def state_for(
+        self, venues: tuple[Venue, ...], category: str, pair_id: str, strategy: str = "", portfolio: str = ""
+    ) -> TradingState:
         """The strictest trading state that applies."""
         if self.killed:
             return "halted"
@@ -71,6 +73,8 @@ class Halts:
             said(("all", ""), "running"),
             said(("category", category), "running"),
             said(("pair", pair_id), "running"),
+            said(("strategy", strategy), "running"),
+            said(("portfolio", portfolio), "running"),
         ]
         states += [said(("venue", venue), "running") for venue in venues]
         if self.fault or pair_id in self.revoked or any(venue in self.held for venue in venues):

@@ -47,7 +47,7 @@ class Grant(NamedTuple):
 
 
 class Standing:
-    """What the gate looks at. Mutable; owned by the fold."""
+    """What the gate of one portfolio looks at. Mutable; owned by the fold."""
 
     __slots__ = (
         "breaker_until_ns",
@@ -57,10 +57,12 @@ class Standing:
         "halts",
         "ledger",
         "pairs",
+        "portfolio",
         "working_pairs",
     )
 
     def __init__(self) -> None:
+        self.portfolio = ""
         self.ledger = Ledger()
         self.equity = EquityBook()
         self.halts = Halts()
@@ -104,9 +106,9 @@ class Standing:
             if a in held or b in held or self.working_pairs.get(pair_id, 0)
         }
 
-    def state_for(self, venues: tuple[Venue, ...], category: str, pair_id: str) -> TradingState:
-        """The strictest trading state that applies."""
-        return self.halts.state_for(venues, category, pair_id)
+    def state_for(self, venues: tuple[Venue, ...], category: str, pair_id: str, strategy: str = "") -> TradingState:
+        """The strictest trading state that applies in this portfolio."""
+        return self.halts.state_for(venues, category, pair_id, strategy, self.portfolio)
 
 
 def periods_of(ts_ns: int) -> dict[Period, int]:
@@ -210,6 +212,7 @@ def gate_order(
     quantity: int,
     *,
     pair_id: str,
+    strategy: str,
     spare: int,
     terms: ExecuteTerms,
 ) -> str:
@@ -218,7 +221,7 @@ def gate_order(
     `spare` is what its plan has reserved for it, `terms` are those that the trade was planned under. The caps hold for every
     purchase, whoever asks; the leader was fitted into them with its hedge, a moment ago, by `gate_trade`.
     """
-    if standing.state_for((slot.venue,), leg.category, pair_id) == "halted":
+    if standing.state_for((slot.venue,), leg.category, pair_id, strategy) == "halted":
         return "halted"
     if slot.side == "buy" and slot.role != "leader":
         ledger, needed = standing.ledger, purchase_bound(leg, price, quantity) - spare
@@ -234,7 +237,7 @@ def gate_order(
 def _refusal_of_state(standing: Standing, intent: TradeIntent, now_ns: int, decide_ns: int, lag_ns: int) -> str:
     venues = tuple(leg.venue for leg in intent.legs)
     for leg in intent.legs:
-        state = standing.state_for(venues, leg.category, intent.pair_id)
+        state = standing.state_for(venues, leg.category, intent.pair_id, intent.strategy)
         if state != "running":
             return state
     if now_ns + decide_ns > intent.valid_until_ns:

@@ -13,7 +13,6 @@ import msgspec
 from crossbook.log.chunks import cut, joined, of_other_code, whole_checkpoints
 from executors.engine import Engine
 from executors.errors import CheckpointError
-from executors.fold import ExecutorState
 from executors.recovery.image import (
     LaneImage,
     StateImage,
@@ -23,11 +22,12 @@ from executors.recovery.image import (
     restore_state,
     state_image,
 )
+from executors.state import ExecutorState
 from schemas.records import Checkpoint
 from schemas.topics import partition_of
 
 STAGE: Final = "execute"
-FORMAT_VERSION: Final = 8
+FORMAT_VERSION: Final = 9
 
 
 class ExecuteImage(msgspec.Struct, frozen=True):

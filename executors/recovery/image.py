@@ -12,13 +12,13 @@ import msgspec
 
 from crossbook.market.image import MarketImage, market_image, restore_market
 from executors.errors import CheckpointError
-from executors.fold import ExecutorState
 from executors.hedge.trade import Trade
 from executors.lane import Lane
 from executors.portfolio.equity import Book, EquityBook, LegSums, Mark, TradeEquity, TradeTerms
 from executors.portfolio.halts import Halts
 from executors.portfolio.ledger import Account, Ledger, Lot, Place, Position, Reservation
 from executors.portfolio.risk import Period, Standing
+from executors.state import ExecutorState
 from executors.terms import Terms
 from schemas.records import (
     ExecutorConfigured,
@@ -93,6 +93,7 @@ class HaltsImage(msgspec.Struct, frozen=True):
 class StandingImage(msgspec.Struct, frozen=True):
     """A Standing."""
 
+    portfolio: str
     ledger: LedgerImage
     equity: EquityImage
     halts: HaltsImage
@@ -107,6 +108,7 @@ class StateImage(msgspec.Struct, frozen=True):
     """An ExecutorState without its trades at rest."""
 
     next_sequence: int
+    life: int
     configured: ExecutorConfigured | None
     terms: Terms
     overrides: dict[str, int]
@@ -172,7 +174,7 @@ def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
 def restore_state(image: StateImage) -> ExecutorState:
     """The state of an image."""
     state = ExecutorState()
-    for name in ("next_sequence", "configured", "terms", "controls_applied", "lagging"):
+    for name in ("next_sequence", "life", "configured", "terms", "controls_applied", "lagging"):
         setattr(state, name, getattr(image, name))
     state.overrides = dict(image.overrides)
     state.trades = {trade.trade_id: trade for trade in image.trades}
@@ -213,6 +215,7 @@ def _standing_image(standing: Standing, kept: Container[str]) -> StandingImage:
 
 
 def _restore_standing(standing: Standing, image: StandingImage) -> None:
+    standing.portfolio = image.portfolio
     _restore_halts(standing.halts, image.halts)
     for name in ("errors_in_row", "breaker_until_ns", "pairs", "working_pairs"):
         setattr(standing, name, dict(getattr(image, name)))

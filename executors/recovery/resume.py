@@ -20,9 +20,9 @@ from crossbook.runtime.kafka import admin_client
 from crossbook.runtime.settings import KafkaSettings
 from executors.engine import refold
 from executors.errors import CheckpointError, ExecutorError
-from executors.fold import ExecutorState
 from executors.market_lane import Journaled
 from executors.recovery.checkpoint import STAGE, ExecuteImage, anchor_of, candidates, open_image, start_state
+from executors.state import ExecutorState
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import Checkpoint, LogOpened, Record

@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 from crossbook.log.comparing import Difference, Expected, LineDigest, Place, TopicCheck
 from crossbook.log.reading import Log, LogLine
 from executors.errors import ExecutorError
-from executors.fold import ExecutorState, step
+from executors.fold import step
 from executors.journal import FILLS, INPUTS, JOURNAL_OUTPUTS, key_of
+from executors.state import ExecutorState
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import Fill, IntentSeen, OrderRequested, Record, TradeIntent, TradePlan

@@ -1,4 +1,4 @@
-"""How long an order takes on its ways at the paper venue: functions of terms and order id alone.
+"""How long an order takes on its ways at the paper venue: functions of terms and order id alone, whatever portfolio it names.
 
 Must never draw a number or read a clock: equal orders take equally long, live, in a replay and in a backtest.
 """
@@ -7,6 +7,7 @@ import hashlib
 
 from crossbook.domain.money import MICROS
 from executors.terms import NS_PER_MS, PaperTerms, Quantiles, at_quantile
+from executors.venues.paper_faults import drawn_by
 
 
 def request_latency_ns(terms: PaperTerms, order_id: str) -> int:
@@ -32,5 +33,5 @@ def report_latency_ns(terms: PaperTerms, order_id: str) -> int:
 def _drawn_ns(terms: PaperTerms, kind: str, order_id: str, quantiles: Quantiles, constant_ms: int) -> int:
     if not quantiles:
         return constant_ms * NS_PER_MS
-    digest = hashlib.sha256(f"{terms.seed}:{kind}-latency:{order_id}".encode()).digest()
+    digest = hashlib.sha256(f"{terms.seed}:{kind}-latency:{drawn_by(order_id)}".encode()).digest()
     return at_quantile(quantiles, int.from_bytes(digest[:8], "big") % MICROS)

@@ -128,8 +128,9 @@ class Latency(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """A holding of one outcome of an instrument; `mark_micros` is None where no price was ever seen."""
+    """A portfolio's holding of one outcome of an instrument; `mark_micros` is None where no price was ever seen."""
 
+    portfolio: str
     instrument_id: str
     outcome: str
     quantity_micros: int
@@ -290,16 +291,15 @@ FROM {db}.trades"""
 
 
 def pnl_totals(client: Client, database: str) -> PnlTotals:
-    """PnL of everything."""
-    statement = "SELECT gross_micros, fees_micros, net_micros, locked_micros, marked_micros, unwound_net_micros FROM {db}.pnl_total"
+    """PnL of all portfolios."""
+    columns = ("gross_micros", "fees_micros", "net_micros", "locked_micros", "marked_micros", "unwound_net_micros")
+    statement = f"SELECT {', '.join(f'sum({name})' for name in columns)} FROM {{db}}.pnl_total"
     return PnlTotals(*_rows(client, database, statement)[0])
 
 
 def contract_counts(client: Client, database: str) -> ContractCounts:
-    """Contracts hedged, unwound and unmatched, over all trades."""
-    statement = (
-        "SELECT hedged_contracts_micros, unwound_contracts_micros, unmatched_contracts_micros FROM {db}.pnl_total"
-    )
+    """Contracts hedged, unwound and unmatched, over all trades of all portfolios."""
+    statement = "SELECT sum(hedged_contracts_micros), sum(unwound_contracts_micros), sum(unmatched_contracts_micros) FROM {db}.pnl_total"
     return ContractCounts(*_rows(client, database, statement)[0])
 
 
@@ -318,9 +318,9 @@ def latencies(client: Client, database: str, *, since_append_ms: int = 0) -> dic
 def positions(client: Client, database: str) -> tuple[Holding, ...]:
     """What is held, largest value first; outcomes that were sold again are left out."""
     statement = (
-        "SELECT instrument_id, outcome, quantity_micros, average_cost_micros, if(priced, mark_micros, NULL), "
+        "SELECT portfolio, instrument_id, outcome, quantity_micros, average_cost_micros, if(priced, mark_micros, NULL), "
         "if(priced, value_micros, NULL), settled FROM {db}.positions WHERE quantity_micros != 0 "
-        "ORDER BY value_micros DESC, instrument_id, outcome"
+        "ORDER BY value_micros DESC, portfolio, instrument_id, outcome"
     )
     return tuple(Holding(*row) for row in _rows(client, database, statement))
 
@@ -348,7 +348,7 @@ def venue_holds(client: Client, database: str) -> tuple[VenueHold, ...]:
     statement = (
         "SELECT venue, state, toUInt64(count()), toInt64(sum(greatest(ts_until_ns - greatest(ts_ns, before), 0))), toUInt64(countIf(ts_until_ns = 0)) "
         "FROM (SELECT venue, state, ts_ns, ts_until_ns, ifNull(max(ts_until_ns) OVER "
-        "(PARTITION BY venue, state ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before "
+        "(PARTITION BY portfolio, venue, state ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before "
         "FROM {db}.venue_holds FINAL WHERE log_id = {current}) GROUP BY venue, state ORDER BY venue, state"
     )
     return tuple(VenueHold(*row) for row in _rows(client, database, statement))

@@ -21,21 +21,31 @@ from schemas.records.parts import FeeSchedule, PlanSlot, PriceRange
 from schemas.records.signals import TradeIntent
 
 
-class ExecutorConfigured(Record, frozen=True, kw_only=True, gc=False):
-    """Settings and code digest under which the executor works from here on."""
+class JournalRecord(Record, frozen=True, kw_only=True, gc=False):
+    """What every record of an executor begins with."""
 
     sequence: int
     ts_ns: int
-    portfolio: str
+    portfolio: str = ""
+    life: int = 0
+
+
+class TradeRecord(JournalRecord, frozen=True, kw_only=True, gc=False):
+    """What every record of an executor begins with that names a trade."""
+
+    strategy: str = ""
+
+
+class ExecutorConfigured(JournalRecord, frozen=True, kw_only=True, gc=False):
+    """Settings and code digest under which the executor works from here on."""
+
     code_digest: str
     settings: str
 
 
-class IntentSeen(Record, frozen=True, kw_only=True, gc=False):
+class IntentSeen(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Input: an intent reached the executor."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     ts_seen_ns: int
@@ -45,11 +55,9 @@ class IntentSeen(Record, frozen=True, kw_only=True, gc=False):
     lag_ns: int = 0
 
 
-class ControlApplied(Record, frozen=True, kw_only=True, gc=False):
+class ControlApplied(JournalRecord, frozen=True, kw_only=True, gc=False):
     """Input: an operator's word took effect; the acknowledgement of a halt."""
 
-    sequence: int
-    ts_ns: int
     control_offset: int
     action: str
     scope: Scope
@@ -60,40 +68,32 @@ class ControlApplied(Record, frozen=True, kw_only=True, gc=False):
     operator: str
 
 
-class HaltedByFile(Record, frozen=True, kw_only=True, gc=False):
+class HaltedByFile(JournalRecord, frozen=True, kw_only=True, gc=False):
     """Input: a file halted everything without Kafka; nothing is sent until an operator resumes everything, whether the file is still there or not."""
 
-    sequence: int
-    ts_ns: int
     file: str
 
 
-class LagWatched(Record, frozen=True, kw_only=True, gc=False):
+class LagWatched(JournalRecord, frozen=True, kw_only=True, gc=False):
     """Input: the executor's lag behind the broker passed its limit, so that no trade opens, or is back at half of it; no operator's word is touched."""
 
-    sequence: int
-    ts_ns: int
     lagging: bool
     lag_ns: int
     limit_ns: int
 
 
-class PayoutBooked(Record, frozen=True, kw_only=True, gc=False):
+class PayoutBooked(JournalRecord, frozen=True, kw_only=True, gc=False):
     """Input: the payout of an instrument that is held went into the ledger; the first payout of an instrument stands."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     instrument_id: str
     payout_yes_micros: int
 
 
-class TimerFired(Record, frozen=True, kw_only=True, gc=False):
+class TimerFired(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Input: a timer of a trade ran out."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     trade_id: str
@@ -101,11 +101,9 @@ class TimerFired(Record, frozen=True, kw_only=True, gc=False):
     order_id: str
 
 
-class TopSeen(Record, frozen=True, kw_only=True, gc=False):
+class TopSeen(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Input: the book that an open trade's choice rests on."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     trade_id: str
@@ -118,11 +116,9 @@ class TopSeen(Record, frozen=True, kw_only=True, gc=False):
     listed: bool = True
 
 
-class ListingSeen(Record, frozen=True, kw_only=True, gc=False):
+class ListingSeen(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Input: what an instrument's venue asks of an order now, where it differs from what the trade was told before."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     trade_id: str
@@ -135,11 +131,9 @@ class ListingSeen(Record, frozen=True, kw_only=True, gc=False):
     fee_schedule: FeeSchedule
 
 
-class TradePlan(Record, frozen=True, kw_only=True, gc=False):
+class TradePlan(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Output: everything that a trade may send, committed before its first byte leaves."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     trade_id: str
@@ -150,11 +144,9 @@ class TradePlan(Record, frozen=True, kw_only=True, gc=False):
     slots: tuple[PlanSlot, ...]
 
 
-class OrderRequested(Record, frozen=True, kw_only=True, gc=False):
+class OrderRequested(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Output: we are about to send this order."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     order_id: str
@@ -173,11 +165,9 @@ class OrderRequested(Record, frozen=True, kw_only=True, gc=False):
     reserved_micros: int
 
 
-class OrderSent(Record, frozen=True, kw_only=True, gc=False):
+class OrderSent(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Input: an order left later than the terms assume, or was withheld because it came too late."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     trade_id: str
@@ -186,11 +176,9 @@ class OrderSent(Record, frozen=True, kw_only=True, gc=False):
     withheld: bool
 
 
-class OrderReport(Record, frozen=True, kw_only=True, gc=False):
+class OrderReport(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Input: what the venue (or silence) told us of an order. Carries its result, so that no reader needs an order machine."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     report_id: str
@@ -212,11 +200,9 @@ class OrderReport(Record, frozen=True, kw_only=True, gc=False):
     schedule_hash: str = ""
 
 
-class TradeUpdate(Record, frozen=True, kw_only=True, gc=False):
+class TradeUpdate(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Output: a trade changed state."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     trade_id: str
@@ -233,11 +219,9 @@ class TradeUpdate(Record, frozen=True, kw_only=True, gc=False):
     edge_micros: int
 
 
-class VenueHeld(Record, frozen=True, kw_only=True, gc=False):
+class VenueHeld(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Output: a venue takes no new trade from here on; open trades may still hedge and unwind there."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     venue: Venue
@@ -247,11 +231,9 @@ class VenueHeld(Record, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
-class LatencyObserved(Record, frozen=True, kw_only=True, gc=False):
+class LatencyObserved(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Input that changes nothing: wall-clock stamps of a finished stage."""
 
-    sequence: int
-    ts_ns: int
     trade_id: str
     kind: LatencyKind
     ts_start_ns: int
@@ -259,11 +241,9 @@ class LatencyObserved(Record, frozen=True, kw_only=True, gc=False):
     latency_ns: int
 
 
-class Fill(Record, frozen=True, kw_only=True, gc=False):
+class Fill(TradeRecord, frozen=True, kw_only=True, gc=False):
     """One execution, for everyone else (derived from the journal in the same transaction)."""
 
-    sequence: int
-    ts_ns: int
     fill_id: str
     order_id: str
     trade_id: str
@@ -284,30 +264,24 @@ class Fill(Record, frozen=True, kw_only=True, gc=False):
     finality: Finality
 
 
-class FillConfirmed(Record, frozen=True, kw_only=True, gc=False):
+class FillConfirmed(TradeRecord, frozen=True, kw_only=True, gc=False):
     """A provisional execution became final."""
 
-    sequence: int
-    ts_ns: int
     fill_id: str
     trade_id: str
 
 
-class FillReversed(Record, frozen=True, kw_only=True, gc=False):
+class FillReversed(TradeRecord, frozen=True, kw_only=True, gc=False):
     """A provisional execution never happened after all."""
 
-    sequence: int
-    ts_ns: int
     fill_id: str
     trade_id: str
     reason: str
 
 
-class CancelRequested(Record, frozen=True, kw_only=True, gc=False):
+class CancelRequested(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Output: we are about to ask the venue to cancel this order."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     trade_id: str
@@ -317,11 +291,9 @@ class CancelRequested(Record, frozen=True, kw_only=True, gc=False):
     send_before_ns: int
 
 
-class OrderReconciled(Record, frozen=True, kw_only=True, gc=False):
+class OrderReconciled(TradeRecord, frozen=True, kw_only=True, gc=False):
     """Input: what asking a venue said of an order whose state was unknown."""
 
-    sequence: int
-    ts_ns: int
     partition: int
     position: int
     trade_id: str
@@ -333,10 +305,5 @@ class OrderReconciled(Record, frozen=True, kw_only=True, gc=False):
     source: str
 
 
-class LifeOpened(Record, frozen=True, kw_only=True, gc=False):
+class LifeOpened(JournalRecord, frozen=True, kw_only=True, gc=False):
     """Head of a life of an executor: journal records behind it count only until the next life is opened."""
-
-    sequence: int
-    ts_ns: int
-    portfolio: str
-    life: int

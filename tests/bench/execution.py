@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from crossbook.domain.limits import CASH_MICROS
 from crossbook.runtime.settings import DecideSettings
 from executors.engine import Engine
-from executors.fold import ExecutorState, step
+from executors.fold import step
 from executors.journal import INPUTS
 from executors.recovery.code_digest import execution_digest
+from executors.state import ExecutorState
 from executors.terms import ExecuteTerms, Terms
 from processors.decide.code_digest import decision_digest
 from processors.decide.fold import step as decide

@@ -13,12 +13,30 @@ from crossbook.venues.policies import POLICIES
 
 Fields = dict[str, Any]
 
+#: Records of an executor that name a trade, and all of its records.
+OF_TRADES: Final = (
+    "IntentSeen", "TimerFired", "TopSeen", "ListingSeen", "TradePlan", "OrderRequested", "OrderSent", "OrderReport", "TradeUpdate",
+    "VenueHeld", "LatencyObserved", "Fill", "FillConfirmed", "FillReversed",
+)  # fmt: skip
+OF_EXECUTORS: Final = ("ExecutorConfigured", "ControlApplied", "PayoutBooked", *OF_TRADES)
+#: Fields of an executor's records that hold an id, and what it begins with now and began with before.
+IDS: Final[dict[str, tuple[str, str]]] = {
+    "trade_id": ("main-", ""),
+    "order_id": ("main-", ""),
+    "report_id": ("main-", ""),
+    "fill_id": ("main-", ""),
+    "venue_order_id": ("paper-main-", "paper-"),
+}
 #: Old record name → new one.
 RENAMED_RECORDS: Final[dict[str, str]] = {}
 #: (old record name, old field) → new field.
 RENAMED_FIELDS: Final[dict[tuple[str, str], str]] = {}
 #: (old record name, new field) → the value that every record of before has.
-ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {("TradeIntent", "strategy"): "cross_venue"}
+ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {
+    **{(record, "strategy"): "cross_venue" for record in ("TradeIntent", *OF_TRADES)},
+    **{(record, "portfolio"): "main" for record in OF_EXECUTORS},
+    **{(record, "life"): 0 for record in OF_EXECUTORS},
+}
 #: (old record name, new field) → the value that the fields of before imply.
 IMPLIED_FIELDS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
     ("InstrumentListed", "policy"): lambda fields: msgspec.to_builtins(POLICIES[fields["venue"]]),
@@ -48,7 +66,7 @@ MASKED: Final[dict[tuple[str, str], str]] = {
 
 
 def forward(record: str, fields: Fields) -> tuple[str, Fields]:
-    """Name and fields after the break."""
+    """Name and fields after the break; a record of after it stays as it is."""
     fields = _with_parts(fields)
     if (record, fields.get("action")) in UNMASKED:
         record, kept = UNMASKED[record, fields["action"]]
@@ -57,11 +75,13 @@ def forward(record: str, fields: Fields) -> tuple[str, Fields]:
     for (of, name), inner in NESTED.items():
         if of == record:
             _, mapped[name] = forward(inner, mapped[name])
-    if record in LEGS:
+    if record in OF_EXECUTORS:
+        mapped = {name: _with_portfolio(name, value) for name, value in mapped.items()}
+    if record in LEGS and "leg_a" in mapped:
         mapped["legs"] = [mapped.pop("leg_a"), mapped.pop("leg_b")]
     for (of, name), value in ADDED_FIELDS.items():
         if of == record:
-            mapped[name] = value
+            mapped.setdefault(name, value)
     for (of, name), implied in IMPLIED_FIELDS.items():
         if of == record:
             mapped[name] = implied(fields)
@@ -78,6 +98,18 @@ def _with_parts(fields: Fields) -> Fields:
     return found
 
 
+def _with_portfolio(name: str, value: Any) -> Any:
+    """A field with the portfolio in every id that it holds."""
+    if isinstance(value, dict):
+        return {inner: _with_portfolio(inner, one) for inner, one in value.items()}
+    if isinstance(value, list):
+        return [_with_portfolio(name, one) for one in value]
+    if name not in IDS or not value or value.startswith(IDS[name][0]):
+        return value
+    now, before = IDS[name]
+    return now + value.removeprefix(before)
+
+
 def masked(record: str, fields: Fields) -> Fields:
     """The fields that are compared."""
     return {name: value for name, value in fields.items() if (record, name) not in MASKED}
@@ -90,6 +122,7 @@ def table() -> list[str]:
         ("renamed fields", [f"{record}.{old} → {new}" for (record, old), new in RENAMED_FIELDS.items()]),
         ("added fields", [f"{record}.{name} = {value!r}" for (record, name), value in ADDED_FIELDS.items()]),
         ("implied fields", [f"{of}.{name}: by its venue" for of, name in (*IMPLIED_FIELDS, *IMPLIED_PARTS)]),
+        ("ids", [f"{name}: {before or 'nothing'} → {now}" for name, (now, before) in IDS.items()]),
         ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
         ("records of their own", [f"{old} {action} → {new}" for (old, action), (new, _) in UNMASKED.items()]),
         ("not compared", [f"{record}.{name}: {why}" for (record, name), why in MASKED.items()]),

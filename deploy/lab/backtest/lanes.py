@@ -13,8 +13,8 @@ from typing import Final
 from crossbook.market.book_state import Change
 from crossbook.market.market_state import MarketState
 from executors.engine import Engine
-from executors.fold import ExecutorState
 from executors.lane import Journal, Lane
+from executors.state import ExecutorState
 from executors.venues.paper import PaperVenue
 from executors.venues.port import Gateway
 from schemas.records import OrderSent, Record

@@ -242,6 +242,9 @@ CREATE TABLE IF NOT EXISTS {db}.intents_seen (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   intent_intent_id String COMMENT 'The intent',
   ts_seen_ns Int64 COMMENT 'Wall clock when it was read, Unix ns',
   leader_advised Nullable(String) COMMENT 'Leader that lead-lag advised then; null: none',
@@ -279,6 +282,9 @@ CREATE TABLE IF NOT EXISTS {db}.plans (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   trade_id String COMMENT 'The trade',
   intent_id String COMMENT 'Its cause',
   pair_id LowCardinality(String) COMMENT 'The pair',
@@ -296,18 +302,24 @@ CREATE TABLE IF NOT EXISTS {db}.last_tops_seen (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   market_partition Int32 COMMENT 'Partition of market that the book is in',
   instrument_id LowCardinality(String) COMMENT 'The instrument',
   usable Bool COMMENT 'Book valid and fresh, the market open',
   bid_price_micros Nullable(Int64) COMMENT 'Best bid, YES terms; null: none',
   ask_price_micros Nullable(Int64) COMMENT 'Best ask, YES terms; null: none',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
-) ENGINE = ReplacingMergeTree(sequence) ORDER BY (log_id, market_partition, instrument_id) COMMENT 'TopSeen: the last top of each book that the executor saw, what it marks unmatched contracts by'
+) ENGINE = ReplacingMergeTree(sequence) ORDER BY (log_id, portfolio, market_partition, instrument_id) COMMENT 'TopSeen: the last top of each book that a portfolio''s executor saw, what it marks unmatched contracts by'
 ;
 CREATE TABLE IF NOT EXISTS {db}.order_requests (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   order_id String COMMENT 'Ours, the idempotency key',
   trade_id String COMMENT 'The trade',
   role LowCardinality(String) COMMENT 'leader, hedge or unwind',
@@ -329,6 +341,9 @@ CREATE TABLE IF NOT EXISTS {db}.order_departures (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'When the order left, wall clock of the executor, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   trade_id String COMMENT 'The trade',
   order_id String COMMENT 'The order',
   lag_ns Int64 COMMENT 'How long after its request it left',
@@ -340,6 +355,9 @@ CREATE TABLE IF NOT EXISTS {db}.order_reports (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   report_id String COMMENT 'Order and number of the report',
   order_id String COMMENT 'Ours',
   venue_order_id String COMMENT 'Theirs; empty when unknown',
@@ -363,6 +381,9 @@ CREATE TABLE IF NOT EXISTS {db}.trade_updates (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   trade_id String COMMENT 'The trade',
   intent_id String COMMENT 'Its cause',
   pair_id LowCardinality(String) COMMENT 'The pair',
@@ -382,6 +403,9 @@ CREATE TABLE IF NOT EXISTS {db}.venue_holds (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   venue LowCardinality(String) COMMENT 'The venue that takes no new trade',
   state LowCardinality(String) COMMENT 'reduce_only: a stuck trade holds it; breaker: it rejected too many orders in a row',
   ts_until_ns Int64 COMMENT 'When it ends by itself, Unix ns; 0: only a resume of this venue ends it',
@@ -394,6 +418,8 @@ CREATE TABLE IF NOT EXISTS {db}.payouts_booked (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
   market_partition Int32 COMMENT 'Partition of market that the instrument settled in',
   position Int64 COMMENT 'Position in it up to which the executor had folded',
   instrument_id LowCardinality(String) COMMENT 'The instrument',
@@ -405,6 +431,8 @@ CREATE TABLE IF NOT EXISTS {db}.lag_watches (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
   lagging Bool COMMENT 'Whether no trade opens from here on',
   lag_ns Int64 COMMENT 'The lag that was measured, ns',
   limit_ns Int64 COMMENT 'Its limit then, ns; 0: nobody watches',
@@ -415,6 +443,9 @@ CREATE TABLE IF NOT EXISTS {db}.latencies (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   trade_id String COMMENT 'The trade',
   kind LowCardinality(String) COMMENT 'tick_to_plan or hedge',
   ts_start_ns Int64 COMMENT 'Wall clock at the start, Unix ns',
@@ -427,6 +458,9 @@ CREATE TABLE IF NOT EXISTS {db}.fills (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   fill_id String COMMENT 'Id of the execution',
   order_id String COMMENT 'Ours',
   trade_id String COMMENT 'The trade',
@@ -452,6 +486,9 @@ CREATE TABLE IF NOT EXISTS {db}.fill_finality (
 {coordinates}
   sequence Int64 COMMENT 'Number in the journal',
   ts_ns Int64 COMMENT 'The executor''s now, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose journal it stands in',
+  life Int32 COMMENT 'Life of the executor that wrote it',
+  strategy LowCardinality(String) COMMENT 'Strategy that the trade follows',
   fill_id String COMMENT 'The execution',
   trade_id String COMMENT 'The trade',
   state LowCardinality(String) COMMENT 'confirmed or reversed',
@@ -462,6 +499,7 @@ CREATE TABLE IF NOT EXISTS {db}.fill_finality (
 CREATE TABLE IF NOT EXISTS {db}.controls (
 {coordinates}
   ts_ns Int64 COMMENT 'When it was said, or when it took effect, Unix ns',
+  portfolio LowCardinality(String) COMMENT 'Portfolio whose executor says so; empty for what was said to all',
   record LowCardinality(String) COMMENT 'Record type; ControlApplied is the executor''s acknowledgement, HaltedByFile what a KILL file did',
   operator LowCardinality(String) COMMENT 'Who said it; empty for a file',
   subject String COMMENT 'What it is about: pair, scope, limit, setting or code digest',

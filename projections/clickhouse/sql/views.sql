@@ -51,7 +51,7 @@ COMMENT 'What one YES contract is worth now: payout if settled, else mid of the 
 -- average_cost = cost of all purchases / quantity of all purchases (fees apart), floored. YES and NO of one instrument are shown
 -- apart, though a venue may net them.
 CREATE OR REPLACE VIEW {db}.positions AS
-SELECT p.instrument_id AS instrument_id, p.outcome AS outcome, p.venue AS venue,
+SELECT p.portfolio AS portfolio, p.instrument_id AS instrument_id, p.outcome AS outcome, p.venue AS venue,
   p.quantity AS quantity_micros,
   toInt64(intDiv(toInt128(p.spent) * 1000000, greatest(p.bought, 1))) AS average_cost_micros,
   p.fees AS fee_micros,
@@ -60,39 +60,39 @@ SELECT p.instrument_id AS instrument_id, p.outcome AS outcome, p.venue AS venue,
   if(p.outcome = 'yes', m.mark_yes_micros, 1000000 - m.mark_yes_micros) AS mark_micros,
   toInt64(intDiv(toInt128(p.quantity) * mark_micros, 1000000)) AS value_micros
 FROM (
-  SELECT toString(instrument_id) AS instrument_id, outcome, any(venue) AS venue,
+  SELECT portfolio, toString(instrument_id) AS instrument_id, outcome, any(venue) AS venue,
     sum(if(side = 'buy', quantity_micros, -quantity_micros)) AS quantity,
     sumIf(quantity_micros, side = 'buy') AS bought,
     -sumIf(cash_micros, side = 'buy') AS spent,
     sum(fee_micros) AS fees
-  FROM {db}.valid_fills GROUP BY instrument_id, outcome
+  FROM {db}.valid_fills GROUP BY portfolio, instrument_id, outcome
 ) AS p
 LEFT JOIN {db}.marks AS m ON m.instrument_id = p.instrument_id
-COMMENT 'Holdings per instrument and outcome: quantity, average cost, mark, value'
+COMMENT 'Holdings per portfolio, instrument and outcome: quantity, average cost, mark, value'
 ;
 -- The last top of a book that the executor's journal has; one that was not usable is no price.
 CREATE OR REPLACE VIEW {db}.executor_marks AS
-SELECT market_partition, instrument_id, if(usable, bid_price_micros, NULL) AS bid, if(usable, ask_price_micros, NULL) AS ask
+SELECT portfolio, market_partition, instrument_id, if(usable, bid_price_micros, NULL) AS bid, if(usable, ask_price_micros, NULL) AS ask
 FROM {db}.last_tops_seen FINAL WHERE log_id = {current}
-COMMENT 'Executable prices that the executor last saw, in YES terms; what unmatched contracts are marked by'
+COMMENT 'Executable prices that the executor of a portfolio last saw, in YES terms; what unmatched contracts are marked by'
 ;
 -- What the executor booked as the payout of an instrument: the first word stands.
 CREATE OR REPLACE VIEW {db}.payouts AS
-SELECT instrument_id, toUInt8(1) AS known, argMin(p.payout_yes_micros, p.sequence) AS payout_yes_micros
-FROM (SELECT toString(instrument_id) AS instrument_id, payout_yes_micros, sequence FROM {db}.payouts_booked FINAL WHERE log_id = {current}) AS p
-GROUP BY instrument_id
-COMMENT 'Payout of YES of each instrument that paid out while it was held'
+SELECT portfolio, instrument_id, toUInt8(1) AS known, argMin(p.payout_yes_micros, p.sequence) AS payout_yes_micros
+FROM (SELECT portfolio, toString(instrument_id) AS instrument_id, payout_yes_micros, sequence FROM {db}.payouts_booked FINAL WHERE log_id = {current}) AS p
+GROUP BY portfolio, instrument_id
+COMMENT 'Payout of YES of each instrument that paid out while a portfolio held it'
 ;
 -- What each trade bought and sold of its two legs, in the outcome of the leg; money with fees. The other outcome of a leg's
 -- instrument is the leg sold: YES and NO pay a dollar together.
 CREATE OR REPLACE VIEW {db}.trade_sums AS
-SELECT trade_id, any(intent_id) AS intent_id, any(pair_id) AS pair_id, sum(fee_micros) AS fees,
+SELECT trade_id, any(portfolio) AS portfolio, any(strategy) AS strategy, any(intent_id) AS intent_id, any(pair_id) AS pair_id, sum(fee_micros) AS fees,
   sumIf(quantity_micros, first AND purchase) AS bought_a, sumIf(money, first AND purchase) AS paid_a,
   sumIf(quantity_micros, first AND NOT purchase) AS sold_a, sumIf(money, first AND NOT purchase) AS proceeds_a,
   sumIf(quantity_micros, NOT first AND purchase) AS bought_b, sumIf(money, NOT first AND purchase) AS paid_b,
   sumIf(quantity_micros, NOT first AND NOT purchase) AS sold_b, sumIf(money, NOT first AND NOT purchase) AS proceeds_b
 FROM (
-  SELECT f.trade_id AS trade_id, f.intent_id AS intent_id, f.pair_id AS pair_id, f.fee_micros AS fee_micros, f.quantity_micros AS quantity_micros,
+  SELECT f.trade_id AS trade_id, f.portfolio AS portfolio, f.strategy AS strategy, f.intent_id AS intent_id, f.pair_id AS pair_id, f.fee_micros AS fee_micros, f.quantity_micros AS quantity_micros,
     f.instrument_id = i.legs_instrument_id[1] AS first,
     f.outcome = if(first, i.legs_outcome[1], i.legs_outcome[2]) AS own,
     (f.side = 'buy') = own AS purchase,
@@ -107,7 +107,7 @@ COMMENT 'Contracts and money of each trade by leg, executions that stand'
 --   each  = what one contract is worth now, in the outcome's terms: its payout, else what the last top would pay for it, 0 without
 --           one; what was sold without being held (a reversed purchase) costs what the top asks, else a dollar
 CREATE OR REPLACE VIEW {db}.trade_legs AS
-SELECT s.trade_id AS trade_id, s.pair_id AS pair_id, s.fees AS fees,
+SELECT s.trade_id AS trade_id, s.portfolio AS portfolio, s.strategy AS strategy, s.pair_id AS pair_id, s.fees AS fees,
   s.bought_a - s.sold_a AS held_a, s.bought_b - s.sold_b AS held_b,
   greatest(least(held_a, held_b), 0) AS matched,
   s.proceeds_a + s.proceeds_b - s.paid_a - s.paid_b AS cash,
@@ -131,10 +131,10 @@ SELECT s.trade_id AS trade_id, s.pair_id AS pair_id, s.fees AS fees,
   toInt64(intDiv(toInt128(i.payout_micros) * matched, greatest(i.quantity_micros, 1))) AS worst
 FROM {db}.trade_sums AS s
 LEFT JOIN (SELECT * FROM {db}.intents FINAL WHERE log_id = {current}) AS i ON i.intent_id = s.intent_id
-LEFT JOIN {db}.payouts AS pa ON pa.instrument_id = i.legs_instrument_id[1]
-LEFT JOIN {db}.payouts AS pb ON pb.instrument_id = i.legs_instrument_id[2]
-LEFT JOIN {db}.executor_marks AS ta ON ta.market_partition = i.partition AND ta.instrument_id = i.legs_instrument_id[1]
-LEFT JOIN {db}.executor_marks AS tb ON tb.market_partition = i.partition AND tb.instrument_id = i.legs_instrument_id[2]
+LEFT JOIN {db}.payouts AS pa ON pa.portfolio = s.portfolio AND pa.instrument_id = i.legs_instrument_id[1]
+LEFT JOIN {db}.payouts AS pb ON pb.portfolio = s.portfolio AND pb.instrument_id = i.legs_instrument_id[2]
+LEFT JOIN {db}.executor_marks AS ta ON ta.portfolio = s.portfolio AND ta.market_partition = i.partition AND ta.instrument_id = i.legs_instrument_id[1]
+LEFT JOIN {db}.executor_marks AS tb ON tb.portfolio = s.portfolio AND tb.market_partition = i.partition AND tb.instrument_id = i.legs_instrument_id[2]
 COMMENT 'Both legs of each trade: held, matched, unmatched, and what a contract of each is worth'
 ;
 -- The one definition of profit and loss; executors/portfolio/equity.py is the same for the loss stops.
@@ -147,7 +147,7 @@ COMMENT 'Both legs of each trade: held, matched, unmatched, and what a contract 
 -- Divisions floor to the micro (intDiv truncates, so a negative numerator is moved first): what contracts are worth rounds down,
 -- what they cost rounds up.
 CREATE OR REPLACE VIEW {db}.pnl AS
-SELECT trade_id, pair_id AS pair,
+SELECT trade_id, portfolio, strategy, pair_id AS pair,
   net + fees AS gross, fees,
   if(paid_out_a AND paid_out_b, cash + pays_a + pays_b, cash + worst + worth_a + worth_b) AS net,
   net - marked AS locked,
@@ -168,15 +168,16 @@ FROM (
 COMMENT 'PnL per trade, micros: net = gross - fees = locked + marked; a mark is what the last top that the executor saw would pay'
 ;
 CREATE OR REPLACE VIEW {db}.pnl_total AS
-SELECT sum(gross) AS gross_micros, sum(fees) AS fees_micros, sum(net) AS net_micros,
+SELECT portfolio, sum(gross) AS gross_micros, sum(fees) AS fees_micros, sum(net) AS net_micros,
   sum(locked) AS locked_micros, sum(marked) AS marked_micros, sum(unwound) AS unwound_net_micros,
   sum(matched_micros) AS hedged_contracts_micros, sum(unwound_micros) AS unwound_contracts_micros,
   sum(unmatched_micros) AS unmatched_contracts_micros, count() AS trades
 FROM {db}.pnl
-COMMENT 'PnL of everything and the contracts it stands for, one row'
+GROUP BY portfolio
+COMMENT 'PnL of each portfolio and the contracts it stands for, one row each'
 ;
 CREATE OR REPLACE VIEW {db}.orders AS
-SELECT q.trade_id AS trade_id, q.order_id AS order_id, q.role AS role, q.attempt AS attempt, q.instrument_id AS instrument_id,
+SELECT q.portfolio AS portfolio, q.strategy AS strategy, q.trade_id AS trade_id, q.order_id AS order_id, q.role AS role, q.attempt AS attempt, q.instrument_id AS instrument_id,
   q.outcome AS outcome, q.side AS side, q.price_limit_micros AS price_limit_micros, q.quantity_micros AS quantity_micros,
   if(r.order_id = '', 'requested', r.status) AS status, r.filled AS filled_micros, r.why AS reason, q.ts AS ts_requested
 FROM (SELECT * FROM {db}.order_requests FINAL WHERE log_id = {current}) AS q
@@ -189,7 +190,7 @@ COMMENT 'Every order with its last reported state'
 -- unwound: flat after something was filled. hedged_micros and unwound_micros are contracts held on both legs and contracts sold again:
 -- a trade that was hedged in part and sold back in part has both. Money is that of the view pnl.
 CREATE OR REPLACE VIEW {db}.trades AS
-SELECT u.trade_id AS trade_id, u.intent_id AS intent_id, u.pair_id AS pair_id, u.package AS package, u.state AS state, u.reason AS reason,
+SELECT u.trade_id AS trade_id, u.portfolio AS portfolio, u.strategy AS strategy, u.intent_id AS intent_id, u.pair_id AS pair_id, u.package AS package, u.state AS state, u.reason AS reason,
   f.fills > 0 AND u.state = 'flat' AS unwound,
   u.quantity_a_micros AS quantity_a_micros, u.quantity_b_micros AS quantity_b_micros, u.residual_micros AS residual_micros,
   u.cost_micros AS cost_micros, u.fee_micros AS fee_micros, u.edge_micros AS edge_micros,
@@ -204,7 +205,7 @@ SELECT u.trade_id AS trade_id, u.intent_id AS intent_id, u.pair_id AS pair_id, u
   p.matched_micros AS hedged_micros, p.unwound_micros AS unwound_micros, p.unmatched_micros AS unmatched_micros,
   p.locked AS locked_micros, p.marked AS marked_micros, p.unwound AS unwound_net_micros, p.net AS net_micros
 FROM (
-  SELECT trade_id, any(intent_id) AS intent_id, any(pair_id) AS pair_id, any(package) AS package,
+  SELECT trade_id, any(portfolio) AS portfolio, any(strategy) AS strategy, any(intent_id) AS intent_id, any(pair_id) AS pair_id, any(package) AS package,
     argMax(state, sequence) AS state, argMax(reason, sequence) AS reason,
     argMax(quantity_a_micros, sequence) AS quantity_a_micros, argMax(quantity_b_micros, sequence) AS quantity_b_micros,
     argMax(residual_micros, sequence) AS residual_micros, argMax(cost_micros, sequence) AS cost_micros,
@@ -229,7 +230,7 @@ COMMENT 'Every trade in its last state, with both legs, what of it is hedged, wh
 -- What the intent promised (net of friction and lock-up, scaled to the planned quantity) beside what the fills locked in, net of
 -- the same costs scaled to the matched quantity. Their difference is slippage and quantity missed. Hedged trades only.
 CREATE OR REPLACE VIEW {db}.entry_edge_vs_realised AS
-SELECT t.trade_id AS trade_id, t.pair_id AS pair_id, t.package AS package, t.ts_updated AS ts_updated,
+SELECT t.trade_id AS trade_id, t.portfolio AS portfolio, t.strategy AS strategy, t.pair_id AS pair_id, t.package AS package, t.ts_updated AS ts_updated,
   least(t.quantity_a_micros, t.quantity_b_micros) AS matched_micros,
   t.edge_micros AS edge_promised_micros,
   toInt64(intDiv(toInt128(t.intent_payout_micros) * matched_micros, greatest(t.intent_quantity_micros, 1))) - t.cost_micros - t.fee_micros
@@ -241,7 +242,7 @@ WHERE t.state IN ('hedged', 'closed') AND t.intent_quantity_micros > 0
 COMMENT 'Net edge promised by the intent beside the net edge that the fills locked in'
 ;
 CREATE OR REPLACE VIEW {db}.slippage AS
-SELECT ts, trade_id, order_id, fill_id, role, instrument_id, venue, outcome, side, quantity_micros, price_micros, price_planned_micros,
+SELECT ts, portfolio, strategy, trade_id, order_id, fill_id, role, instrument_id, venue, outcome, side, quantity_micros, price_micros, price_planned_micros,
   if(side = 'buy', price_micros - price_planned_micros, price_planned_micros - price_micros) AS slippage_per_contract_micros,
   toInt64(intDiv(toInt128(slippage_per_contract_micros) * quantity_micros, 1000000)) AS slippage_micros
 FROM {db}.valid_fills
@@ -287,7 +288,7 @@ SELECT * FROM (
 COMMENT 'The last and the best EdgeQuote of each package: gross, fees, friction, lock-up, net, distance'
 ;
 CREATE OR REPLACE VIEW {db}.unmatched AS
-SELECT trade_id, pair_id, package, state, reason, residual_micros, quantity_a_micros, quantity_b_micros, ts_updated
+SELECT trade_id, portfolio, strategy, pair_id, package, state, reason, residual_micros, quantity_a_micros, quantity_b_micros, ts_updated
 FROM {db}.trades WHERE residual_micros != 0
 COMMENT 'Contracts of a trade that have no partner on the other leg'
 ;

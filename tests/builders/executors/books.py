@@ -2,7 +2,9 @@
 
 import msgspec
 
-from executors.fold import ExecutorState, step
+from executors.fold import step
+from executors.journal import trade_id_of
+from executors.state import ExecutorState
 from executors.terms import Terms, canonical_terms
 from schemas.records import (
     ExecutorConfigured,
@@ -18,6 +20,12 @@ from tests.builders.executors.worlds import KA, PM, T0, intent, leg, top
 DAY_NS = 86_400 * 10**9
 
 
+def stamp_of(state, record):
+    """What the engine stamps a journal's input with."""
+    portfolio = record.portfolio if isinstance(record, ExecutorConfigured) else state.portfolio
+    return {"sequence": state.next_sequence, "portfolio": portfolio, "life": state.life}
+
+
 class Books:
     """A fold with a venue that fills what it is told to."""
 
@@ -26,18 +34,18 @@ class Books:
         self.now, self.reports, self.sent = T0, 0, []
         self.put(
             ExecutorConfigured(
-                sequence=-1, ts_ns=T0, portfolio="m", code_digest="d", settings=canonical_terms(terms or Terms())
+                sequence=-1, ts_ns=T0, portfolio="main", code_digest="d", settings=canonical_terms(terms or Terms())
             )
         )
 
     def put(self, record):
-        self.out = step(self.state, msgspec.structs.replace(record, sequence=self.state.next_sequence, ts_ns=self.now))
+        self.out = step(self.state, msgspec.structs.replace(record, ts_ns=self.now, **stamp_of(self.state, record)))
         self.sent += [record for record in self.out if isinstance(record, OrderRequested)]
         return self.out
 
     def open(self, one, *tops):
         for seen in tops:
-            self.put(msgspec.structs.replace(seen, trade_id=one.intent_id))
+            self.put(msgspec.structs.replace(seen, trade_id=trade_id_of("main", one.intent_id)))
         self.put(IntentSeen(sequence=-1, ts_ns=0, partition=0, position=9, ts_seen_ns=0, intent=one))
         return self.out[0]
 

@@ -2,7 +2,9 @@
 
 import msgspec
 
-from executors.fold import ExecutorState, step
+from executors.fold import step
+from executors.journal import trade_id_of
+from executors.state import ExecutorState
 from executors.terms import canonical_terms
 from schemas.records import (
     ControlApplied,
@@ -15,6 +17,7 @@ from schemas.records import (
     TimerFired,
     TradeUpdate,
 )
+from tests.builders.executors.books import stamp_of
 from tests.builders.executors.worlds import KA, PM, T0, TERMS, top
 
 
@@ -27,7 +30,7 @@ class Desk:
         self.configure(terms)
 
     def put(self, record):
-        record = msgspec.structs.replace(record, sequence=self.state.next_sequence)
+        record = msgspec.structs.replace(record, **stamp_of(self.state, record))
         self.inputs.append(record)
         outputs = step(self.state, record)
         self.outputs += outputs
@@ -43,14 +46,14 @@ class Desk:
 
     def intent(self, one, *tops):
         for seen in tops:
-            self.put(msgspec.structs.replace(seen, trade_id=one.intent_id, ts_ns=self.now))
+            self.put(msgspec.structs.replace(seen, trade_id=trade_id_of("main", one.intent_id), ts_ns=self.now))
         return self.put(IntentSeen(sequence=-1, ts_ns=self.now, partition=0, position=10, ts_seen_ns=0, intent=one))
 
     def open(self, one, bid_a=390_000, bid_b=500_000):
         """Open a trade on calm books, YES of Polymarket and NO of Kalshi."""
         return self.intent(one, top(PM, bid_a, bid_a + 10_000), top(KA, bid_b, bid_b + 10_000))
 
-    def top(self, instrument_id, bid, ask, trade_id="i1", **changes):
+    def top(self, instrument_id, bid, ask, trade_id="main-i1", **changes):
         return self.put(top(instrument_id, bid, ask, trade_id=trade_id, ts_ns=self.now, **changes))
 
     def report(self, order, status, quantity=0, *, price=None, fee=0, final=True, fill_id="", reversed_=False):
@@ -104,7 +107,7 @@ class Desk:
     def limit(self, name, value):
         return self.say(action="LimitsChanged", name=name, value_micros=value)
 
-    def fire(self, kind, order_id="", trade_id="i1"):
+    def fire(self, kind, order_id="", trade_id="main-i1"):
         """Let a timer run out that must be armed."""
         timer = self.state.trades[trade_id].timer(kind, order_id)
         assert timer is not None, f"no timer {kind} {order_id}: {self.state.trades[trade_id].timers}"
@@ -115,7 +118,7 @@ class Desk:
             )
         )
 
-    def trade(self, trade_id="i1"):
+    def trade(self, trade_id="main-i1"):
         return self.state.trades[trade_id]
 
     def reasons(self, state):

@@ -7,9 +7,10 @@ import random
 
 import msgspec
 
+from executors.journal import trade_id_of
 from executors.terms import ExecuteTerms, PaperTerms, Terms
 from schemas.records import Fill, FillConfirmed, FillReversed, OrderReport, PayoutBooked, TimerFired
-from tests.builders.executors.books import DAY_NS, Books
+from tests.builders.executors.books import DAY_NS, Books, stamp_of
 from tests.builders.executors.terms import cash
 from tests.builders.executors.worlds import CONTRACT, MICROS, MS, intent, leg, top
 
@@ -39,7 +40,7 @@ class History(Books):
         self.pay()
 
     def put(self, record):
-        numbered = msgspec.structs.replace(record, sequence=self.state.next_sequence, ts_ns=self.now)
+        numbered = msgspec.structs.replace(record, ts_ns=self.now, **stamp_of(self.state, record))
         out = super().put(record)
         self.journal.append(numbered)
         kinds = (Fill, FillReversed, FillConfirmed)
@@ -67,7 +68,11 @@ class History(Books):
         self.intents.append(one)
         for name, outcome, price in zip((a, b), outcomes, prices, strict=True):
             self.see(
-                one.intent_id, partition, name, price if outcome == "yes" else MICROS - price + 10_000, spread=10_000
+                trade_id_of("main", one.intent_id),
+                partition,
+                name,
+                price if outcome == "yes" else MICROS - price + 10_000,
+                spread=10_000,
             )
         self.open(one)
 

@@ -24,6 +24,8 @@ def start(an_intent=None, ka_top=None, ctx=None):
         ts_ns=T0,
         position=10,
         sequence=0,
+        portfolio="main",
+        life=0,
     )
     tops = (top(PM, 390_000, 400_000), ka_top or top(KA, 500_000, 510_000))
     return open_trade(an_intent, plan, leader_is_a=True, tops=tops, context=ctx or context())
@@ -38,7 +40,7 @@ def report(order, status, *, fill=0, price=None, fill_id="", finality="final", r
         report_id=f"{order.order_id}-r{number}",
         order_id=order.order_id,
         venue_order_id="v",
-        trade_id="i1",
+        trade_id="main-i1",
         order_status=status,
         cumulative_quantity_micros=fill,
         leaves_quantity_micros=0,
@@ -54,7 +56,7 @@ def report(order, status, *, fill=0, price=None, fill_id="", finality="final", r
 
 
 def timer(kind, order_id=""):
-    return TimerFired(sequence=0, ts_ns=T0, partition=0, position=10, trade_id="i1", timer=kind, order_id=order_id)
+    return TimerFired(sequence=0, ts_ns=T0, partition=0, position=10, trade_id="main-i1", timer=kind, order_id=order_id)
 
 
 DEAR = {"bid": 280_000, "ask": 290_000}  # NO at 0.72: completing is worse than selling YES at 0.39

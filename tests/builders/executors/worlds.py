@@ -87,7 +87,15 @@ def intent(number=1, quantity=10 * CONTRACT, price_a=400_000, price_b=500_000, l
 
 
 def top(
-    instrument_id, bid=390_000, ask=400_000, *, size=100 * CONTRACT, usable=True, trade_id="i1", sequence=0, ts_ns=T0
+    instrument_id,
+    bid=390_000,
+    ask=400_000,
+    *,
+    size=100 * CONTRACT,
+    usable=True,
+    trade_id="main-i1",
+    sequence=0,
+    ts_ns=T0,
 ):
     return TopSeen(
         sequence=sequence,

@@ -27,6 +27,7 @@ from schemas.records import (
     PairRevoked,
     PayoutBooked,
     TradePlan,
+    TradeRecord,
     TradeUpdate,
     TradingStateChanged,
 )
@@ -171,6 +172,37 @@ def test_a_journal_that_the_venue_did_not_give_is_refused_by_name():
         list(map(engine.lanes[0].replay, count(), world[0], repeat(entries)))
 
 
+def test_every_record_names_its_portfolio_and_what_belongs_to_a_trade_its_strategy():
+    written = run_world(make_world(4, 900), ROUGH)[1]
+    assert {record.portfolio for record in written} == {"main"} and {record.life for record in written} == {0}
+    of_trades = [record for record in written if isinstance(record, TradeRecord)]
+    assert {record.strategy for record in of_trades} == {"cross_venue"}
+    assert {type(record).__name__ for record in of_trades} > {
+        "TopSeen",
+        "TradePlan",
+        "OrderReport",
+        "Fill",
+        "FillConfirmed",
+    }
+    assert all(key_of(record).startswith("main-") for record in of_trades)
+
+
+@pytest.mark.parametrize("change", [{"portfolio": "twin"}, {"life": 1}])
+def test_a_record_of_another_portfolio_or_life_is_no_part_of_the_journal(change):
+    journal = journal_of(run_world(make_world(4, 300), CALM)[1])
+    at = next(n for n, record in enumerate(journal) if isinstance(record, IntentSeen))
+    journal[at] = msgspec.structs.replace(journal[at], **change)
+    with pytest.raises(JournalError, match="the journal is of portfolio 'main', life 0"):
+        refold(journal)
+
+
+def test_an_executor_cannot_take_over_the_journal_of_another_portfolio():
+    engine = Engine([0])
+    engine.configure(CALM, portfolio="main", code_digest="d")
+    with pytest.raises(JournalError, match="that of portfolio 'main', not of 'twin'"):
+        engine.configure(CALM, portfolio="twin", code_digest="d")
+
+
 def test_verify_passes_what_was_written():
     written = run_world(make_world(4, 900), ROUGH)[1]
     result = verified(written)
@@ -240,7 +272,7 @@ def test_a_measurement_is_journaled_and_changes_no_outcome():
     whole = run_world(world, CALM)[1]
     engine = Engine([0])
     engine.configure(CALM, portfolio="main", code_digest="d")
-    engine.observe("i1", "hedge", start_ns=1, end_ns=3, latency_ns=2)
+    engine.observe("main-i1", "hedge", start_ns=1, end_ns=3, latency_ns=2)
     written = engine.take_and_send() + feed_all(engine, *world)
     assert [c for c in map(comparable, written) if c] == list(map(comparable, whole))
     assert verified(written).mismatches == 0
@@ -454,11 +486,11 @@ def test_a_stuck_trade_tells_which_venue_it_holds_and_why():
     ticks = [status(venue, T0 + n * 100 * MS) for n in range(1, 200) for venue in ("polymarket", "kalshi")]
     records = [*start, *calm, *empty, *ticks]
     engine, written = run_world((records, [intent(1, position=len(start) - 1)], [watermark(len(records) - 1, 1)]))
-    assert engine.state.trades["i1"].state == "stuck"
+    assert engine.state.trades["main-i1"].state == "stuck"
     (held,) = venue_holds(written)
-    assert (held.venue, held.state, held.ts_until_ns, held.trade_id) == ("polymarket", "reduce_only", 0, "i1")
-    assert held.reason == engine.state.trades["i1"].reason
+    assert (held.venue, held.state, held.ts_until_ns, held.trade_id) == ("polymarket", "reduce_only", 0, "main-i1")
+    assert held.reason == engine.state.trades["main-i1"].reason
     assert engine.state.standing.state_for(("polymarket",), "sports", "another") == "reduce_only"
     assert engine.state.standing.state_for(("kalshi",), "sports", "another") == "running"
     assert verified(written).mismatches == 0
-    assert key_of(held) == "i1"
+    assert key_of(held) == "main-i1"

@@ -98,7 +98,7 @@ def between(later_ns):
     written = feed_all(engine, records, [wanted], [watermark(len(records) - 1, 1)], batch=1)
     assert any(isinstance(r, TradePlan) for r in written)
     reports = [
-        r for r in written if isinstance(r, OrderReport) and r.order_id == "i1-l1" and r.order_status != "delayed"
+        r for r in written if isinstance(r, OrderReport) and r.order_id == "main-i1-l1" and r.order_status != "delayed"
     ]
     return at, reports[0]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crossbook.runtime.settings import DecideSettings, ExecuteSettings, Settings
 from executors.engine import Engine, refold
 from executors.fold import step
-from executors.journal import comparable, topic_of
+from executors.journal import comparable, key_of, topic_of
 from executors.recovery.checkpoint import Checkpoints, freeze, start_lanes, start_state, thaw
 from executors.recovery.verify import compare_executions
 from executors.stage import lag_limit_problem
@@ -101,7 +101,7 @@ def test_no_order_is_matched_before_it_could_have_left(seed, worst_ns):
     written = run(world_of(seed % 5, events=500), lambda: rng.randrange(worst_ns), commit_ns=rng.randrange(worst_ns))
     requests = {r.order_id: r for r in of(OrderRequested, written)}
     sent = {r.order_id: r for r in of(OrderSent, written)}
-    intents = {r.intent.intent_id: r.intent for r in of(IntentSeen, written)}
+    intents = {key_of(r): r.intent for r in of(IntentSeen, written)}
     for one in sent.values():
         request = requests[one.order_id]
         assert one.lag_ns == one.ts_ns - request.ts_ns > DECIDE_NS

@@ -103,7 +103,7 @@ class World:
 
     @property
     def trade(self):
-        return self.engine.state.trades["i1"]
+        return self.engine.state.trades["main-i1"]
 
     def of(self, *classes):
         return [one for one in self.written if isinstance(one, classes)]
@@ -177,7 +177,7 @@ def listing(instrument_id, grid):
         ts_ns=T0,
         partition=0,
         position=10,
-        trade_id="i1",
+        trade_id="main-i1",
         instrument_id=instrument_id,
         quantity_step_micros=LOT,
         quantity_minimum_micros=LOT,
@@ -199,7 +199,7 @@ def test_what_is_unchanged_is_not_journaled_and_a_refold_gives_the_same():
     world.run(3_000)
     again, _ = refold([one for one in world.written if not isinstance(one, FILLS)])
     assert again.trades == world.engine.state.trades
-    assert again.trades["i1"].leg(False).grid == GRID
+    assert again.trades["main-i1"].leg(False).grid == GRID
 
 
 def test_a_listing_that_cannot_be_used_is_not_adopted():

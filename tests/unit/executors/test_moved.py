@@ -48,7 +48,7 @@ def rejected_orders(written):
 def test_both_instruments_that_move_away_leave_a_trade_stuck_or_done_and_nothing_is_sent_for_them(after_ms):
     at = T0 + after_ms * MS
     engine, written = moved_under_a_trade(moved(PM, at), moved(KA, at))
-    trade = engine.state.trades["i1"]
+    trade = engine.state.trades["main-i1"]
     gone = set()
     for record in written:
         if isinstance(record, TopSeen) and not record.listed:
@@ -67,7 +67,7 @@ def test_both_instruments_that_move_away_leave_a_trade_stuck_or_done_and_nothing
 @pytest.mark.parametrize("after_ms", [55, 60, 65])
 def test_one_instrument_that_moves_away_has_the_other_leg_sold(after_ms):
     engine, written = moved_under_a_trade(moved(KA, T0 + after_ms * MS))
-    trade = engine.state.trades["i1"]
+    trade = engine.state.trades["main-i1"]
     assert (trade.state, trade.reason) == ("flat", "unwound")
     assert rejected_orders(written) == []
     assert verified(written).mismatches == 0
@@ -77,5 +77,5 @@ def test_a_move_within_the_partition_goes_on():
     at = T0 + 60 * MS
     back = snapshot(KA, at, [(500_000, 100 * CONTRACT)], [(510_000, 100 * CONTRACT)], sequence=2)
     engine, written = moved_under_a_trade(moved(KA, at), listed(KA, at, group="a"), back)
-    assert engine.state.trades["i1"].state == "closed"
+    assert engine.state.trades["main-i1"].state == "closed"
     assert rejected_orders(written) == []

@@ -3,8 +3,9 @@
 import pytest
 
 from deploy.operate.trading import KILL_SOURCE, trading_of
-from executors.fold import ExecutorState, step
+from executors.fold import step
 from executors.journal import INPUTS
+from executors.state import ExecutorState
 from schemas.records import TradingState
 from tests.builders.executors.worlds import make_world, run_world
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from crossbook.domain.limits import bounds_of, limit_names
 from crossbook.domain.money import MICROS
 from executors.engine import refold
-from executors.fold import ExecutorState
 from executors.hedge.trade import WORKING, unattended
 from executors.journal import FILLS
 from executors.recovery.image import restore_state, state_image
+from executors.state import ExecutorState
 from executors.terms import ExecuteTerms, Terms
 from schemas.records import ListingSeen, OrderRequested, PriceRange, TradePlan
 from tests.builders.executors.desk import Desk
@@ -116,7 +116,7 @@ class Model:
         self.put(lambda: self.desk.intent(one, *books))
 
     def do_top(self, _what, draw):
-        trade_id = f"i{draw(range(1, max(self.trades, 1) + 1))}"
+        trade_id = f"main-i{draw(range(1, max(self.trades, 1) + 1))}"
         if trade_id not in self.desk.state.trades:
             return
         middle = draw(range(5, 96, 3)) * 10_000
@@ -248,7 +248,7 @@ class Model:
 
     def do_listing(self, _what, draw):
         """A venue takes other prices and quantities from here on."""
-        trade_id, instrument_id = f"i{draw(range(1, self.trades + 1))}", draw((PM, KA))
+        trade_id, instrument_id = f"main-i{draw(range(1, self.trades + 1))}", draw((PM, KA))
         grid, step = draw(GRIDS), draw((LOT, LOT, LOT, CONTRACT))
         if trade_id not in self.desk.state.trades:
             return

@@ -2,6 +2,7 @@
 
 import pytest
 
+from executors.journal import trade_id_of
 from schemas.records import Fill, FillReversed, TopSeen
 from tests.builders.executors.histories import History
 from tests.builders.oracles.equity import Bought, Terms, worth_of
@@ -25,12 +26,14 @@ def oracle(history):
         executions = [
             Bought(names.index(f.instrument_id), f.side, f.price_micros, f.quantity_micros, f.fee_micros)
             for f in history.fills
-            if isinstance(f, Fill) and f.trade_id == one.intent_id and f.fill_id not in gone
+            if isinstance(f, Fill) and f.intent_id == one.intent_id and f.fill_id not in gone
         ]
         units = tuple(each.fee_schedule.member_precision_micros if each.venue == "kalshi" else 1 for each in legs)
         terms = Terms(tuple(each.outcome for each in legs), units, one.payout_micros, one.quantity_micros)
         shown = [marks[one.partition, name] for name in names]
-        found[one.intent_id] = worth_of(terms, executions, shown, [payouts.get(name) for name in names])
+        found[trade_id_of("main", one.intent_id)] = worth_of(
+            terms, executions, shown, [payouts.get(name) for name in names]
+        )
     return found
 
 

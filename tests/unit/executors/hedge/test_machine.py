@@ -147,7 +147,7 @@ def test_attempts_back_off_and_end_in_the_cheaper_way_out():
     assert waits == [100, 200]
     assert trade.state == "unwinding" and trade.reason == "hedge_attempts"
     # Completing at the displayed price is still worth more than selling: the complement is bought, under an unwind's slot.
-    assert (trade.live_order.order_id, trade.live_order.lead, trade.live_order.side) == ("i1-u4", False, "buy")
+    assert (trade.live_order.order_id, trade.live_order.lead, trade.live_order.side) == ("main-i1-u4", False, "buy")
 
 
 def test_completing_within_reason_beats_selling_and_a_limit_never_costs_more_than_the_way_out():
@@ -169,10 +169,10 @@ def test_a_position_that_is_not_final_is_not_sold_but_waited_for():
 
 def test_silence_is_unknown_then_dead_and_a_fill_under_a_dead_id_is_hedged():
     trade = start().trade
-    silent = feed(trade, timer("order_timeout", "i1-l1"), T0 + 400 * MS)
+    silent = feed(trade, timer("order_timeout", "main-i1-l1"), T0 + 400 * MS)
     assert silent.orders[0].status == "unknown" and silent.state == "leading"
-    assert silent.timer("finality", "i1-l1").due_ns == T0 + 400 * MS + UNKNOWN_HORIZON_NS
-    dead = feed(silent, timer("finality", "i1-l1"), T0 + 6_000 * MS)
+    assert silent.timer("finality", "main-i1-l1").due_ns == T0 + 400 * MS + UNKNOWN_HORIZON_NS
+    dead = feed(silent, timer("finality", "main-i1-l1"), T0 + 6_000 * MS)
     assert dead.orders[0].status == "expired" and dead.state == "flat"
     late = feed(dead, report(dead.orders[0], "filled", fill=Q), T0 + 7_000 * MS)
     assert late.state == "hedging" and late.reason == "late_fill" and late.live_order.role == "hedge"
@@ -183,7 +183,7 @@ def test_a_reversed_leader_is_bought_again_or_the_hedge_is_sold():
     fill = hedged.orders[0].executions[0]
     again = feed(hedged, report(hedged.orders[0], "filled", fill=Q, fill_id=fill.fill_id, reversed_=True))
     assert again.state == "hedging" and again.residual == -Q
-    assert (again.live_order.order_id, again.live_order.lead, again.live_order.side) == ("i1-h4", True, "buy")
+    assert (again.live_order.order_id, again.live_order.lead, again.live_order.side) == ("main-i1-h4", True, "buy")
 
 
 def test_duplicates_change_nothing():
@@ -209,7 +209,7 @@ def test_no_order_leaves_while_halted_and_it_leaves_on_resume():
     trade = start().trade
     held = filled(trade, permits=lambda *_: "halted")
     assert held.state == "hedging" and held.held_back and held.live_order is None
-    assert feed(held, Resume()).live_order.order_id == "i1-h1"
+    assert feed(held, Resume()).live_order.order_id == "main-i1-h1"
 
 
 # Random histories

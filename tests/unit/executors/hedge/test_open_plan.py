@@ -104,7 +104,7 @@ def test_a_refold_and_a_checkpoint_keep_the_terms_of_an_open_trade():
     desk.open(intent())
     desk.limit("hedge_attempts_max", 9)
     again, _ = refold(journal(desk))
-    assert again.trades == desk.state.trades and again.trades["i1"].terms.hedge_attempts_max == 3
+    assert again.trades == desk.state.trades and again.trades["main-i1"].terms.hedge_attempts_max == 3
     restored = restore_state(state_image(desk.state, desk.state.trades))
     assert restored.trades == desk.state.trades and restored.terms.execute.hedge_attempts_max == 9
 
@@ -133,13 +133,13 @@ def test_a_trade_that_cannot_be_worked_out_is_stuck_with_the_reason_and_all_else
     assert desk.trade().state == "stuck" and desk.trade().reason.startswith("FeeError: ")
     assert desk.state.standing.ledger.quantity(PM, "yes") == Q, "the fill is booked all the same"
     assert [type(one).__name__ for one in outputs] == ["Fill", "TradeUpdate", "VenueHeld"]
-    assert desk.state.standing.halts.held == {"polymarket": {"i1": None}}
+    assert desk.state.standing.halts.held == {"polymarket": {"main-i1": None}}
     assert desk.state.standing.ledger.reservations == {}
     desk.say(state="halted")
     desk.say(state="running")
     desk.say(state="running", scope="venue", scope_value="polymarket")
     desk.open(intent(2, pair_id="other"))
-    assert desk.trade("i2").state == "leading"
+    assert desk.trade("main-i2").state == "leading"
     assert [type(one).__name__ for one in desk.report(desk.sent[-1], "filled", Q)][:2] == ["Fill", "TradeUpdate"]
 
 
@@ -147,11 +147,11 @@ def test_what_is_at_a_venue_is_still_waited_for_when_its_trade_cannot_be_worked_
     desk = Desk()
     desk.open(intent())
     desk.report(desk.sent[0], "filled", Q)
-    desk.state.trades["i1"] = msgspec.structs.replace(desk.trade(), timers=())  # a law broken by hand
+    desk.state.trades["main-i1"] = msgspec.structs.replace(desk.trade(), timers=())  # a law broken by hand
     desk.top(KA, 500_000, 510_000)
     assert desk.trade().state == "stuck" and "no timer is armed" in desk.trade().reason
     assert set(desk.state.standing.halts.held) == {"polymarket", "kalshi"}
-    desk.fire("order_timeout", "i1-h1")
+    desk.fire("order_timeout", "main-i1-h1")
     desk.report(desk.sent[1], "filled", Q)
     assert (desk.trade().state, desk.trade().residual) == ("stuck", 0)
 
@@ -164,7 +164,7 @@ def damaged_when_booked(desk):
 
 def damaged_when_requested(desk):
     place = next(iter(desk.state.standing.ledger.reservations.values())).place
-    desk.state.standing.ledger.reserve("i1-h1", place, 1)
+    desk.state.standing.ledger.reserve("main-i1-h1", place, 1)
     return desk.report(desk.sent[0], "filled", Q)
 
 
@@ -174,7 +174,7 @@ def test_an_error_in_the_books_makes_the_trade_a_persons_and_leaves_the_journal_
     desk.open(intent())
     damaged(desk)
     assert desk.trade().state == "stuck" and "Error: " in desk.trade().reason
-    assert [order.order_id for order in desk.trade().orders] == ["i1-l1"], "nothing counts as sent that was not"
+    assert [order.order_id for order in desk.trade().orders] == ["main-i1-l1"], "nothing counts as sent that was not"
     numbers = [one.sequence for one in journal(desk)]
     assert numbers == list(range(len(numbers)))
     desk.open(intent(2, pair_id="other"))
@@ -188,7 +188,7 @@ def test_an_intent_that_cannot_be_planned_is_declined_and_the_next_one_is_not():
     (reason,) = desk.reasons("declined")
     assert reason.startswith("GridError: ") and desk.state.standing.ledger.reservations == {}
     desk.open(intent(2))
-    assert desk.trade("i2").state == "leading"
+    assert desk.trade("main-i2").state == "leading"
     numbers = [one.sequence for one in journal(desk)]
     assert numbers == list(range(len(numbers)))
 
@@ -206,17 +206,17 @@ def test_an_input_that_cannot_be_folded_at_all_lets_nothing_new_open_until_the_o
     desk.say(state="running")
     assert desk.state.standing.halts.fault == ""
     desk.open(intent(2))
-    assert desk.trade("i2").state == "leading"
+    assert desk.trade("main-i2").state == "leading"
 
 
 def test_a_report_about_no_order_of_ours_changes_nothing():
     desk = Desk()
     desk.open(intent())
-    before = desk.state.trades["i1"]
-    for order_id, trade_id in (("i1-h1", "i1"), ("i9-l1", "i9")):
+    before = desk.state.trades["main-i1"]
+    for order_id, trade_id in (("main-i1-h1", "main-i1"), ("main-i9-l1", "main-i9")):
         stranger = msgspec.structs.replace(desk.sent[0], order_id=order_id, trade_id=trade_id)
         assert desk.report(stranger, "filled", Q) == []
-    assert desk.state.trades["i1"] == before and desk.state.standing.halts.fault == ""
+    assert desk.state.trades["main-i1"] == before and desk.state.standing.halts.fault == ""
 
 
 def test_random_settings_under_open_trades_never_raise():
@@ -229,9 +229,9 @@ def test_random_settings_under_open_trades_never_raise():
             number += 1
             desk.open(intent(number, pair_id=f"p{number}"))
             desk.limit(name, value)
-            if f"i{number}" in desk.state.trades:
+            if f"main-i{number}" in desk.state.trades:
                 desk.report(desk.sent[-1], "filled", Q)
                 desk.now += MS
-                assert desk.trade(f"i{number}").state != "stuck"
+                assert desk.trade(f"main-i{number}").state != "stuck"
                 desk.limit(name, bounds.default)
     assert desk.state.standing.halts.fault == ""

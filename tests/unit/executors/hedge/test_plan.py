@@ -14,7 +14,7 @@ TERMS = ExecuteTerms(hedge_attempts_max=3, unwind_attempts_max=2)
 def test_an_intent_that_has_not_two_legs_is_declined_and_holds_nothing(legs):
     desk = Desk()
     (update,) = desk.intent(intent(1, legs=legs), *(top(one.instrument_id) for one in legs))
-    assert (update.state, update.reason, update.trade_id) == ("declined", "not_two_legs", "i1")
+    assert (update.state, update.reason, update.trade_id) == ("declined", "not_two_legs", "main-i1")
     assert not desk.state.trades
     assert not desk.state.tops_before
     desk.open(intent(2))
@@ -81,8 +81,18 @@ def test_the_leader_is_all_or_nothing_where_a_partial_could_not_be_hedged():
 
 def test_slots_are_found_by_arithmetic_and_lie_on_the_grid():
     plan = make_plan(
-        intent(), leader_is_a=True, quantity_micros=CONTRACT, terms=TERMS, ts_ns=T0, position=1, sequence=0
+        intent(),
+        leader_is_a=True,
+        quantity_micros=CONTRACT,
+        terms=TERMS,
+        ts_ns=T0,
+        position=1,
+        sequence=4,
+        portfolio="twin",
+        life=3,
     )
+    assert (plan.sequence, plan.portfolio, plan.life, plan.strategy) == (4, "twin", 3, "cross_venue")
+    assert (plan.trade_id, plan.intent_id, plan.leader.order_id) == ("twin-i1", "i1", "twin-i1-l1")
     assert len(plan.slots) == 2 * 3 + 4 * 2
     ids = {plan.leader.order_id, *(s.order_id for s in plan.slots)}
     assert len(ids) == len(plan.slots) + 1

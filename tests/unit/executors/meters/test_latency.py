@@ -1,5 +1,6 @@
 """What is measured: tick to plan from the tick where it is fresh, a hedge by our own time alone."""
 
+from executors.journal import key_of
 from executors.meters.latency import LatencyWatch
 from schemas.records import Fill, TradePlan, TradeUpdate
 from tests.builders.executors.worlds import T0, S, make_world, run_world
@@ -8,11 +9,7 @@ from tests.builders.executors.worlds import T0, S, make_world, run_world
 def batches():
     engine, written = run_world(make_world(4, 600))
     trade = next(r.trade_id for r in written if isinstance(r, TradeUpdate) and r.state == "hedged")
-    own = [
-        r
-        for r in written
-        if getattr(r, "trade_id", "") == trade or getattr(getattr(r, "intent", None), "intent_id", "") == trade
-    ]
+    own = [r for r in written if key_of(r) == trade]
     plan = next(n for n, r in enumerate(own) if isinstance(r, TradePlan))
     first = next(n for n, r in enumerate(own) if isinstance(r, Fill))
     hedged = next(n for n, r in enumerate(own) if isinstance(r, TradeUpdate) and r.state == "hedged")

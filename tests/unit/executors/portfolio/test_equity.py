@@ -52,7 +52,7 @@ def test_no_venue_s_payout_changes_what_was_known(first, payout):
         books.settle(instrument_id, payout)
         assert books.today() == 0, "the pair pays what was locked in yesterday, whoever pays first"
         assert books.tries(books.reports + books.state.next_sequence) == "opened"
-    assert books.state.standing.equity.trades["i1"].equity_micros == 30 * DOLLAR
+    assert books.state.standing.equity.trades["main-i1"].equity_micros == 30 * DOLLAR
     assert books.state.standing.ledger.realised_micros == 30 * DOLLAR
 
 
@@ -213,6 +213,6 @@ def test_ledger_equity_and_fills_agree_when_all_is_paid_out():
     fills = [record for record in books.out if isinstance(record, (Fill, FillReversed, TradePlan))]
     assert not fills
     standing = books.state.standing
-    assert standing.equity.trades["i1"].equity_micros == standing.ledger.realised_micros == books.today()
+    assert standing.equity.trades["main-i1"].equity_micros == standing.ledger.realised_micros == books.today()
     unit = KA_FEES.member_precision_micros
-    assert unit == 100 and (standing.ledger.positions[KA, "no"].lots["i1"].paid_micros % unit) == 0
+    assert unit == 100 and (standing.ledger.positions[KA, "no"].lots["main-i1"].paid_micros % unit) == 0

@@ -12,11 +12,13 @@ from schemas.records import LimitsChanged, PairApproved, PairRevoked, TradingSta
 from tests.builders.executors.worlds import KA, PM, T0, TERMS
 
 PAIRS, CATEGORIES = ("pair", "other"), ("sports", "art")
+STRATEGY_NAMES, PORTFOLIOS = ("cross_venue", "quotes"), ("main", "twin")
 PLACES = [
-    (venues, category, pair_id)
+    (venues, category, pair_id, strategy)
     for venues in (("kalshi",), ("polymarket",), ("kalshi", "polymarket"))
     for category in CATEGORIES
     for pair_id in PAIRS
+    for strategy in STRATEGY_NAMES
 ]
 STRICTNESS = ["running", "reduce_only", "halted"]
 SCOPES = st.one_of(
@@ -24,6 +26,8 @@ SCOPES = st.one_of(
     st.tuples(st.just("venue"), st.sampled_from(tuple(VENUES))),
     st.tuples(st.just("category"), st.sampled_from(CATEGORIES)),
     st.tuples(st.just("pair"), st.sampled_from(PAIRS)),
+    st.tuples(st.just("strategy"), st.sampled_from(STRATEGY_NAMES)),
+    st.tuples(st.just("portfolio"), st.sampled_from(PORTFOLIOS)),
 )
 FORBIDDING = st.one_of(
     st.tuples(st.just("say"), SCOPES, st.sampled_from(["reduce_only", "halted"])),
@@ -109,7 +113,7 @@ def test_the_state_is_the_strictest_of_what_each_source_says_alone(words):
                 sources["revoke"].approve(pair_id)
             case (name, *arguments) if name in sources:
                 getattr(sources[name], name)(*arguments)
-    expected = {place: strictest(*(one.state_for(*place) for one in sources.values())) for place in PLACES}
+    expected = {place: strictest(*(one.state_for(*place, "main") for one in sources.values())) for place in PLACES}
     assert desk.states() == expected
 
 
@@ -134,6 +138,7 @@ HALT_KALSHI = ("say", ("venue", "kalshi"), "halted")
 RESUME_ALL, RESUME_KALSHI = ("say", ("all", ""), "running"), ("say", ("venue", "kalshi"), "running")
 RESUME_PAIR = ("say", ("pair", "pair"), "running")
 REVOKE, APPROVE = ("revoke", "pair"), ("approve", "pair")
+HALT_STRATEGY, HALT_PORTFOLIO = ("say", ("strategy", "cross_venue"), "halted"), ("say", ("portfolio", "main"), "halted")
 HOLD, KILL = ("hold", "kalshi", "t1"), ("kill",)
 
 
@@ -160,13 +165,21 @@ HOLD, KILL = ("hold", "kalshi", "t1"), ("kill",)
         ([KILL, ("say", ("all", ""), "reduce_only")], "halted"),
         ([KILL, RESUME_KALSHI], "halted"),
         ([KILL, HALT_KALSHI, RESUME_KALSHI, RESUME_ALL], "running"),
+        ([HALT_STRATEGY], "halted"),
+        ([HALT_STRATEGY, RESUME_ALL], "halted"),
+        ([HALT_STRATEGY, ("say", ("strategy", "cross_venue"), "running")], "running"),
+        ([("say", ("strategy", "quotes"), "halted")], "running"),
+        ([HALT_PORTFOLIO, RESUME_ALL], "halted"),
+        ([("say", ("portfolio", "twin"), "halted")], "running"),
+        ([HALT_PORTFOLIO, ("say", ("strategy", "cross_venue"), "reduce_only")], "halted"),
+        ([HALT_PORTFOLIO, HALT_STRATEGY, ("say", ("portfolio", "main"), "running")], "halted"),
     ],
 )
 def test_histories_by_hand(words, state):
     desk = Desk()
     for word in words:
         desk.tell(word)
-    assert desk.engine.state.standing.state_for(("kalshi", "polymarket"), "sports", "pair") == state
+    assert desk.engine.state.standing.state_for(("kalshi", "polymarket"), "sports", "pair", "cross_venue") == state
 
 
 def test_a_misspelt_venue_is_refused_and_halts_nothing_silently():

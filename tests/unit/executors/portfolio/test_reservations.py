@@ -31,7 +31,7 @@ def test_between_two_attempts_of_a_hedge_its_cash_waits_for_it():
     books.fill(books.order(), 0, status="canceled")
     assert reserved(books) == held_back, "nothing was bought, and the plan still needs all of it"
     assert books.tries(2) == "cash"
-    books.fire("i1", "retry")
+    books.fire("main-i1", "retry")
     hedge = books.order()
     assert (hedge.role, hedge.attempt) == ("hedge", 2)
     assert reserved(books) == held_back
@@ -45,14 +45,14 @@ def test_what_a_partial_hedge_left_over_waits_for_the_next_attempt():
     held_back, hedge = reserved(books), books.order()
     books.fill(hedge, 50 * CONTRACT, 500_000, 875_000, status="canceled")
     assert reserved(books) == held_back - 25 * DOLLAR - 875_000
-    books.fire("i1", "retry")
+    books.fire("main-i1", "retry")
     assert books.order().quantity_micros == 150 * CONTRACT
 
 
 def test_the_cash_of_a_reversed_purchase_waits_until_it_is_bought_again():
     books = opened()
     books.fill(books.order(), provisional=True)
-    leader = books.state.trades["i1"].orders[0]
+    leader = books.state.trades["main-i1"].orders[0]
     free = books.state.standing.ledger.free("polymarket", TIGHT.execute.cash_at("polymarket"))
     books.fill(books.order())
     undone = leader.executions[0]

@@ -37,14 +37,31 @@ def test_a_sound_intent_is_granted_whole():
 
 @pytest.mark.parametrize("state", ["halted", "reduce_only"])
 @pytest.mark.parametrize(
-    "key", [("all", ""), ("venue", "kalshi"), ("venue", "polymarket"), ("category", "sports"), ("pair", "pair")]
+    "key",
+    [
+        ("all", ""),
+        ("venue", "kalshi"),
+        ("venue", "polymarket"),
+        ("category", "sports"),
+        ("pair", "pair"),
+        ("strategy", "cross_venue"),
+        ("portfolio", "main"),
+    ],
 )
 def test_trading_states_by_scope(key, state):
     standing = Standing()
+    standing.portfolio = "main"
     standing.halts.say(*key, state)
     assert gate(standing) == Refusal(state)
     elsewhere = Standing()
-    for other in (("venue", "nowhere"), ("pair", "other"), ("category", "art")):
+    elsewhere.portfolio = "main"
+    for other in (
+        ("venue", "nowhere"),
+        ("pair", "other"),
+        ("category", "art"),
+        ("strategy", "quotes"),
+        ("portfolio", "twin"),
+    ):
         elsewhere.halts.say(*other, "halted")
     assert isinstance(gate(elsewhere), Grant)
 
@@ -156,7 +173,17 @@ def test_periods_are_utc_days_iso_weeks_and_months():
 
 def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or_without_cash():
     one = intent()
-    plan = make_plan(one, leader_is_a=True, quantity_micros=CONTRACT, terms=TERMS, ts_ns=T0, position=1, sequence=0)
+    plan = make_plan(
+        one,
+        leader_is_a=True,
+        quantity_micros=CONTRACT,
+        terms=TERMS,
+        ts_ns=T0,
+        position=1,
+        sequence=0,
+        portfolio="main",
+        life=0,
+    )
     hedge = next(s for s in plan.slots if s.role == "hedge")
     sale = next(s for s in plan.slots if s.side == "sell")
 
@@ -169,6 +196,7 @@ def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or
             500_000,
             CONTRACT,
             pair_id="pair",
+            strategy="cross_venue",
             spare=0,
             terms=msgspec.structs.replace(TERMS, cash_micros=cash(capital)),
         )

@@ -5,6 +5,7 @@ import pytest
 from executors.engine import refold
 from executors.journal import topic_of
 from executors.terms import ExecuteTerms, PaperTerms, Terms, at_quantile
+from executors.venues.paper_faults import fault
 from executors.venues.paper_latency import report_latency_ns, request_latency_ns
 from schemas.records import OrderReport, OrderRequested
 from tests.builders.executors.worlds import make_world, run_world
@@ -34,6 +35,16 @@ def test_every_order_has_its_own_latency_and_no_report_comes_before_it():
     for report in (r for r in written if isinstance(r, OrderReport) and r.reason not in {"MINED", "FAILED"}):
         assert report.ts_venue_ns >= requests[report.order_id].ts_ns + latencies[report.order_id]
         assert report.ts_ns == report.ts_venue_ns + report_latency_ns(DRAWN.paper, report.order_id)
+
+
+def test_equal_orders_of_two_portfolios_meet_equal_luck():
+    assert {request_latency_ns(DRAWN.paper, f"main-i{n}-l1") for n in range(9)} == {
+        request_latency_ns(DRAWN.paper, f"twin-i{n}-l1") for n in range(9)
+    }
+    rough = PaperTerms(reject_ppm=500_000)
+    assert [fault(rough, "reject", f"main-i{n}-l1", rough.reject_ppm) for n in range(99)] == [
+        fault(rough, "reject", f"twin-i{n}-l1", rough.reject_ppm) for n in range(99)
+    ]
 
 
 def test_the_journal_refolds():
