@@ -1,16 +1,14 @@
 """Write `docs/settings.md`, `docs/commands.md` and `docs/machine.md`: `python -m deploy.document` (`--check`: exit code 1 when stale).
 
-Settings come from their declarations, commands from the command line itself, states and moves from the executor's tables and the
-source of its machine. Nothing is said here that is not said there, and each page is a function of the code alone: no clock, file of
+Settings come from their declarations, commands from the command line itself, states and moves from the executor's tables.
+Nothing is said here that is not said there, and each page is a function of the code alone: no clock, file of
 settings or environment shows, so that a test can demand that it is current.
 """
 
 import argparse
-import ast
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -21,8 +19,17 @@ from pydantic.fields import FieldInfo
 from crossbook.runtime.settings import PREFIX, Settings
 from deploy.cli import app
 from deploy.stack.stacks import COMMANDS, Use
-from executors.hedge.tables import INPUTS, ORDER_TABLE, REFUSED, STALE, STATES, STATUSES, TRADE_TABLE, InputKind
-from schemas.records import TradeState
+from executors.hedge.tables import (
+    INPUTS,
+    ONWARD,
+    ORDER_TABLE,
+    REFUSED,
+    STALE,
+    STATES,
+    STATUSES,
+    TRADE_TABLE,
+    Answer,
+)
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 #: Last word of a setting's name → its unit.
@@ -34,8 +41,6 @@ UNITS: Final = {
     "dollars": "dollars",
     "year": "parts per million a year",
 }
-#: Moves that the machine does not make itself: the gate declines (executors/fold.py), a plan opens (`open_trade`).
-OPENING: Final = (("proposed", "declined"), ("proposed", "leading"))
 
 Move = tuple[str, str]
 
@@ -261,107 +266,17 @@ def order_moves() -> list[Move]:
 
 
 def trade_moves() -> list[Move]:
-    """(state, next state) of every move that the code of the machine can make, whatever the quantities are."""
-    reader = MachineReader()
-    moves: dict[Move, None] = dict.fromkeys(OPENING)
-    for state in STATES:
-        for kind in INPUTS:
-            reader.moves.clear()
-            reader.handle(TRADE_TABLE[state][kind], {state})
-            moves |= reader.moves
-    return sorted(moves, key=lambda move: tuple(STATES.index(_state(one)) for one in move))
-
-
-def moves_of(state: TradeState, kind: InputKind) -> list[str]:
-    """States that an input can move a trade to from this state, the first move only."""
-    reader = MachineReader()
-    reader.handle(TRADE_TABLE[state][kind], {state})
-    return [after for after in STATES if (state, after) in reader.moves]
-
-
-def _state(name: str) -> TradeState:
-    return next(state for state in STATES if state == name)
-
-
-class MachineReader:
-    """Reads the source of `executors/hedge/machine.py` and follows `run.move(...)` through its handlers.
-
-    Branches are followed on both sides, except where they ask for the trade's state by name; quantities are not known here, so a
-    move that no quantity allows may be among the moves.
-    """
-
-    def __init__(self) -> None:
-        tree = ast.parse(files("executors").joinpath("hedge", "machine.py").read_text("utf-8"))
-        self._functions = {node.name: node.body for node in tree.body if isinstance(node, ast.FunctionDef)}
-        self._handlers: dict[str, ast.expr] = {}
-        for node in tree.body:
-            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_HANDLERS":
-                assert isinstance(node.value, ast.Dict), "the handlers are a table"
-                keys = (ast.literal_eval(key) for key in node.value.keys if key is not None)
-                self._handlers = dict(zip(keys, node.value.values, strict=True))
-        self.moves: dict[Move, None] = {}
-
-    def handle(self, handler: str, states: set[str]) -> set[str]:
-        """States after a handler, from any of these; its moves are added to `moves`."""
-        value = self._handlers[handler]
-        call = value.body if isinstance(value, ast.Lambda) else ast.Call(value, [], [])
-        assert isinstance(call, ast.Call), "a handler is a function, or a lambda that calls one"
-        return self._call(call, states)
-
-    def _function(self, name: str, states: set[str]) -> set[str]:
-        returned: set[str] = set()
-        return self._block(self._functions[name], states, returned) | returned
-
-    def _block(self, body: Sequence[ast.stmt], states: set[str], returned: set[str]) -> set[str]:
-        for statement in body:
-            match statement:
-                case ast.If():
-                    asked = _asked_state(statement.test)
-                    inside = states & {asked} if asked else states
-                    outside = states - {asked} if asked and isinstance(statement.test, ast.Compare) else states
-                    states = self._block(statement.body, inside, returned) | self._block(
-                        statement.orelse, outside, returned
-                    )
-                case ast.For():
-                    states = states | self._block(statement.body, states, returned)
-                case ast.Return():
-                    returned |= states
-                    return set()
-                case ast.Expr(value=ast.Call() as call):
-                    states = self._call(call, states)
-                case _:
-                    continue
-        return states
-
-    def _call(self, call: ast.Call, states: set[str]) -> set[str]:
-        match call.func:
-            case ast.Attribute(attr="move"):
-                target = ast.literal_eval(call.args[0])
-                self.moves |= {(state, target): None for state in states if state != target}
-                return {target} if states else set()
-            case ast.Name(id=name) if name in self._functions and states:
-                return self._function(name, states)
-            case ast.Subscript():  # the handler of an order that was declared dead is that of one that is done
-                return set().union(*(self.handle(TRADE_TABLE[_state(one)]["done"], {one}) for one in states))
-            case _:
-                return states
-
-
-def _asked_state(test: ast.expr) -> str:
-    """The state that a condition asks for (`… .state == "x"`, also as the first part of an `and`); empty when none."""
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        return _asked_state(test.values[0])
-    match test:
-        case ast.Compare(left=ast.Attribute(attr="state"), ops=[ast.Eq()], comparators=[ast.Constant(value=str(name))]):
-            return name
-        case _:
-            return ""
+    """(state, next state) of every move that the table names."""
+    by_input = {(state, after) for state in STATES for kind in INPUTS for after in TRADE_TABLE[state][kind].following}
+    onward = {(state, after) for state in STATES for after in ONWARD[state]}
+    return [(state, after) for state in STATES for after in STATES if (state, after) in by_input | onward]
 
 
 def machine_page() -> str:
     """Text of `docs/machine.md`."""
     orders = [[f"`{status}`", *(_order_cell(ORDER_TABLE[status][one]) for one in STATUSES)] for status in STATUSES]
-    trades = [[f"`{kind}`", *(_trade_cell(state, kind) for state in STATES)] for kind in INPUTS]
+    trades = [[f"`{kind}`", *(_trade_cell(TRADE_TABLE[state][kind]) for state in STATES)] for kind in INPUTS]
+    trades.append(["at once", *(", ".join(f"`{one}`" for one in ONWARD[state]) for state in STATES)])
     return "\n".join(
         (
             _MACHINE_HEAD,
@@ -384,18 +299,14 @@ def _order_cell(following: str) -> str:
     return following if following in {STALE, REFUSED} else f"`{following}`"
 
 
-def _trade_cell(state: TradeState, kind: InputKind) -> str:
-    handler = TRADE_TABLE[state][kind]
-    if handler in {"wait", REFUSED}:
-        return handler
-    after = moves_of(state, kind)
-    return f"{handler}{' → ' if after else ''}{', '.join(f'`{one}`' for one in after)}"
+def _trade_cell(answer: Answer) -> str:
+    after = ", ".join(f"`{one}`" for one in answer.following)
+    return f"{answer.handler} → {after}" if after else answer.handler
 
 
 _MACHINE_HEAD: Final = """# Orders and trades
 
-Generated by `python -m deploy.document` from `executors/hedge/tables.py` and the source of `executors/hedge/machine.py`; change those, not this
-page.
+Generated by `python -m deploy.document` from `executors/hedge/tables.py`; change that, not this page.
 
 ## An order
 
@@ -404,11 +315,11 @@ execution is booked in either case. `unknown` is what silence makes of an order;
 """
 _TRADE_HEAD: Final = """## A trade
 
-A trade is told something (rows) and answers by a handler of the machine; after the arrow stand the states that it can move to next,
-from which it may move on at once. `wait` keeps the input and does nothing, `refused` cannot be meant. The diagram holds every move
-that the code can make; what a trade holds rules some of them out in a given moment. `declined`, `flat`, `closed` and `stuck` are
-ends, but a fill that comes late or is reversed opens a trade again, except one that is stuck: there a person has been called, and
-what it holds is shown again by each late fill.
+A trade is told something (rows) and answers by a handler of the machine; after the arrow stand the states that it may go to, from
+each of which it may go on in the same step to one of the last row. What the trade holds decides which, and whether it moves at all.
+`wait` keeps the input and does nothing, `refused` cannot be meant. The machine makes no move that is not here: it would be stuck
+instead. `declined`, `flat`, `closed` and `stuck` are ends, but a fill that comes late or is reversed opens a trade again, except one
+that is stuck: there a person has been called, and what it holds is shown again by each late fill.
 
 Every other state is attended: an order that the venue may still fill has its time-out, or the horizon after which an unknown one
 counts as dead; a trade without such an order has a timer of its own, or waits for a resume (`unattended` in `executors/hedge/trade.py`).

@@ -23,7 +23,7 @@ from executors.hedge.choice import completion_limit, displayed_price, unwind_cho
 from executors.hedge.plan import UNWIND_WAYS, minimum_quantity, slot_of
 from executors.hedge.run import Run
 from executors.hedge.steps import Context, Event, Move, Resume, Step
-from executors.hedge.tables import TRADE_TABLE, Handler, InputKind
+from executors.hedge.tables import FAILED, TRADE_TABLE, Handler, InputKind
 from executors.hedge.trade import Trade, amended, planned_price, price_to_buy, unattended
 from executors.terms import NS_PER_MS, NS_PER_S
 from schemas.records import ListingSeen, OrderReport, OrderSent, PlanSlot, TimerFired, TopSeen, TradeIntent, TradePlan
@@ -56,7 +56,7 @@ def open_trade(
         top_leader=tops[0],
         top_hedge=tops[1],
     )
-    run = Run(trade, context)
+    run = Run(trade, context, TRADE_TABLE["proposed"]["intent"])
     run.move("leading", "")
     refusal = run.send(plan.leader, lead=True, price=plan.leader.price_worst_micros, quantity=plan.quantity_micros)
     if refusal:
@@ -72,7 +72,8 @@ def advance(trade: Trade, event: Event, context: Context) -> Step:
         kind = _take(run, event)
         booked = run.trade
         if kind is not None:
-            _HANDLERS[TRADE_TABLE[run.trade.state][kind]](run)
+            run.answer = TRADE_TABLE[trade.state][kind]
+            _HANDLERS[run.answer.handler](run)
         missing = unattended(run.trade)
         assert not missing, missing
     except Exception as error:  # noqa: BLE001 - whatever it is, the trade is a person's and the executor goes on
@@ -82,7 +83,7 @@ def advance(trade: Trade, event: Event, context: Context) -> Step:
 
 def give_in(trade: Trade, error: Exception, context: Context) -> Step:
     """The trade as one that a person must look at, because of an error. What is at a venue is still waited for."""
-    run = Run(trade, context)
+    run = Run(trade, context, FAILED)
     for order in trade.orders:
         run.put_order(order)
     reason = reason_of(error)
@@ -353,9 +354,10 @@ def _declare_dead(run: Run) -> None:
         run.put_order(order)  # it was heard of since, and is waited for again
         return
     run.put_order(msgspec.structs.replace(order, status="expired"))
-    _HANDLERS[TRADE_TABLE[run.trade.state]["done"]](run)
+    _HANDLERS[TRADE_TABLE[run.trade.state]["done"].handler](run)
 
 
+#: All but `open`, which is `open_trade`: there is no trade yet that could be told.
 _HANDLERS: Final[dict[Handler, Callable[[Run], None]]] = {
     "wait": _wait,
     "refused": _wait,

@@ -11,7 +11,7 @@ import msgspec
 
 from executors.errors import PlanError
 from executors.hedge.steps import Context, Effect, Move, Send, Step
-from executors.hedge.tables import ORDER_TABLE, REFUSED, STALE, TIMER_INPUTS, InputKind
+from executors.hedge.tables import ONWARD, ORDER_TABLE, REFUSED, STALE, TIMER_INPUTS, WAIT, Answer, InputKind
 from executors.hedge.trade import SETTLED, TERMINAL, Execution, Order, Timer, Trade
 from executors.terms import NS_PER_MS, NS_PER_S
 from schemas.records import (
@@ -33,11 +33,12 @@ UNKNOWN_HORIZON_NS: Final = 15 * NS_PER_S
 
 
 class Run:
-    """One step in the making. `terms` are those that the trade was opened under."""
+    """One step in the making. `answer`: the cell of the table that it goes by; `terms`: those that the trade was opened under."""
 
-    def __init__(self, trade: Trade, context: Context) -> None:
+    def __init__(self, trade: Trade, context: Context, answer: Answer = WAIT) -> None:
         self.trade = trade
         self.context = context
+        self.answer = answer
         self.terms = trade.terms
         self.sends: list[Send] = []
         self.moves: list[Move] = []
@@ -57,8 +58,11 @@ class Run:
         self.trade = msgspec.structs.replace(self.trade, **changes)
 
     def move(self, state: TradeState, reason: str) -> None:
-        """Take the trade to another state, and say why."""
-        if state != self.trade.state:
+        """Take the trade to another state, and say why. The table must name it."""
+        before = self.trade.state
+        if state != before:
+            named = ONWARD[before] if self.moves else self.answer.following
+            assert state in named, f"{before} goes to {state}, which the table does not name for {self.answer.handler}"
             self.set(state=state, reason=reason)
             self.moves.append(Move(state, reason, self.trade))
 

@@ -1,15 +1,17 @@
 """Lifecycles of an order and of a trade, as tables: every (state, input) cell has its answer.
 
-Decides which report may follow which order status, and which handler of the machine answers which input of a trade. A cell that
-cannot happen is `REFUSED` by name: the input stays in the journal and changes nothing. Must never hold a price or a quantity.
+Decides which report may follow which order status, which handler of the machine answers which input of a trade, and the states that
+the trade may go to then: the machine makes no other move. A cell that cannot happen is `REFUSED` by name: the input stays in the
+journal and changes nothing. Must never hold a price or a quantity.
 """
 
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from schemas.records import OrderStatus, TimerKind, TradeState
 
 #: What a trade can be told.
 InputKind: TypeAlias = Literal[
+    "intent",  # the intent that it begins with
     "open",  # an order is at the venue, possibly filled in part
     "done",  # an order came to its end
     "unknown",  # nobody knows what an order is
@@ -57,6 +59,7 @@ STATUSES: Final[tuple[OrderStatus, ...]] = (
 Handler: TypeAlias = Literal[
     "wait",
     "refused",
+    "open",
     "leader_done",
     "settle",
     "proceed",
@@ -71,82 +74,125 @@ Handler: TypeAlias = Literal[
 ]
 REFUSED: Final = "refused"
 
-_NOTHING: Final[dict[InputKind, Handler]] = dict.fromkeys(INPUTS, REFUSED)
-_SETTLED: Final[dict[InputKind, Handler]] = {
-    "open": "reopen",
-    "done": "reopen",
-    "unknown": "wait",
-    "reversed": "reopen",
-    "confirmed": "confirm",
-    "top": "wait",
-    "resume": REFUSED,
-    "order_timeout": "lose_sight",
-    "retry": REFUSED,
-    "adverse": REFUSED,
-    "finality": "declare_dead",
-}
 
-TRADE_TABLE: Final[dict[TradeState, dict[InputKind, Handler]]] = {
-    # A proposed trade is planned or declined within the step that reads its intent.
-    "proposed": _NOTHING,
+class Answer(NamedTuple):
+    """What a trade does about an input: the handler that works it out, and the states that it may go to; it may also stay.
+
+    From a state that it goes to it may go on within the same input, as `ONWARD` says.
+    """
+
+    handler: Handler
+    following: tuple[TradeState, ...] = ()
+
+
+WAIT: Final = Answer("wait")
+_REFUSED: Final = Answer(REFUSED)
+_LOSE_SIGHT: Final = Answer("lose_sight")
+_NOTHING: Final[dict[InputKind, Answer]] = dict.fromkeys(INPUTS, _REFUSED)
+
+
+def _settled(*again: TradeState) -> dict[InputKind, Answer]:
+    """Row of a trade that is done unless a fill comes late or is reversed; `again`: where it goes when no order may fill any more."""
+    return {
+        "intent": _REFUSED,
+        "open": Answer("reopen", ("hedging",)),
+        "done": Answer("reopen", again),
+        "unknown": WAIT,
+        "reversed": Answer("reopen", again),
+        "confirmed": Answer("confirm", ("closed",) if "closed" in again else ()),
+        "top": WAIT,
+        "resume": _REFUSED,
+        "order_timeout": _LOSE_SIGHT,
+        "retry": _REFUSED,
+        "adverse": _REFUSED,
+        "finality": Answer("declare_dead", again),
+    }
+
+
+_LED: Final[tuple[TradeState, ...]] = ("hedging", "flat")
+_COMPLETED: Final[tuple[TradeState, ...]] = ("unwinding", "hedged", "flat")
+_UNWOUND: Final[tuple[TradeState, ...]] = ("hedged", "flat", "stuck")
+
+TRADE_TABLE: Final[dict[TradeState, dict[InputKind, Answer]]] = {
+    # A proposed trade is planned, or declined by the gate, within the step that reads its intent.
+    "proposed": {**_NOTHING, "intent": Answer("open", ("declined", "leading"))},
     "declined": _NOTHING,
     "leading": {
-        "open": "wait",
-        "done": "leader_done",
-        "unknown": "wait",
-        "reversed": "wait",
-        "confirmed": "wait",
-        "top": "wait",
-        "resume": REFUSED,
-        "order_timeout": "lose_sight",
-        "retry": REFUSED,
-        "adverse": REFUSED,
-        "finality": "declare_dead",
+        "intent": _REFUSED,
+        "open": WAIT,
+        "done": Answer("leader_done", _LED),
+        "unknown": WAIT,
+        "reversed": WAIT,
+        "confirmed": WAIT,
+        "top": WAIT,
+        "resume": _REFUSED,
+        "order_timeout": _LOSE_SIGHT,
+        "retry": _REFUSED,
+        "adverse": _REFUSED,
+        "finality": Answer("declare_dead", _LED),
     },
     "hedging": {
-        "open": "wait",
-        "done": "settle",
-        "unknown": "wait",
-        "reversed": "settle",
-        "confirmed": "wait",
-        "top": "watch",
-        "resume": "proceed",
-        "order_timeout": "lose_sight",
-        "retry": "proceed",
-        "adverse": "give_up",
-        "finality": "declare_dead",
+        "intent": _REFUSED,
+        "open": WAIT,
+        "done": Answer("settle", _COMPLETED),
+        "unknown": WAIT,
+        "reversed": Answer("settle", _COMPLETED),
+        "confirmed": WAIT,
+        "top": Answer("watch"),
+        "resume": Answer("proceed", _COMPLETED),
+        "order_timeout": _LOSE_SIGHT,
+        "retry": Answer("proceed", _COMPLETED),
+        "adverse": Answer("give_up", _COMPLETED),
+        "finality": Answer("declare_dead", _COMPLETED),
     },
     "unwinding": {
-        "open": "wait",
-        "done": "unwind",
-        "unknown": "wait",
-        "reversed": "unwind",
-        "confirmed": "unwind",
-        "top": "wait",
-        "resume": "unwind_on",
-        "order_timeout": "lose_sight",
-        "retry": "unwind_on",
-        "adverse": REFUSED,
-        "finality": "declare_dead",
+        "intent": _REFUSED,
+        "open": WAIT,
+        "done": Answer("unwind", _UNWOUND),
+        "unknown": WAIT,
+        "reversed": Answer("unwind", _UNWOUND),
+        "confirmed": Answer("unwind", _UNWOUND),
+        "top": WAIT,
+        "resume": Answer("unwind_on", _UNWOUND),
+        "order_timeout": _LOSE_SIGHT,
+        "retry": Answer("unwind_on", _UNWOUND),
+        "adverse": _REFUSED,
+        "finality": Answer("declare_dead", _UNWOUND),
     },
-    "hedged": _SETTLED,
-    "flat": _SETTLED,
-    "closed": _SETTLED,
+    "hedged": _settled("hedging", "flat", "closed"),
+    "flat": _settled("hedging"),
+    "closed": _settled("hedging", "flat"),
     # A person has been called: reports are booked, nothing is sent.
     "stuck": {
-        "open": "wait",
-        "done": "wait",
-        "unknown": "wait",
-        "reversed": "wait",
-        "confirmed": "wait",
-        "top": "wait",
-        "resume": REFUSED,
-        "order_timeout": "lose_sight",
-        "retry": REFUSED,
-        "adverse": REFUSED,
-        "finality": "declare_dead",
+        "intent": _REFUSED,
+        "open": WAIT,
+        "done": WAIT,
+        "unknown": WAIT,
+        "reversed": WAIT,
+        "confirmed": WAIT,
+        "top": WAIT,
+        "resume": _REFUSED,
+        "order_timeout": _LOSE_SIGHT,
+        "retry": _REFUSED,
+        "adverse": _REFUSED,
+        "finality": Answer("declare_dead"),
     },
 }
+
+#: Where a trade may go on to in the very step that brought it into a state: refused by the gate, given up at once, nothing provisional.
+ONWARD: Final[dict[TradeState, tuple[TradeState, ...]]] = {
+    "proposed": (),
+    "declined": (),
+    "leading": ("flat",),
+    "hedging": ("unwinding",),
+    "unwinding": ("stuck",),
+    "hedged": ("closed",),
+    "flat": (),
+    "stuck": (),
+    "closed": (),
+}
+#: An input that the machine cannot work out is a person's, whatever the trade was doing.
+FAILED: Final = Answer("wait", ("stuck",))
 
 #: Marks a report that is older than what is known: it changes no status.
 STALE: Final = "stale"

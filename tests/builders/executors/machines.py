@@ -2,12 +2,14 @@
 
 from executors.hedge.machine import open_trade
 from executors.hedge.plan import make_plan
-from executors.hedge.steps import Context
+from executors.hedge.steps import Context, Resume
+from executors.hedge.trade import WORKING
 from executors.terms import Terms
 from schemas.records import OrderReport, TimerFired
-from tests.builders.executors.worlds import KA, PM, T0, intent, top
+from tests.builders.executors.worlds import CONTRACT, KA, LOT, PM, T0, intent, top
 
 TERMS = Terms()
+HALF = 5 * CONTRACT
 
 
 def context(now_ns=T0, permits=lambda *_: "", terms=TERMS):
@@ -60,3 +62,31 @@ def timer(kind, order_id=""):
 
 
 DEAR = {"bid": 280_000, "ask": 290_000}  # NO at 0.72: completing is worse than selling YES at 0.39
+
+
+def events_of(trade):
+    """What the world can say next: any word about any order, dead ones included, any timer, two books, a reversal, a resume."""
+    for order in trade.orders:
+        yield report(order, "accepted")
+        yield report(order, "canceled")
+        filled = sum(e.quantity_micros for e in order.executions)
+        left = order.quantity_micros - filled
+        finality = "provisional" if order.lead and order.side == "buy" else "final"
+        number = len(order.executions) + 1
+        if order.side == "sell":
+            left = min(left, trade.sellable(order.lead))
+        if left >= LOT:
+            yield report(order, "filled", fill=left, finality=finality, number=number)
+        if left > HALF:
+            yield report(order, "partially_filled", fill=HALF, finality=finality, number=number)
+        for one in order.executions:
+            if not one.final and not one.reversed:
+                yield report(order, "filled", fill_id=one.fill_id, reversed_=True)
+                yield report(order, "filled", fill_id=one.fill_id)
+    for armed in trade.timers:
+        yield timer(armed.kind, armed.order_id)
+    if trade.state in WORKING:
+        yield top(KA, 500_000, 510_000)
+        yield top(KA, **DEAR)
+    if trade.held_back:
+        yield Resume()

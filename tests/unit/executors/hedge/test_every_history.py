@@ -4,41 +4,10 @@ no leg is bought past the plan, and what is sold is held and final."""
 import os
 
 from executors.hedge.machine import advance
-from executors.hedge.steps import Resume
-from executors.hedge.trade import TERMINAL, WORKING, unattended
-from tests.builders.executors.machines import DEAR, context, report, start, timer
-from tests.builders.executors.worlds import CONTRACT, KA, LOT, top
+from executors.hedge.trade import TERMINAL, unattended
+from tests.builders.executors.machines import context, events_of, start
 
 DEPTH = int(os.environ.get("EXPLORE_DEPTH", "8"))
-HALF = 5 * CONTRACT
-
-
-def events_of(trade):
-    """What the world can say next: any word about any order, dead ones included, any timer, two books, a reversal, a resume."""
-    for order in trade.orders:
-        yield report(order, "accepted")
-        yield report(order, "canceled")
-        filled = sum(e.quantity_micros for e in order.executions)
-        left = order.quantity_micros - filled
-        finality = "provisional" if order.lead and order.side == "buy" else "final"
-        number = len(order.executions) + 1
-        if order.side == "sell":
-            left = min(left, trade.sellable(order.lead))
-        if left >= LOT:
-            yield report(order, "filled", fill=left, finality=finality, number=number)
-        if left > HALF:
-            yield report(order, "partially_filled", fill=HALF, finality=finality, number=number)
-        for one in order.executions:
-            if not one.final and not one.reversed:
-                yield report(order, "filled", fill_id=one.fill_id, reversed_=True)
-                yield report(order, "filled", fill_id=one.fill_id)
-    for armed in trade.timers:
-        yield timer(armed.kind, armed.order_id)
-    if trade.state in WORKING:
-        yield top(KA, 500_000, 510_000)
-        yield top(KA, **DEAR)
-    if trade.held_back:
-        yield Resume()
 
 
 def check(before, step):
