@@ -16,8 +16,9 @@ from executors.errors import JournalError
 from executors.hedge import machine
 from executors.hedge.plan import choose_leader, make_plan
 from executors.hedge.steps import Context, Event, Move, Resume, Send, Step
-from executors.hedge.trade import HEDGE_LEGS, WORKING, Order, Trade, Unbooked, amended, unbooked_purchase
+from executors.hedge.trade import HEDGE_LEGS, LEGS, OTHER, WORKING, LegName, Trade, amended
 from executors.journal import JournalInput, Output, trade_id_of
+from executors.orders.order import Order, Unbooked, unbooked_purchase
 from executors.portfolio.booking import book, plan_key
 from executors.portfolio.risk import Refusal, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
 from executors.state import ExecutorState
@@ -117,7 +118,7 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
     except Exception as error:  # noqa: BLE001 - an intent that cannot be planned is declined, whatever is wrong with it
         state.next_sequence = number
         if trade_id not in state.trades:
-            state.standing.ledger.release(plan_key(trade_id, lead=False))
+            state.standing.ledger.release(plan_key(trade_id, "hedge"))
         return [_declined(state, record, machine.reason_of(error))]
 
 
@@ -147,7 +148,7 @@ def _open(state: ExecutorState, record: IntentSeen, intent: TradeIntent, tops: d
     )
     leader, hedge = intent.legs if leader_is_a else reversed(intent.legs)
     reserve = hedge_reserve(hedge, plan.quantity_micros, terms.execute)
-    standing.ledger.reserve(plan_key(plan.trade_id, lead=False), place_of(hedge), reserve)
+    standing.ledger.reserve(plan_key(plan.trade_id, "hedge"), place_of(hedge), reserve)
     done = machine.open_trade(
         intent,
         plan,
@@ -236,7 +237,7 @@ def _note_answer(state: ExecutorState, report: OrderReport, before: Order, outpu
     accepted = after.status == "accepted" != before.status
     if not rejected and not accepted and not any(isinstance(one, Fill) for one in outputs):
         return []
-    venue, errors_max = trade.leg(before.lead).venue, state.terms.execute.venue_errors_max
+    venue, errors_max = trade.leg(before.leg).venue, state.terms.execute.venue_errors_max
     if not state.standing.note_answer(venue, report.ts_ns, rejected=rejected, errors_max=errors_max):
         return []
     until_ns = state.standing.breaker_until_ns[venue]
@@ -303,17 +304,17 @@ def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None
     ledger = state.standing.ledger
 
     def permits(trade: Trade, slot: PlanSlot, price: int, quantity: int) -> str:
-        lead = slot.instrument_id == trade.leg(True).instrument_id
-        if trade.gone(lead):
+        name: LegName = "leader" if slot.instrument_id == trade.leg("leader").instrument_id else "hedge"
+        if trade.gone(name):
             return machine.INSTRUMENT_MOVED
-        ended = [order.order_id for order in trade.orders if order.lead == lead and not order.live]
-        spare = sum(map(ledger.reserved_under, (plan_key(trade.trade_id, lead=lead), *ended)))
-        if unbooked is not None and unbooked.lead == lead:
+        ended = [order.order_id for order in trade.orders if order.leg == name and not order.live]
+        spare = sum(map(ledger.reserved_under, (plan_key(trade.trade_id, name), *ended)))
+        if unbooked is not None and unbooked.leg == name:
             spare -= unbooked.cash_micros
         return gate_order(
             state.standing,
             slot,
-            trade.leg(lead),
+            trade.leg(name),
             price,
             quantity,
             pair_id=trade.intent.pair_id,
@@ -328,7 +329,7 @@ def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None
 def _tell(
     state: ExecutorState, trade: Trade, event: Event, ts_ns: int, report: OrderReport | None = None
 ) -> list[Output]:
-    unbooked = None if report is None else unbooked_purchase(trade, report)
+    unbooked = None if report is None else unbooked_purchase(trade.orders, report)
     context = _context(state, ts_ns, unbooked)
     done = machine.advance(trade, event, context)
     outputs: list[Output] = []
@@ -360,12 +361,12 @@ def _adopt(state: ExecutorState, done: Step, ts_ns: int) -> list[Output]:
         if not order.live:
             left = ledger.release(order.order_id)
             if working and order.role != "leader":  # a further attempt may need it
-                ledger.add_to(plan_key(trade.trade_id, lead=order.lead), place_of(trade.leg(order.lead)), left)
+                ledger.add_to(plan_key(trade.trade_id, order.leg), place_of(trade.leg(order.leg)), left)
     outputs: list[Output] = [_update(state, move, ts_ns) for move in done.moves]
     outputs += [_request(state, trade, send, ts_ns) for send in done.sends]
     if not working:
-        for lead in (True, False):
-            ledger.release(plan_key(trade.trade_id, lead=lead))
+        for name in LEGS:
+            ledger.release(plan_key(trade.trade_id, name))
     naked = abs(trade.residual) > trade.terms.mismatch_max_micros
     if trade.state == "stuck" and (done.failed or (done.moves and naked)):
         outputs += _hold_venues(state, trade, ts_ns)
@@ -393,8 +394,8 @@ def _hold_venues(state: ExecutorState, trade: Trade, ts_ns: int) -> list[Output]
 
     Where nothing is unmatched, or an order is still out, both venues of the trade are held.
     """
-    legs = (True, False) if trade.live_order is not None or not trade.residual else (trade.residual > 0,)
-    held = [trade.leg(lead).venue for lead in legs]
+    legs = LEGS if trade.live_order is not None or not trade.residual else (OTHER[trade.short],)
+    held = [trade.leg(name).venue for name in legs]
     return [
         _venue_held(state, trade, venue, ts_ns, state_held="reduce_only", until_ns=0, reason=trade.reason)
         for venue in held
@@ -424,13 +425,13 @@ def _venue_held(
 
 def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> OrderRequested:
     order, slot = send
-    leg = trade.leg(order.lead)
+    leg = trade.leg(order.leg)
     ledger = state.standing.ledger
     reserved = 0
     if order.side == "buy":
         reserved = purchase_bound(leg, order.price_limit_micros, order.quantity_micros)
         if order.role != "leader":
-            ledger.consume(plan_key(trade.trade_id, lead=order.lead), reserved)
+            ledger.consume(plan_key(trade.trade_id, order.leg), reserved)
         ledger.reserve(order.order_id, place_of(leg), reserved)
     return OrderRequested(
         sequence=state.take_sequence(),

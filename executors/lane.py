@@ -23,7 +23,7 @@ from crossbook.market.market_state import MarketState
 from executors.advice import Advice, AdviceBook
 from executors.errors import LaneError
 from executors.hedge.machine import is_adverse
-from executors.hedge.trade import WORKING, Trade
+from executors.hedge.trade import LEGS, WORKING, Trade
 from executors.journal import JournalInput, trade_id_of
 from executors.market_lane import MarketLane
 from executors.portfolio.equity import Book
@@ -325,10 +325,10 @@ class Lane(MarketLane):
         """Journal listings and tops of both legs before a working trade is told something, or any that decides, where they changed."""
         if not deciding and trade.trade_id not in self.state.working.get(self.partition, ()):
             return
-        for lead in (True, False):
-            self._see_listing(trade.trade_id, trade.intent.strategy, trade.leg(lead), ts_ns)
-            top = self._top(trade.trade_id, trade.intent.strategy, trade.leg(lead).instrument_id, ts_ns)
-            if not _same_top(trade.top(lead), top):
+        for name in LEGS:
+            self._see_listing(trade.trade_id, trade.intent.strategy, trade.leg(name), ts_ns)
+            top = self._top(trade.trade_id, trade.intent.strategy, trade.leg(name).instrument_id, ts_ns)
+            if not _same_top(trade.top(name), top):
                 self._record(top)
 
     def _see_listing(self, trade_id: str, strategy: str, leg: IntentLeg, ts_ns: int) -> None:
@@ -378,9 +378,9 @@ class Lane(MarketLane):
         for trade_id, trade in list(self.state.trades.items()):
             if trade.intent.partition != self.partition or trade.state not in WATCHED:
                 continue
-            for lead in (True, False):
-                top = trade.top(lead)
-                if trade.leg(lead).instrument_id == change.instrument_id and top is not None:
+            for name in LEGS:
+                top = trade.top(name)
+                if trade.leg(name).instrument_id == change.instrument_id and top is not None:
                     now_listed = change.instrument_id in self.market.instruments
                     if top.listed != now_listed:
                         self._record(
@@ -402,12 +402,11 @@ class Lane(MarketLane):
             one, other = trade.intent.legs
             if book is not None and book not in (one.instrument_id, other.instrument_id):
                 continue  # most books are another trade's: what is unmatched is worked out only for those of this one
-            lead = trade.residual < 0
-            instrument_id = trade.leg(lead).instrument_id
+            instrument_id = trade.leg(trade.short).instrument_id
             if book is not None and book != instrument_id:
                 continue
             top = self._top(trade_id, trade.intent.strategy, instrument_id, self.market.now_ns)
-            seen = msgspec.structs.replace(trade, **{"top_leader" if lead else "top_hedge": top})
+            seen = msgspec.structs.replace(trade, **{f"top_{trade.short}": top})
             limit = trade.terms.adverse_micros  # those that it was opened under
             if is_adverse(seen, limit) != is_adverse(trade, limit):
                 self._record(top)

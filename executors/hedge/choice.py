@@ -10,7 +10,7 @@ from typing import NamedTuple
 from crossbook.domain.fees import taker_fee
 from crossbook.domain.money import MICROS, cost_micros
 from executors.hedge.plan import highest_price, minimum_quantity, outcome_grid
-from executors.hedge.trade import Trade, floor_step, planned_price, price_to_buy, price_to_sell
+from executors.hedge.trade import OTHER, LegName, Trade, floor_step, planned_price, price_to_buy, price_to_sell
 from schemas.records import IntentLeg, PlanSlot, Side
 
 
@@ -24,7 +24,7 @@ class Completion(NamedTuple):
 class Way(NamedTuple):
     """One way out."""
 
-    lead: bool
+    leg: LegName
     side: Side
     price_micros: int
     quantity_micros: int
@@ -41,27 +41,27 @@ def sold_value(leg: IntentLeg, price: int, quantity: int) -> int:
     return price * quantity // MICROS - taker_fee(leg.fee_schedule, price, quantity, "sell")
 
 
-def displayed_price(trade: Trade, lead: bool, side: Side) -> int | None:
+def displayed_price(trade: Trade, name: LegName, side: Side) -> int | None:
     """Executable price of a leg; None while its book is unusable or empty."""
-    top = trade.top(lead)
+    top = trade.top(name)
     if top is None or not top.usable:
         return None
-    outcome = trade.leg(lead).outcome
+    outcome = trade.leg(name).outcome
     return price_to_buy(top, outcome) if side == "buy" else price_to_sell(top, outcome)
 
 
-def weigh_completion(trade: Trade, lead: bool, quantity: int, max_loss: int) -> Completion:
-    """Whether buying `quantity` of the short leg (`lead`: the leader's) is worth more than selling the other, within the cap."""
-    leg, other = trade.leg(lead), trade.leg(not lead)
-    price = displayed_price(trade, lead, "buy")
-    threshold = trade.cost_of(not lead, quantity) - max_loss
-    out_price = displayed_price(trade, not lead, "sell")
+def weigh_completion(trade: Trade, name: LegName, quantity: int, max_loss: int) -> Completion:
+    """Whether buying `quantity` of the short leg (`name`) is worth more than selling the other, within the cap."""
+    leg, other = trade.leg(name), trade.leg(OTHER[name])
+    price = displayed_price(trade, name, "buy")
+    threshold = trade.cost_of(OTHER[name], quantity) - max_loss
+    out_price = displayed_price(trade, OTHER[name], "sell")
     unwound = None if out_price is None else sold_value(other, out_price, quantity)
     if unwound is not None:
         threshold = max(threshold, unwound)
     if quantity < minimum_quantity(leg, leg.price_limit_micros if price is None else price):
         return Completion("below_minimum", threshold)
-    top = trade.top(lead)
+    top = trade.top(name)
     if price is None:
         return Completion("depth_collapsed" if top is not None and top.usable else "", threshold)
     value = completed_value(trade, leg, price, quantity)
@@ -70,17 +70,17 @@ def weigh_completion(trade: Trade, lead: bool, quantity: int, max_loss: int) -> 
     return Completion("completion_costs_more" if unwound is not None and value < unwound else "max_loss", threshold)
 
 
-def completion_limit(trade: Trade, lead: bool, quantity: int, threshold: int, price_worst: int) -> int | None:
+def completion_limit(trade: Trade, name: LegName, quantity: int, threshold: int, price_worst: int) -> int | None:
     """Highest price of the grid, up to the slot's worst, at which completing is still worth the threshold; None when no price is.
 
     The fee is part of what completing is worth, and of nothing else. A price that is displayed and worth the threshold is always
     reached. While the book is unusable there is nothing to weigh, and the limit of the intent bounds the order.
     """
-    leg = trade.leg(lead)
+    leg = trade.leg(name)
     grid = outcome_grid(leg)
     if price_worst < grid.lowest_micros:
         return None
-    shown = displayed_price(trade, lead, "buy")
+    shown = displayed_price(trade, name, "buy")
     if shown is None:
         return grid.floor(max(min(leg.price_limit_micros, price_worst), grid.lowest_micros))
 
@@ -109,18 +109,18 @@ def unwind_choice(trade: Trade, made: int, slack: int, max_loss: int) -> list[Wa
     `made`: attempts so far; each further one accepts `slack` more than displayed, because the last one missed. What is not
     final cannot be sold (Polymarket: before it is mined); if selling is displayed better than completing, it is waited for.
     """
-    excess_is_lead = trade.residual > 0
-    unmatched = abs(trade.residual)
-    selling = _sale(trade, excess_is_lead, unmatched, slack * (made + 1))
-    buying = _purchase(trade, not excess_is_lead, unmatched, slack * (made + 1))
+    short, unmatched = trade.short, abs(trade.residual)
+    excess = OTHER[short]
+    selling = _sale(trade, excess, unmatched, slack * (made + 1))
+    buying = _purchase(trade, short, unmatched, slack * (made + 1))
     if selling is None:
         if buying is None:
             return []
         quantity = buying[0].quantity_micros
-        shown = displayed_price(trade, excess_is_lead, "sell")
-        if shown is not None and sold_value(trade.leg(excess_is_lead), shown, quantity) > buying[1]:
+        shown = displayed_price(trade, excess, "sell")
+        if shown is not None and sold_value(trade.leg(excess), shown, quantity) > buying[1]:
             return []
-        loss = trade.cost_of(excess_is_lead, quantity) - buying[1]
+        loss = trade.cost_of(excess, quantity) - buying[1]
         return [buying[0]] if loss <= max_loss else []
     if buying is None:
         return [selling[0]]
@@ -132,33 +132,33 @@ def unwind_choice(trade: Trade, made: int, slack: int, max_loss: int) -> list[Wa
     return [selling[0], buying[0]]
 
 
-def _sale(trade: Trade, lead: bool, unmatched: int, slack: int) -> tuple[Way, int | None] | None:
+def _sale(trade: Trade, name: LegName, unmatched: int, slack: int) -> tuple[Way, int | None] | None:
     """Sell what is too much: the order and its displayed worth (None: no price is displayed).
 
     The limit of a sale is rounded down to the grid, never up: the venue pays what is bid, and a limit above the bid would leave the
     leg naked for the sake of less than a tick.
     """
-    leg = trade.leg(lead)
+    leg = trade.leg(name)
     quantity = floor_step(unmatched, leg.quantity_step_micros)
-    if quantity <= 0 or quantity > trade.sellable(lead):
+    if quantity <= 0 or quantity > trade.sellable(name):
         return None
     grid = outcome_grid(leg)
-    shown = displayed_price(trade, lead, "sell")
-    last = shown if shown is not None else price_to_sell(trade.top(lead), leg.outcome)
+    shown = displayed_price(trade, name, "sell")
+    last = shown if shown is not None else price_to_sell(trade.top(name), leg.outcome)
     base = planned_price(trade.intent, leg) if last is None else last
     price = grid.floor(min(max(base - slack, grid.lowest_micros), grid.highest_micros))
-    return Way(lead, "sell", price, quantity), None if shown is None else sold_value(leg, shown, quantity)
+    return Way(name, "sell", price, quantity), None if shown is None else sold_value(leg, shown, quantity)
 
 
-def _purchase(trade: Trade, lead: bool, unmatched: int, slack: int) -> tuple[Way, int] | None:
+def _purchase(trade: Trade, name: LegName, unmatched: int, slack: int) -> tuple[Way, int] | None:
     """Buy what is missing, dearer than a hedge would: the order and its displayed worth."""
-    leg = trade.leg(lead)
-    quantity = min(floor_step(unmatched, leg.quantity_step_micros), trade.purchasable(lead))
-    shown = displayed_price(trade, lead, "buy")
+    leg = trade.leg(name)
+    quantity = min(floor_step(unmatched, leg.quantity_step_micros), trade.purchasable(name))
+    shown = displayed_price(trade, name, "buy")
     if shown is None or quantity <= 0 or quantity < minimum_quantity(leg, shown):
         return None
     grid = outcome_grid(leg)
     price = grid.floor(max(min(shown + slack, grid.highest_micros), grid.lowest_micros))
     if price < shown <= grid.highest_micros:
         price = grid.ceil(shown)  # a limit below what is displayed could only miss
-    return Way(lead, "buy", price, quantity), completed_value(trade, leg, shown, quantity)
+    return Way(name, "buy", price, quantity), completed_value(trade, leg, shown, quantity)

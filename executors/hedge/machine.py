@@ -17,14 +17,13 @@ after what the input said of fills is booked. No input can end the executor thro
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from executors.hedge.choice import completion_limit, displayed_price, unwind_choice, weigh_completion, within_slot
 from executors.hedge.plan import UNWIND_WAYS, minimum_quantity, slot_of
 from executors.hedge.run import Run
 from executors.hedge.steps import Context, Event, Move, Resume, Step
 from executors.hedge.tables import FAILED, TRADE_TABLE, Handler, InputKind
-from executors.hedge.trade import Trade, amended, planned_price, price_to_buy, unattended
+from executors.hedge.trade import LegName, Trade, amended, planned_price, price_to_buy, unattended
+from executors.orders.order import with_status
 from executors.terms import NS_PER_MS, NS_PER_S
 from schemas.records import ListingSeen, OrderReport, OrderSent, PlanSlot, TimerFired, TopSeen, TradeIntent, TradePlan
 
@@ -58,7 +57,7 @@ def open_trade(
     )
     run = Run(trade, context, TRADE_TABLE["proposed"]["intent"])
     run.move("leading", "")
-    refusal = run.send(plan.leader, lead=True, price=plan.leader.price_worst_micros, quantity=plan.quantity_micros)
+    refusal = run.send(plan.leader, name="leader", price=plan.leader.price_worst_micros, quantity=plan.quantity_micros)
     if refusal:
         run.move("flat", refusal)
     return run.result()
@@ -143,15 +142,15 @@ def _settle(run: Run, *, go: bool = False) -> None:
     if abs(trade.residual) < trade.dust:
         _finish(run, "")
         return
-    lead = trade.residual < 0  # the leg that is short
-    made = run.attempts("hedge", ((lead, "buy"),))
+    short = trade.short
+    made = run.attempts("hedge", ((short, "buy"),))
     if trade.give_up:
         _begin_unwind(run, trade.give_up)
         return
-    if trade.gone(lead):
+    if trade.gone(short):
         _begin_unwind(run, INSTRUMENT_MOVED)
         return
-    if trade.purchasable(lead) <= 0:
+    if trade.purchasable(short) <= 0:
         _begin_unwind(run, "more_than_planned")
         return
     if made >= run.terms.hedge_attempts_max:
@@ -162,18 +161,18 @@ def _settle(run: Run, *, go: bool = False) -> None:
             run.arm("retry", run.context.now_ns + run.backoff_ns(made))
         _watch(run)
         return
-    _send_hedge(run, lead, made + 1)
+    _send_hedge(run, short, made + 1)
 
 
-def _send_hedge(run: Run, lead: bool, attempt: int) -> None:
+def _send_hedge(run: Run, name: LegName, attempt: int) -> None:
     trade = run.trade
-    slot = slot_of(trade.plan, "hedge", lead=lead, side="buy", attempt=attempt)
+    slot = slot_of(trade.plan, "hedge", name=name, side="buy", attempt=attempt)
     assert slot is not None, "attempts are counted against the plan"
-    limit, reason = _hedge_limit(run, slot, lead, trade.purchasable(lead))
+    limit, reason = _hedge_limit(run, slot, name, trade.purchasable(name))
     if limit is None:
         _begin_unwind(run, reason)
         return
-    refusal = _send_within_caps(run, slot, lead=lead, price=limit, quantity=trade.purchasable(lead))
+    refusal = _send_within_caps(run, slot, name=name, price=limit, quantity=trade.purchasable(name))
     if refusal == "halted":
         run.set(held_back=True)
     elif refusal:
@@ -182,30 +181,30 @@ def _send_hedge(run: Run, lead: bool, attempt: int) -> None:
         _watch(run)
 
 
-def _hedge_limit(run: Run, slot: PlanSlot, lead: bool, quantity: int) -> tuple[int | None, str]:
+def _hedge_limit(run: Run, slot: PlanSlot, name: LegName, quantity: int) -> tuple[int | None, str]:
     """Price to hedge at; None, and why, where unwinding is better or a hedge could only miss."""
     trade = run.trade
-    completion = weigh_completion(trade, lead, quantity, run.terms.max_loss_per_trade_micros)
+    completion = weigh_completion(trade, name, quantity, run.terms.max_loss_per_trade_micros)
     if completion.refusal:
         return None, completion.refusal
-    limit = completion_limit(trade, lead, quantity, completion.threshold_micros, slot.price_worst_micros)
+    limit = completion_limit(trade, name, quantity, completion.threshold_micros, slot.price_worst_micros)
     if limit is None:
         return None, "completion_costs_more"
-    shown = displayed_price(trade, lead, "buy")
+    shown = displayed_price(trade, name, "buy")
     if shown is not None and limit < shown:
         return None, "worst_price"
     return limit, ""
 
 
-def _send_within_caps(run: Run, slot: PlanSlot, *, lead: bool, price: int, quantity: int) -> str:
+def _send_within_caps(run: Run, slot: PlanSlot, *, name: LegName, price: int, quantity: int) -> str:
     """Send as much of a purchase as cash and caps allow; empty, or why the gate refused.
 
     A cap asks for the worst case, so what does not fit at the limit is asked for at the price that is displayed.
     """
-    refusal = run.send(slot, lead=lead, price=price, quantity=quantity)
+    refusal = run.send(slot, name=name, price=price, quantity=quantity)
     if refusal not in CAPS:
         return refusal
-    leg, trade, shown = run.trade.leg(lead), run.trade, displayed_price(run.trade, lead, "buy")
+    leg, trade, shown = run.trade.leg(name), run.trade, displayed_price(run.trade, name, "buy")
     price = price if shown is None else within_slot(slot, leg, min(price, shown))
     step = leg.quantity_step_micros
     low, high = 0, quantity // step
@@ -217,7 +216,7 @@ def _send_within_caps(run: Run, slot: PlanSlot, *, lead: bool, price: int, quant
             low = middle
     if low * step < max(minimum_quantity(leg, price), 1):
         return refusal
-    return run.send(slot, lead=lead, price=price, quantity=low * step)
+    return run.send(slot, name=name, price=price, quantity=low * step)
 
 
 def _watch(run: Run) -> None:
@@ -231,8 +230,7 @@ def _watch(run: Run) -> None:
 
 def is_adverse(trade: Trade, adverse_micros: int) -> bool:
     """Whether completing is displayed this much dearer than planned; a book that is stale or empty counts as adverse."""
-    lead = trade.residual < 0
-    leg, top = trade.leg(lead), trade.top(lead)
+    leg, top = trade.leg(trade.short), trade.top(trade.short)
     price = price_to_buy(top, leg.outcome) if top is not None and top.usable else None
     return price is None or price >= planned_price(trade.intent, leg) + adverse_micros
 
@@ -257,7 +255,7 @@ def _unwind(run: Run, *, go: bool = False) -> None:
     if abs(trade.residual) < trade.dust:
         _finish(run, "unwound")
         return
-    if trade.gone(True) and trade.gone(False):
+    if trade.gone("leader") and trade.gone("hedge"):
         _get_stuck(run, INSTRUMENT_MOVED)
         return
     ways = UNWIND_WAYS[:2] if trade.residual > 0 else UNWIND_WAYS[2:]
@@ -276,15 +274,15 @@ def _send_unwind(run: Run, made: int) -> None:
     trade = run.trade
     refusals: list[str] = []
     for choice in unwind_choice(trade, made, run.terms.adverse_micros, run.terms.max_loss_per_trade_micros):
-        way = run.attempts("unwind", ((choice.lead, choice.side),)) + 1
-        slot = slot_of(trade.plan, "unwind", lead=choice.lead, side=choice.side, attempt=way)
+        way = run.attempts("unwind", ((choice.leg, choice.side),)) + 1
+        slot = slot_of(trade.plan, "unwind", name=choice.leg, side=choice.side, attempt=way)
         assert slot is not None, "attempts are counted against the plan"
         quantity = min(choice.quantity_micros, slot.quantity_max_micros)
-        price = within_slot(slot, trade.leg(choice.lead), choice.price_micros)
+        price = within_slot(slot, trade.leg(choice.leg), choice.price_micros)
         if choice.side == "sell":
-            refusal = run.send(slot, lead=choice.lead, price=price, quantity=quantity)
+            refusal = run.send(slot, name=choice.leg, price=price, quantity=quantity)
         else:
-            refusal = _send_within_caps(run, slot, lead=choice.lead, price=price, quantity=quantity)
+            refusal = _send_within_caps(run, slot, name=choice.leg, price=price, quantity=quantity)
         if not refusal:
             run.disarm("finality")
             return
@@ -306,7 +304,7 @@ def _finish(run: Run, reason: str) -> None:
     """Nothing is unmatched: hedged, or flat when nothing is held."""
     trade = run.trade
     run.set(timers=tuple(t for t in trade.timers if t.order_id), held_back=False)
-    if max(trade.held(True), trade.held(False)) < trade.dust:
+    if max(trade.held("leader"), trade.held("hedge")) < trade.dust:
         run.move("flat", reason)
         return
     run.move("hedged", reason)
@@ -324,7 +322,7 @@ def _reopen(run: Run) -> None:
     if abs(trade.residual) < trade.dust:
         if trade.live_order is not None:
             return
-        if max(trade.held(True), trade.held(False)) < trade.dust:
+        if max(trade.held("leader"), trade.held("hedge")) < trade.dust:
             run.move("flat", "fill_reversed")
         else:
             _confirm(run)
@@ -338,7 +336,7 @@ def _reopen(run: Run) -> None:
 def _lose_sight(run: Run) -> None:
     order = run.trade.order(run.order_id)
     if order is not None and order.live:
-        run.put_order(msgspec.structs.replace(order, status="unknown"))
+        run.put_order(with_status(order, "unknown"))
 
 
 def _declare_dead(run: Run) -> None:
@@ -353,7 +351,7 @@ def _declare_dead(run: Run) -> None:
     if order.status != "unknown":
         run.put_order(order)  # it was heard of since, and is waited for again
         return
-    run.put_order(msgspec.structs.replace(order, status="expired"))
+    run.put_order(with_status(order, "expired"))
     _HANDLERS[TRADE_TABLE[run.trade.state]["done"].handler](run)
 
 

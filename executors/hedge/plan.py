@@ -21,7 +21,7 @@ from typing import Final
 from crossbook.domain.fees import taker_fee
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS, ceil_div, cost_micros
-from executors.hedge.trade import common_step
+from executors.hedge.trade import OTHER, LegName, common_step
 from executors.journal import trade_id_of
 from executors.terms import NS_PER_S, ExecuteTerms
 from schemas.records import IntentLeg, PlanSlot, Role, Side, TimeInForce, TradeIntent, TradePlan
@@ -100,13 +100,14 @@ def make_plan(
 ) -> TradePlan:
     """The plan of a trade: its leader and every slot that may follow. Raises GridError for a grid that is none."""
     leader, hedge = intent.legs if leader_is_a else reversed(intent.legs)
-    grids = {True: outcome_grid(leader), False: outcome_grid(hedge)}
+    legs: dict[LegName, IntentLeg] = {"leader": leader, "hedge": hedge}
+    grids = {name: outcome_grid(leg) for name, leg in legs.items()}
     hedges, unwinds = terms.hedge_attempts_max, terms.unwind_attempts_max
     deadline = ts_ns + TRADE_HORIZON_NS
     trade_id = trade_id_of(portfolio, intent.intent_id)
 
-    def slot(role: Role, attempt: int, *, lead: bool, side: Side, worst: int, tif: TimeInForce) -> PlanSlot:
-        leg = leader if lead else hedge
+    def slot(role: Role, attempt: int, *, name: LegName, side: Side, worst: int, tif: TimeInForce) -> PlanSlot:
+        leg = legs[name]
         return PlanSlot(
             order_id=f"{trade_id}-{role[0]}{attempt}",
             role=role,
@@ -122,17 +123,16 @@ def make_plan(
         )
 
     slots: list[PlanSlot] = []
-    for index, lead in enumerate((False, True)):
-        legs = (leader, hedge) if lead else (hedge, leader)
-        worst = _worst_hedge(intent, *legs, quantity_micros, terms.max_loss_per_trade_micros)
+    for index, name in enumerate(COMPLETIONS):
+        worst = _worst_hedge(intent, legs[name], legs[OTHER[name]], quantity_micros, terms.max_loss_per_trade_micros)
         for attempt in range(1, hedges + 1):
             number = index * hedges + attempt
-            slots.append(slot("hedge", number, lead=lead, side="buy", worst=worst, tif="immediate_or_cancel"))
-    for index, (lead, side) in enumerate(UNWIND_WAYS):
-        worst = grids[lead].lowest_micros if side == "sell" else grids[lead].highest_micros
+            slots.append(slot("hedge", number, name=name, side="buy", worst=worst, tif="immediate_or_cancel"))
+    for index, (name, side) in enumerate(UNWIND_WAYS):
+        worst = grids[name].lowest_micros if side == "sell" else grids[name].highest_micros
         for attempt in range(1, unwinds + 1):
             number = index * unwinds + attempt
-            slots.append(slot("unwind", number, lead=lead, side=side, worst=worst, tif="immediate_or_cancel"))
+            slots.append(slot("unwind", number, name=name, side=side, worst=worst, tif="immediate_or_cancel"))
     return TradePlan(
         sequence=sequence,
         ts_ns=ts_ns,
@@ -148,9 +148,9 @@ def make_plan(
         leader=slot(
             "leader",
             1,
-            lead=True,
+            name="leader",
             side="buy",
-            worst=grids[True].floor(leader.price_limit_micros),
+            worst=grids["leader"].floor(leader.price_limit_micros),
             tif=leader_time_in_force(intent, leader, hedge),
         ),
         slots=tuple(slots),
@@ -169,18 +169,25 @@ def _worst_hedge(intent: TradeIntent, leg: IntentLeg, other: IntentLeg, quantity
     return highest_price(grid, limit, grid.highest_micros, pays) if pays(limit) else limit
 
 
-#: The ways out, in the order of their slots: (for the leader's leg?, side).
-UNWIND_WAYS: Final[tuple[tuple[bool, Side], ...]] = ((True, "sell"), (False, "buy"), (False, "sell"), (True, "buy"))
+#: The legs that may have to be bought to match the other, in the order of their slots.
+COMPLETIONS: Final[tuple[LegName, ...]] = ("hedge", "leader")
+#: The ways out, in the order of their slots: leg and side.
+UNWIND_WAYS: Final[tuple[tuple[LegName, Side], ...]] = (
+    ("leader", "sell"),
+    ("hedge", "buy"),
+    ("hedge", "sell"),
+    ("leader", "buy"),
+)
 
 
-def slot_of(plan: TradePlan, role: Role, *, lead: bool, side: Side, attempt: int) -> PlanSlot | None:
+def slot_of(plan: TradePlan, role: Role, *, name: LegName, side: Side, attempt: int) -> PlanSlot | None:
     """The slot of an attempt (from 1) of a role, leg and side; None when the plan holds no such slot any more."""
     if role == "leader":
         return plan.leader if attempt == 1 else None
     hedges = sum(1 for s in plan.slots if s.role == "hedge") // 2
     unwinds = sum(1 for s in plan.slots if s.role == "unwind") // len(UNWIND_WAYS)
     if role == "hedge":
-        per_way, start = hedges, hedges if lead else 0
+        per_way, start = hedges, hedges * COMPLETIONS.index(name)
     else:
-        per_way, start = unwinds, 2 * hedges + UNWIND_WAYS.index((lead, side)) * unwinds
+        per_way, start = unwinds, 2 * hedges + UNWIND_WAYS.index((name, side)) * unwinds
     return plan.slots[start + attempt - 1] if 1 <= attempt <= per_way else None

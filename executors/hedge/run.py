@@ -10,14 +10,14 @@ from typing import Final
 import msgspec
 
 from executors.errors import PlanError
-from executors.hedge.steps import Context, Effect, Move, Send, Step
-from executors.hedge.tables import ONWARD, ORDER_TABLE, REFUSED, STALE, TIMER_INPUTS, WAIT, Answer, InputKind
-from executors.hedge.trade import SETTLED, TERMINAL, Execution, Order, Timer, Trade
+from executors.hedge.steps import Context, Move, Send, Step
+from executors.hedge.tables import ONWARD, TIMER_INPUTS, WAIT, Answer, InputKind
+from executors.hedge.trade import LEGS, SETTLED, LegName, Trade
+from executors.orders.order import Effect, Order, Timer, take_report
 from executors.terms import NS_PER_MS, NS_PER_S
 from schemas.records import (
     OrderReport,
     OrderSent,
-    OrderStatus,
     PlanSlot,
     Role,
     Side,
@@ -100,12 +100,12 @@ class Run:
     def expect(self, order: Order) -> None:
         """Arm the time-out of an order that is now at its venue: expected match + time-out."""
         paper = self.context.terms.paper
-        delay_ns = self.trade.leg(order.lead).taker_delay_ms * NS_PER_MS
+        delay_ns = self.trade.leg(order.leg).taker_delay_ms * NS_PER_MS
         match_ns = order.ts_ns + paper.request_ns + delay_ns + paper.report_ns
         due = max(match_ns, self.context.now_ns) + self.terms.hedge_timeout_ms * NS_PER_MS
         self.arm("order_timeout", due, order.order_id)
 
-    def send(self, slot: PlanSlot, *, lead: bool, price: int, quantity: int) -> str:
+    def send(self, slot: PlanSlot, *, name: LegName, price: int, quantity: int) -> str:
         """Send under a slot; empty, or why the risk gate refused."""
         trade, now = self.trade, self.context.now_ns
         if quantity <= 0 or quantity > slot.quantity_max_micros:
@@ -120,7 +120,7 @@ class Run:
             order_id=slot.order_id,
             role=slot.role,
             attempt=slot.attempt,
-            lead=lead,
+            leg=name,
             side=slot.side,
             quantity_micros=quantity,
             price_limit_micros=price,
@@ -132,9 +132,9 @@ class Run:
         self.sends.append(Send(order, slot))
         return ""
 
-    def attempts(self, role: Role, ways: tuple[tuple[bool, Side], ...]) -> int:
+    def attempts(self, role: Role, ways: tuple[tuple[LegName, Side], ...]) -> int:
         """Orders sent so far in a role and any of these ways."""
-        return sum(1 for o in self.trade.orders if o.role == role and (o.lead, o.side) in ways)
+        return sum(1 for o in self.trade.orders if o.role == role and (o.leg, o.side) in ways)
 
     def backoff_ns(self, attempts: int) -> int:
         """Capped exponential wait after so many attempts."""
@@ -149,59 +149,11 @@ class Run:
         if order is None:
             return None
         self.order_id = order.order_id
-        known = next((e for e in order.executions if e.fill_id == report.fill_id), None) if report.fill_id else None
-        if report.reversed:
-            return self._reverse(order, known, report)
-        told = known is not None and known.quantity_micros > 0
-        if known is not None and (told or not report.last_quantity_micros):
-            return self._confirm(order, known, report)
-        if report.fill_id and not report.last_quantity_micros and report.finality == "final":
-            # Mined before it was matched, as far as we were told: the fill is final when it comes.
-            self.put_order(_with_execution(order, _execution(report, final=True)))
-            return None
-        if report.last_quantity_micros > 0:
-            gone = known is not None and known.reversed
-            final = report.finality == "final" or known is not None
-            execution = _execution(report, final=final, reversed_=gone)
-            order = _with_execution(order, execution)
-            self.effect = None if gone else Effect("booked", order, execution)
-        following = ORDER_TABLE[order.status][report.order_status]
-        if following not in (STALE, REFUSED):
-            order = msgspec.structs.replace(order, status=following)
-        self.put_order(order)
-        return _kind_of(order.status)
-
-    def _reverse(self, order: Order, known: Execution | None, report: OrderReport) -> InputKind | None:
-        if report.fill_id and (known is None or not known.quantity_micros):
-            # Failed before it was matched, as far as we were told: the fill counts for nothing when it comes.
-            untold = msgspec.structs.replace(_execution(report, final=True, reversed_=True), quantity_micros=0)
-            self.put_order(_with_execution(order, untold))
-            return None
-        if known is None or known.reversed:
-            return None
-        gone = msgspec.structs.replace(known, reversed=True)
-        order = _with_execution(order, gone)
-        self.put_order(order)
-        self.effect = Effect("reversed", order, gone)
-        return "reversed"
-
-    def _confirm(self, order: Order, known: Execution, report: OrderReport) -> InputKind | None:
-        if order.live and report.last_quantity_micros and ORDER_TABLE[order.status][report.order_status] in TERMINAL:
-            # The fill is told again, and with it that the order has ended since.
-            order = msgspec.structs.replace(order, status=report.order_status)
-            self.put_order(order)
-            self._finalise(order, known, report)
-            return "done"
-        return "confirmed" if self._finalise(order, known, report) else None
-
-    def _finalise(self, order: Order, known: Execution, report: OrderReport) -> bool:
-        if known.final or known.reversed or report.finality != "final":
-            return False
-        final = msgspec.structs.replace(known, final=True)
-        order = _with_execution(order, final)
-        self.put_order(order)
-        self.effect = Effect("confirmed", order, final)
-        return True
+        told = take_report(order, report)
+        if told.order is not order or told.kind is not None:
+            self.put_order(told.order)
+        self.effect = told.effect
+        return told.kind
 
     def take_timer(self, fired: TimerFired) -> InputKind | None:
         """Take a timer that ran out; None when it is not armed any more."""
@@ -221,37 +173,8 @@ class Run:
 
     def take_top(self, top: TopSeen) -> InputKind | None:
         """See a top of one of the legs; None for an instrument that is none of them."""
-        for lead in (True, False):
-            if self.trade.leg(lead).instrument_id == top.instrument_id:
-                if lead:
-                    self.set(top_leader=top)
-                else:
-                    self.set(top_hedge=top)
+        for name in LEGS:
+            if self.trade.leg(name).instrument_id == top.instrument_id:
+                self.set(**{f"top_{name}": top})
                 return "top"
         return None
-
-
-def _kind_of(status: OrderStatus) -> InputKind:
-    if status == "unknown":
-        return "unknown"
-    return "done" if status in TERMINAL else "open"
-
-
-def _execution(report: OrderReport, *, final: bool, reversed_: bool = False) -> Execution:
-    return Execution(
-        fill_id=report.fill_id,
-        price_micros=report.last_price_micros,
-        quantity_micros=report.last_quantity_micros,
-        fee_micros=report.last_fee_micros,
-        final=final,
-        reversed=reversed_,
-    )
-
-
-def _with_execution(order: Order, changed: Execution) -> Order:
-    """The order with an execution put in the place of the one of its id, or behind all others."""
-    if any(e.fill_id == changed.fill_id for e in order.executions if changed.fill_id):
-        executions = tuple(changed if e.fill_id == changed.fill_id else e for e in order.executions)
-    else:
-        executions = (*order.executions, changed)
-    return msgspec.structs.replace(order, executions=executions)

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from executors.hedge.trade import Execution, Order, Trade
+from executors.hedge.trade import Trade
+from executors.orders.order import Effect, Order
 from executors.terms import Terms
 from schemas.records import ListingSeen, OrderReport, OrderSent, PlanSlot, TimerFired, TopSeen, TradeState
 
@@ -25,14 +26,6 @@ class Move(NamedTuple):
     state: TradeState
     reason: str
     trade: Trade
-
-
-class Effect(NamedTuple):
-    """What a report did to an execution."""
-
-    kind: str  # booked, confirmed or reversed
-    order: Order
-    execution: Execution
 
 
 class Step(NamedTuple):

@@ -1,22 +1,20 @@
-"""Lifecycles of an order and of a trade, as tables: every (state, input) cell has its answer.
+"""The lifecycle of a hedge trade as a table: every (state, input) cell has its answer.
 
-Decides which report may follow which order status, which handler of the machine answers which input of a trade, and the states that
-the trade may go to then: the machine makes no other move. A cell that cannot happen is `REFUSED` by name: the input stays in the
+Decides which handler of the machine answers which input, and the states that the trade may go to then: the machine makes no other
+move. A cell that cannot happen is `REFUSED` by name: the input stays in the
 journal and changes nothing. Must never hold a price or a quantity.
 """
 
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
-from schemas.records import OrderStatus, TimerKind, TradeState
+from executors.orders.order import OrderInput
+from executors.orders.table import REFUSED
+from schemas.records import TimerKind, TradeState
 
 #: What a trade can be told.
 InputKind: TypeAlias = Literal[
     "intent",  # the intent that it begins with
-    "open",  # an order is at the venue, possibly filled in part
-    "done",  # an order came to its end
-    "unknown",  # nobody knows what an order is
-    "reversed",  # an execution never happened after all
-    "confirmed",  # an execution became final
+    OrderInput,  # what a report is to it
     "top",  # a book that the choice rests on
     "resume",  # the operator lets orders out again
     "order_timeout",  # timers
@@ -43,17 +41,6 @@ STATES: Final[tuple[TradeState, ...]] = (
     "stuck",
     "closed",
 )
-STATUSES: Final[tuple[OrderStatus, ...]] = (
-    "requested",
-    "accepted",
-    "delayed",
-    "partially_filled",
-    "filled",
-    "canceled",
-    "rejected",
-    "expired",
-    "unknown",
-)
 
 #: Names of the machine's handlers; `wait` and `REFUSED` do nothing, the latter because it cannot be meant.
 Handler: TypeAlias = Literal[
@@ -72,7 +59,6 @@ Handler: TypeAlias = Literal[
     "give_up",
     "watch",
 ]
-REFUSED: Final = "refused"
 
 
 class Answer(NamedTuple):
@@ -193,45 +179,3 @@ ONWARD: Final[dict[TradeState, tuple[TradeState, ...]]] = {
 }
 #: An input that the machine cannot work out is a person's, whatever the trade was doing.
 FAILED: Final = Answer("wait", ("stuck",))
-
-#: Marks a report that is older than what is known: it changes no status.
-STALE: Final = "stale"
-OrderNext: TypeAlias = OrderStatus | Literal["stale", "refused"]
-
-_LIVE_NEXT: Final[dict[OrderStatus, OrderNext]] = {
-    "requested": REFUSED,
-    "accepted": "accepted",
-    "delayed": "delayed",
-    "partially_filled": "partially_filled",
-    "filled": "filled",
-    "canceled": "canceled",
-    "rejected": "rejected",
-    "expired": "expired",
-    "unknown": "unknown",
-}
-_DONE_NEXT: Final[dict[OrderStatus, OrderNext]] = {
-    "requested": REFUSED,
-    "accepted": STALE,
-    "delayed": STALE,
-    "partially_filled": STALE,
-    "filled": STALE,
-    "canceled": STALE,
-    "rejected": STALE,
-    "expired": STALE,
-    "unknown": STALE,
-}
-
-#: {status: {reported status: next status}}.
-ORDER_TABLE: Final[dict[OrderStatus, dict[OrderStatus, OrderNext]]] = {
-    "requested": _LIVE_NEXT,
-    "accepted": _LIVE_NEXT,
-    "delayed": _LIVE_NEXT,
-    # What was filled in part was neither refused nor is it waiting to be accepted.
-    "partially_filled": {**_LIVE_NEXT, "accepted": STALE, "delayed": STALE, "rejected": REFUSED},
-    "filled": _DONE_NEXT,
-    "canceled": _DONE_NEXT,
-    "rejected": {**_DONE_NEXT, "partially_filled": "partially_filled", "filled": "filled", "canceled": "canceled"},
-    # Declared dead by us or by the venue's clock; a venue that knows better is believed.
-    "expired": {**_LIVE_NEXT, "unknown": STALE},
-    "unknown": {**_LIVE_NEXT, "unknown": STALE},
-}

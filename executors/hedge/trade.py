@@ -1,85 +1,29 @@
-"""What a trade is made of: its orders, their executions, its timers and the tops it has seen. Values, frozen.
+"""A trade in two legs: its orders, its timers and the tops it has seen. A value, frozen.
 
 Decides only what follows from them: what is held, what may be sold, what is unmatched. A trade has two legs, named by their
 duty: the *leader* is bought first, the *hedge* second, equal contracts of each. Quantities are micros of a contract.
 """
 
 import math
-from typing import Final, NamedTuple
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from crossbook.domain.money import MICROS, cost_micros
+from executors.orders.order import Order, Timer
 from executors.terms import ExecuteTerms
-from schemas.records import (
-    IntentLeg,
-    ListingSeen,
-    OrderReport,
-    OrderStatus,
-    Outcome,
-    Role,
-    Side,
-    TimerKind,
-    TopSeen,
-    TradeIntent,
-    TradePlan,
-    TradeState,
-)
+from schemas.records import IntentLeg, ListingSeen, Outcome, TimerKind, TopSeen, TradeIntent, TradePlan, TradeState
 
 #: A hedge has a leader and a hedge.
 HEDGE_LEGS: Final = 2
-#: Order states after which the venue does nothing more with it.
-TERMINAL: Final = frozenset[OrderStatus]({"filled", "canceled", "rejected", "expired"})
+#: The legs of a trade, by their duty, and the other one of each.
+LegName: TypeAlias = Literal["leader", "hedge"]
+LEGS: Final[tuple[LegName, LegName]] = ("leader", "hedge")
+OTHER: Final[dict[str, LegName]] = {"leader": "hedge", "hedge": "leader"}
 #: Trade states in which an order may be at a venue or may still be sent.
 WORKING: Final = frozenset[TradeState]({"leading", "hedging", "unwinding"})
 #: Trade states in which something was sent and nothing is meant to be sent any more.
 SETTLED: Final = frozenset[TradeState]({"hedged", "flat", "closed", "stuck"})
-
-
-class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """One fill of an order; `reversed` ones count for nothing."""
-
-    fill_id: str
-    price_micros: int
-    quantity_micros: int
-    fee_micros: int
-    final: bool
-    reversed: bool = False
-
-
-class Unbooked(NamedTuple):
-    """Cash that a report moves at a leg before the ledger has it: paid for a purchase, or (negative) back for a reversed one."""
-
-    lead: bool
-    cash_micros: int
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """One order of a trade; `lead` says that it is for the leader's leg."""
-
-    order_id: str
-    role: Role
-    attempt: int
-    lead: bool
-    side: Side
-    quantity_micros: int
-    price_limit_micros: int
-    status: OrderStatus
-    ts_ns: int
-    executions: tuple[Execution, ...] = ()
-
-    @property
-    def live(self) -> bool:
-        """Whether the venue may still fill it, as far as is known."""
-        return self.status not in TERMINAL
-
-
-class Timer(msgspec.Struct, frozen=True, kw_only=True):
-    """A moment of stream time at which the trade wants to be told; `order_id` is empty for a timer of the trade."""
-
-    due_ns: int
-    kind: TimerKind
-    order_id: str
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,31 +51,32 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
         """Its id: that of the intent."""
         return self.plan.trade_id
 
-    def leg(self, lead: bool) -> IntentLeg:
+    def leg(self, name: str) -> IntentLeg:
         """The leader's leg, or the hedge's."""
-        return self.intent.legs[0 if lead == self.leader_is_a else 1]
+        assert name in LEGS, name
+        return self.intent.legs[0 if (name == "leader") == self.leader_is_a else 1]
 
-    def gone(self, lead: bool) -> bool:
+    def gone(self, name: str) -> bool:
         """Whether a leg's instrument moved away from the partition in which the trade was opened."""
-        top = self.top(lead)
+        top = self.top(name)
         return top is not None and not top.listed
 
-    def top(self, lead: bool) -> TopSeen | None:
+    def top(self, name: str) -> TopSeen | None:
         """The last top seen of a leg."""
-        return self.top_leader if lead else self.top_hedge
+        return self.top_leader if name == "leader" else self.top_hedge
 
-    def held(self, lead: bool) -> int:
+    def held(self, name: str) -> int:
         """Bought minus sold in a leg."""
-        return self._count(lead, final_only=False)
+        return self._count(name, final_only=False)
 
-    def sellable(self, lead: bool) -> int:
+    def sellable(self, name: str) -> int:
         """What a venue lets us sell of a leg: final purchases minus all sales."""
-        return self._count(lead, final_only=True)
+        return self._count(name, final_only=True)
 
-    def _count(self, lead: bool, *, final_only: bool) -> int:
+    def _count(self, name: str, *, final_only: bool) -> int:
         total = 0
         for order in self.orders:
-            if order.lead == lead:
+            if order.leg == name:
                 for one in order.executions:
                     if one.reversed:
                         continue
@@ -144,13 +89,18 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def residual(self) -> int:
         """Unmatched contracts: leader minus hedge."""
-        return self.held(True) - self.held(False)
+        return self.held("leader") - self.held("hedge")
 
-    def purchasable(self, lead: bool) -> int:
+    @property
+    def short(self) -> LegName:
+        """The leg of which there is too little; `OTHER` of it is the one of which there is too much."""
+        return "leader" if self.residual < 0 else "hedge"
+
+    def purchasable(self, name: str) -> int:
         """How much of a leg may be bought to match the other: in its steps, and never past the plan's quantity."""
-        missing = -self.residual if lead else self.residual
-        room = self.plan.quantity_micros - self.held(lead)
-        return floor_step(max(min(missing, room), 0), self.leg(lead).quantity_step_micros)
+        missing = -self.residual if name == "leader" else self.residual
+        room = self.plan.quantity_micros - self.held(name)
+        return floor_step(max(min(missing, room), 0), self.leg(name).quantity_step_micros)
 
     @property
     def dust(self) -> int:
@@ -177,8 +127,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
     def quantities_ab(self) -> tuple[int, int]:
         """Held at leg a and at leg b."""
-        lead, hedge = self.held(True), self.held(False)
-        return (lead, hedge) if self.leader_is_a else (hedge, lead)
+        leader, hedge = self.held("leader"), self.held("hedge")
+        return (leader, hedge) if self.leader_is_a else (hedge, leader)
 
     def cash_and_fees(self) -> tuple[int, int]:
         """Cash paid minus received without fees, and fees, micros of a dollar, over all executions that stand."""
@@ -193,11 +143,11 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
                         cash -= one.price_micros * one.quantity_micros // MICROS
         return cash, fees
 
-    def cost_of(self, lead: bool, quantity: int) -> int:
+    def cost_of(self, name: str, quantity: int) -> int:
         """What a quantity of a leg cost on average, incl. fees, micros of a dollar, rounded up."""
         cost = bought = 0
         for order in self.orders:
-            if order.lead == lead and order.side == "buy":
+            if order.leg == name and order.side == "buy":
                 for one in order.executions:
                     if not one.reversed:
                         bought += one.quantity_micros
@@ -219,26 +169,6 @@ def unattended(trade: Trade) -> str:
     if trade.state in WORKING and trade.live_order is None and not trade.held_back and not trade.timers:
         return f"{trade.state} with {trade.residual} unmatched, no order, no timer and no halt to wait for"
     return ""
-
-
-def money_of(execution: Execution) -> int:
-    """What a purchase paid, fee included, micros of a dollar, rounded up."""
-    return cost_micros(execution.price_micros, execution.quantity_micros) + execution.fee_micros
-
-
-def unbooked_purchase(trade: Trade, report: OrderReport) -> Unbooked | None:
-    """What a report is about to book as a purchase, or to take back; None for everything else."""
-    order = trade.order(report.order_id)
-    if order is None or order.side != "buy" or not report.fill_id:
-        return None
-    known = next((one for one in order.executions if one.fill_id == report.fill_id), None)
-    if report.reversed:
-        return None if known is None or known.reversed else Unbooked(order.lead, -money_of(known))
-    told = known is not None and (known.quantity_micros > 0 or known.reversed)  # else only what became of it was told
-    if told or report.last_quantity_micros <= 0:
-        return None
-    paid = cost_micros(report.last_price_micros, report.last_quantity_micros) + report.last_fee_micros
-    return Unbooked(order.lead, paid)
 
 
 def price_to_buy(top: TopSeen | None, outcome: Outcome) -> int | None:

@@ -3,8 +3,8 @@
 Decides no trade. Must never book an execution twice or take back one that was not booked: the machine's `Effect` says which.
 """
 
-from executors.hedge.steps import Effect
-from executors.hedge.trade import Trade, money_of, planned_price
+from executors.hedge.trade import Trade, planned_price
+from executors.orders.order import Effect, money_of
 from executors.portfolio.risk import Standing, place_of
 from schemas.records import Fill, FillConfirmed, FillReversed, OrderReport, TradeIntent
 
@@ -12,7 +12,7 @@ from schemas.records import Fill, FillConfirmed, FillReversed, OrderReport, Trad
 def book(standing: Standing, trade: Trade, effect: Effect, report: OrderReport) -> Fill | FillConfirmed | FillReversed:
     """Book what a report did to an execution of a trade; the record that says so."""
     order, execution = effect.order, effect.execution
-    leg = trade.leg(order.lead)
+    leg = trade.leg(order.leg)
     place = place_of(leg)
     ledger = standing.ledger
     common = {
@@ -35,7 +35,7 @@ def book(standing: Standing, trade: Trade, effect: Effect, report: OrderReport) 
     if undo:
         ledger.reverse(*execution_of)
         if order.side == "buy":  # buying it again may need what comes back
-            ledger.add_to(plan_key(trade.trade_id, lead=order.lead), place, money_of(execution))
+            ledger.add_to(plan_key(trade.trade_id, order.leg), place, money_of(execution))
         return FillReversed(**common, reason=report.reason)  # type: ignore[arg-type]  # as above
     ledger.fill(*execution_of)
     if order.side == "buy":
@@ -45,7 +45,7 @@ def book(standing: Standing, trade: Trade, effect: Effect, report: OrderReport) 
 
 def _fill(common: dict[str, object], trade: Trade, effect: Effect, report: OrderReport) -> Fill:
     order, execution = effect.order, effect.execution
-    leg = trade.leg(order.lead)
+    leg = trade.leg(order.leg)
     intent: TradeIntent = trade.intent
     return Fill(
         **common,  # type: ignore[arg-type]  # the fields that all fill records share
@@ -68,6 +68,6 @@ def _fill(common: dict[str, object], trade: Trade, effect: Effect, report: Order
     )
 
 
-def plan_key(trade_id: str, *, lead: bool) -> str:
+def plan_key(trade_id: str, leg: str) -> str:
     """What a plan holds back for purchases of a leg beside those that are out."""
-    return f"{trade_id}/plan/leader" if lead else f"{trade_id}/plan"
+    return f"{trade_id}/plan/{leg}"

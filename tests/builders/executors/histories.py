@@ -120,7 +120,7 @@ class History(Books):
         done = sum(one.quantity_micros for one in order.executions) // 10_000
         part = rng.choice((lots - done, rng.randrange(0, lots - done + 1), 0)) * 10_000
         status = "filled" if part and done * 10_000 + part == order.quantity_micros else "canceled"
-        provisional = trade.leg(order.lead).venue == "polymarket" and part
+        provisional = trade.leg(order.leg).venue == "polymarket" and part
         self.tell(
             trade, order, part, status, f"{order.order_id}-f{len(order.executions)}" if part else "", bool(provisional)
         )

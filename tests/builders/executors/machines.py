@@ -71,10 +71,10 @@ def events_of(trade):
         yield report(order, "canceled")
         filled = sum(e.quantity_micros for e in order.executions)
         left = order.quantity_micros - filled
-        finality = "provisional" if order.lead and order.side == "buy" else "final"
+        finality = "provisional" if order.leg == "leader" and order.side == "buy" else "final"
         number = len(order.executions) + 1
         if order.side == "sell":
-            left = min(left, trade.sellable(order.lead))
+            left = min(left, trade.sellable(order.leg))
         if left >= LOT:
             yield report(order, "filled", fill=left, finality=finality, number=number)
         if left > HALF:

@@ -73,7 +73,7 @@ def test_the_end_of_an_order_is_believed_when_it_comes_with_a_fill_that_is_known
     desk.open(intent())
     desk.report(desk.sent[0], "partially_filled", 4 * CONTRACT, fill_id="f")
     desk.report(desk.sent[0], "canceled", 4 * CONTRACT, fill_id="f")
-    assert desk.trade().held(True) == 4 * CONTRACT
+    assert desk.trade().held("leader") == 4 * CONTRACT
     assert (desk.sent[-1].role, desk.sent[-1].quantity_micros) == ("hedge", 4 * CONTRACT)
 
 
@@ -83,7 +83,7 @@ def test_what_became_of_a_fill_counts_although_it_was_told_before_the_fill(gone)
     desk.open(intent())
     desk.report(desk.sent[0], "accepted", fill_id="f", reversed_=gone)
     desk.report(desk.sent[0], "filled", Q, fill_id="f", final=False)
-    assert desk.trade().held(True) == desk.trade().sellable(True) == (0 if gone else Q)
+    assert desk.trade().held("leader") == desk.trade().sellable("leader") == (0 if gone else Q)
     assert desk.state.standing.ledger.quantity(PM, "yes") == (0 if gone else Q)
 
 

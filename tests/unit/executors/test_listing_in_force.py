@@ -149,7 +149,7 @@ def test_steps_and_minimums_in_force_count_for_hedges():
     assert world.rejected() == []
     hedge = next(one for one in world.of(OrderRequested) if one.role == "hedge")
     assert hedge.quantity_micros == 10 * CONTRACT and world.trade.state == "closed"
-    assert world.trade.leg(False).quantity_minimum_micros == 2 * CONTRACT == world.trade.dust
+    assert world.trade.leg("hedge").quantity_minimum_micros == 2 * CONTRACT == world.trade.dust
 
 
 def test_fees_in_force_are_weighed_and_named_by_the_fill():
@@ -160,7 +160,7 @@ def test_fees_in_force_are_weighed_and_named_by_the_fill():
     world.list(KA, fee_schedule=dear)
     world.run(3_000)
     named = {one.instrument_id: one.schedule_hash for one in world.of(Fill)}
-    assert named[KA] == dear.hash and world.trade.leg(False).fee_schedule == dear
+    assert named[KA] == dear.hash and world.trade.leg("hedge").fee_schedule == dear
 
 
 def test_a_listing_that_changed_before_the_executor_saw_the_intent_is_planned_on():
@@ -199,7 +199,7 @@ def test_what_is_unchanged_is_not_journaled_and_a_refold_gives_the_same():
     world.run(3_000)
     again, _ = refold([one for one in world.written if not isinstance(one, FILLS)])
     assert again.trades == world.engine.state.trades
-    assert again.trades["main-i1"].leg(False).grid == GRID
+    assert again.trades["main-i1"].leg("hedge").grid == GRID
 
 
 def test_a_listing_that_cannot_be_used_is_not_adopted():
@@ -208,7 +208,7 @@ def test_a_listing_that_cannot_be_used_is_not_adopted():
     world.run(40)
     world.list(KA, grid=())
     world.run(400)
-    assert world.of(ListingSeen) == [] and world.trade.leg(False).grid == FINE
+    assert world.of(ListingSeen) == [] and world.trade.leg("hedge").grid == FINE
 
 
 @pytest.mark.parametrize(
@@ -270,4 +270,4 @@ def test_an_order_that_a_halt_held_back_leaves_on_the_books_of_the_resume():
     world.drain()
     hedge = next(one for one in world.of(OrderRequested) if one.role == "hedge")
     assert hedge.price_limit_micros >= 510_000
-    assert world.trade.top(False).bid_price_micros == 490_000
+    assert world.trade.top("hedge").bid_price_micros == 490_000

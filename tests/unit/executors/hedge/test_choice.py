@@ -9,7 +9,8 @@ from crossbook.domain.fees import make_schedule, taker_fee
 from crossbook.domain.money import cost_micros
 from executors.hedge.choice import completed_value, completion_limit, displayed_price, weigh_completion
 from executors.hedge.plan import make_plan, outcome_grid, slot_of
-from executors.hedge.trade import Execution, Order, Trade
+from executors.hedge.trade import LEGS, OTHER, Trade
+from executors.orders.order import Execution, Order
 from executors.terms import ExecuteTerms, Terms
 from schemas.records import PriceRange
 from tests.builders.executors.desk import Desk
@@ -49,7 +50,7 @@ SCHEDULES = {
 @st.composite
 def unmatched_trades(draw):
     """A trade whose leader (or, after a reversal, hedge) is filled at its limit, on books that may have moved since."""
-    lead = draw(st.booleans())
+    name = draw(st.sampled_from(LEGS))
     grid, other_grid = GRIDS[draw(st.sampled_from(sorted(GRIDS)))], GRIDS[draw(st.sampled_from(sorted(GRIDS)))]
     fees, other_fees = (SCHEDULES[draw(st.sampled_from(sorted(SCHEDULES)))] for _ in range(2))
     planned = draw(
@@ -67,7 +68,7 @@ def unmatched_trades(draw):
     held = msgspec.structs.replace(
         held, price_limit_micros=paid, cost_micros=paid * planned // MICROS, notional_minimum_micros=0
     )
-    a, b = (short, held) if lead else (held, short)
+    a, b = (short, held) if name == "leader" else (held, short)
     one = intent(1, planned, leg_a=a, leg_b=b)
     terms = ExecuteTerms(max_loss_per_trade_micros=draw(st.sampled_from((0, MICROS, 10 * MICROS, 500 * MICROS))))
     plan = make_plan(
@@ -92,7 +93,7 @@ def unmatched_trades(draw):
         order_id="o",
         role="leader",
         attempt=1,
-        lead=not lead,
+        leg=OTHER[name],
         side="buy",
         quantity_micros=planned,
         price_limit_micros=paid,
@@ -112,10 +113,12 @@ def unmatched_trades(draw):
         state="hedging",
         terms=terms,
         orders=(order,),
-        top_leader=_top_of(a, shown if lead else way_out, buying=lead),
-        top_hedge=_top_of(b, way_out if lead else shown, buying=not lead),
+        **{
+            f"top_{name}": _top_of(short, shown, buying=True),
+            f"top_{OTHER[name]}": _top_of(held, way_out, buying=False),
+        },
     )
-    return trade, lead, filled
+    return trade, name, filled
 
 
 def _top_of(one, price, *, buying):
@@ -128,13 +131,13 @@ def _top_of(one, price, *, buying):
 @settings(max_examples=400)
 @given(unmatched_trades())
 def test_the_limit_reaches_what_is_worth_taking_and_is_worth_no_less(case):
-    trade, lead, quantity = case
-    one = trade.leg(lead)
-    completion = weigh_completion(trade, lead, quantity, trade.terms.max_loss_per_trade_micros)
+    trade, name, quantity = case
+    one = trade.leg(name)
+    completion = weigh_completion(trade, name, quantity, trade.terms.max_loss_per_trade_micros)
     assume(not completion.refusal)
-    slot = slot_of(trade.plan, "hedge", lead=lead, side="buy", attempt=1)
-    limit = completion_limit(trade, lead, quantity, completion.threshold_micros, slot.price_worst_micros)
-    shown = displayed_price(trade, lead, "buy")
+    slot = slot_of(trade.plan, "hedge", name=name, side="buy", attempt=1)
+    limit = completion_limit(trade, name, quantity, completion.threshold_micros, slot.price_worst_micros)
+    shown = displayed_price(trade, name, "buy")
     assert shown is not None
     if shown <= slot.price_worst_micros:
         assert limit is not None and limit >= shown
@@ -157,9 +160,9 @@ def _next_prices(grid, price, count):
 @settings(max_examples=200)
 @given(unmatched_trades())
 def test_the_plan_lets_a_hedge_cost_what_may_be_lost_and_no_more(case):
-    trade, lead, _ = case
-    one, other, quantity = trade.leg(lead), trade.leg(not lead), trade.plan.quantity_micros
-    worst = slot_of(trade.plan, "hedge", lead=lead, side="buy", attempt=1).price_worst_micros
+    trade, name, _ = case
+    one, other, quantity = trade.leg(name), trade.leg(OTHER[name]), trade.plan.quantity_micros
+    worst = slot_of(trade.plan, "hedge", name=name, side="buy", attempt=1).price_worst_micros
     payout = trade.intent.payout_micros * quantity // trade.intent.quantity_micros
 
     def left(price):

@@ -4,7 +4,8 @@ no leg is bought past the plan, and what is sold is held and final."""
 import os
 
 from executors.hedge.machine import advance
-from executors.hedge.trade import TERMINAL, unattended
+from executors.hedge.trade import unattended
+from executors.orders.table import TERMINAL
 from tests.builders.executors.machines import context, events_of, start
 
 DEPTH = int(os.environ.get("EXPLORE_DEPTH", "8"))
@@ -19,9 +20,9 @@ def check(before, step):
         assert not others, f"{order.order_id} was sent while {others} may fill"
         assert order.quantity_micros <= slot.quantity_max_micros
         if order.side == "buy":
-            assert trade.held(order.lead) + order.quantity_micros <= trade.plan.quantity_micros
+            assert trade.held(order.leg) + order.quantity_micros <= trade.plan.quantity_micros
         else:
-            assert order.quantity_micros <= trade.sellable(order.lead)
+            assert order.quantity_micros <= trade.sellable(order.leg)
 
 
 def walk(depth, permits):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crossbook.domain.limits import bounds_of, limit_names
 from crossbook.domain.money import MICROS
 from executors.engine import refold
-from executors.hedge.trade import WORKING, unattended
+from executors.hedge.trade import LEGS, WORKING, unattended
 from executors.journal import FILLS
 from executors.recovery.image import restore_state, state_image
 from executors.state import ExecutorState
@@ -387,8 +387,8 @@ class Model:
             assert ledger.spent(venue) == amount, "ledger = fills, to the micro"
         assert all(r.amount_micros >= 0 for r in ledger.reservations.values())
         for trade_id, trade in self.desk.state.trades.items():
-            for lead in (True, False):
-                assert trade.held(lead) == self.told(trade_id, trade.leg(lead).instrument_id)
+            for name in LEGS:
+                assert trade.held(name) == self.told(trade_id, trade.leg(name).instrument_id)
 
     # The end
 

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from executors.hedge.machine import advance
 from executors.hedge.run import UNKNOWN_HORIZON_NS
 from executors.hedge.steps import Resume
-from executors.hedge.tables import INPUTS, ORDER_TABLE, REFUSED, STALE, STATES, STATUSES, TRADE_TABLE
+from executors.hedge.tables import INPUTS, STATES, TRADE_TABLE
 from executors.hedge.trade import WORKING
+from executors.orders.order import Timer
+from executors.orders.table import ORDER_TABLE, REFUSED, STALE, STATUSES
 from tests.builders.executors.machines import DEAR, context, report, start, timer
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, MS, PM, T0, intent, top
 
@@ -98,8 +100,6 @@ def event_for(trade, kind):
 
 
 def _timer_of(kind):
-    from executors.hedge.trade import Timer
-
     return Timer(due_ns=T0, kind=kind, order_id="")
 
 
@@ -131,7 +131,7 @@ def test_a_hedge_is_sent_with_the_leaders_final_fill_in_equal_contracts():
     assert part.state == "leading" and len(part.orders) == 1
     done = feed(part, report(part.orders[0], "canceled", number=2))
     assert done.state == "hedging"
-    assert (done.orders[1].quantity_micros, done.orders[1].side, done.orders[1].lead) == (3 * CONTRACT, "buy", False)
+    assert (done.orders[1].quantity_micros, done.orders[1].side, done.orders[1].leg) == (3 * CONTRACT, "buy", "hedge")
 
 
 def test_attempts_back_off_and_end_in_the_cheaper_way_out():
@@ -146,7 +146,7 @@ def test_attempts_back_off_and_end_in_the_cheaper_way_out():
     assert waits == [100, 200]
     assert trade.state == "unwinding" and trade.reason == "hedge_attempts"
     # Completing at the displayed price is still worth more than selling: the complement is bought, under an unwind's slot.
-    assert (trade.live_order.order_id, trade.live_order.lead, trade.live_order.side) == ("main-i1-u4", False, "buy")
+    assert (trade.live_order.order_id, trade.live_order.leg, trade.live_order.side) == ("main-i1-u4", "hedge", "buy")
 
 
 def test_completing_within_reason_beats_selling_and_a_limit_never_costs_more_than_the_way_out():
@@ -162,7 +162,7 @@ def test_a_position_that_is_not_final_is_not_sold_but_waited_for():
     assert trade.timer("finality") is not None
     fill = trade.orders[0].executions[0]
     trade = feed(trade, report(trade.orders[0], "filled", fill_id=fill.fill_id))
-    assert (trade.live_order.side, trade.live_order.lead, trade.live_order.role) == ("sell", True, "unwind")
+    assert (trade.live_order.side, trade.live_order.leg, trade.live_order.role) == ("sell", "leader", "unwind")
     assert filled(trade).state == "flat"
 
 
@@ -182,7 +182,7 @@ def test_a_reversed_leader_is_bought_again_or_the_hedge_is_sold():
     fill = hedged.orders[0].executions[0]
     again = feed(hedged, report(hedged.orders[0], "filled", fill=Q, fill_id=fill.fill_id, reversed_=True))
     assert again.state == "hedging" and again.residual == -Q
-    assert (again.live_order.order_id, again.live_order.lead, again.live_order.side) == ("main-i1-h4", True, "buy")
+    assert (again.live_order.order_id, again.live_order.leg, again.live_order.side) == ("main-i1-h4", "leader", "buy")
 
 
 def test_duplicates_change_nothing():
@@ -249,26 +249,28 @@ class History:
             assert self.slots[order.order_id] == slot
             assert order.quantity_micros <= slot.quantity_max_micros
             if order.side == "sell":
-                assert order.quantity_micros <= self.trade.sellable(order.lead), "only what is held and final is sold"
-                assert (self.trade.residual > 0) == order.lead, "the leg unwound is the one that is too much"
+                assert order.quantity_micros <= self.trade.sellable(order.leg), "only what is held and final is sold"
+                assert (self.trade.residual > 0) == (order.leg == "leader"), (
+                    "the leg unwound is the one that is too much"
+                )
             else:
                 assert order.price_limit_micros <= slot.price_worst_micros
             assert sum(o.live for o in before.orders if o.order_id != getattr(event, "order_id", "")) == 0
         ids = [o.order_id for o in self.trade.orders]
         assert len(ids) == len(set(ids)) and set(ids) <= set(self.slots)
-        assert self.trade.held(True) >= 0 and self.trade.held(False) >= 0
+        assert self.trade.held("leader") >= 0 and self.trade.held("hedge") >= 0
 
     def fill(self, order, share, *, end):
         self.number += 1
         left = order.quantity_micros - sum(e.quantity_micros for e in order.executions)
         quantity = max(LOT, left * share // 100 // LOT * LOT)
         if order.side == "sell":
-            quantity = min(quantity, self.trade.held(order.lead))
+            quantity = min(quantity, self.trade.held(order.leg))
         if left < LOT or quantity <= 0:
             return self.tell(report(order, "canceled"))
         quantity = min(quantity, left)
         status = "filled" if quantity == left else "partially_filled"
-        finality = "provisional" if order.lead and order.side == "buy" else "final"
+        finality = "provisional" if order.leg == "leader" and order.side == "buy" else "final"
         self.tell(report(order, status, fill=quantity, finality=finality, number=self.number))
         if end and quantity < left:
             self.tell(report(order, "canceled", number=self.number))
@@ -330,4 +332,4 @@ def test_every_history_ends_hedged_flat_or_stuck(moves, an_intent):
     assert trade.state in {"hedged", "closed", "flat", "stuck"} and trade.state not in WORKING
     assert abs(trade.residual) < trade.dust or trade.state == "stuck"
     if trade.state == "flat":
-        assert max(trade.held(True), trade.held(False)) < trade.dust
+        assert max(trade.held("leader"), trade.held("hedge")) < trade.dust

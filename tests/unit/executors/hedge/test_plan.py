@@ -3,6 +3,7 @@
 import pytest
 
 from executors.hedge.plan import UNWIND_WAYS, choose_leader, leader_time_in_force, make_plan, outcome_grid, slot_of
+from executors.hedge.trade import LEGS
 from executors.terms import ExecuteTerms
 from tests.builders.executors.desk import Desk
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, MICROS, PM, T0, intent, leg, top
@@ -96,16 +97,16 @@ def test_slots_are_found_by_arithmetic_and_lie_on_the_grid():
     assert len(plan.slots) == 2 * 3 + 4 * 2
     ids = {plan.leader.order_id, *(s.order_id for s in plan.slots)}
     assert len(ids) == len(plan.slots) + 1
-    for lead in (True, False):
+    for name in LEGS:
         for attempt in (1, 2, 3):
-            slot = slot_of(plan, "hedge", lead=lead, side="buy", attempt=attempt)
-            assert (slot.instrument_id == PM, slot.side, slot.role) == (lead, "buy", "hedge")
-        assert slot_of(plan, "hedge", lead=lead, side="buy", attempt=4) is None
-    for lead, side in UNWIND_WAYS:
+            slot = slot_of(plan, "hedge", name=name, side="buy", attempt=attempt)
+            assert (slot.instrument_id == PM, slot.side, slot.role) == (name == "leader", "buy", "hedge")
+        assert slot_of(plan, "hedge", name=name, side="buy", attempt=4) is None
+    for name, side in UNWIND_WAYS:
         for attempt in (1, 2):
-            slot = slot_of(plan, "unwind", lead=lead, side=side, attempt=attempt)
-            assert (slot.instrument_id == PM, slot.side, slot.role) == (lead, side, "unwind")
-        assert slot_of(plan, "unwind", lead=lead, side=side, attempt=3) is None
+            slot = slot_of(plan, "unwind", name=name, side=side, attempt=attempt)
+            assert (slot.instrument_id == PM, slot.side, slot.role) == (name == "leader", side, "unwind")
+        assert slot_of(plan, "unwind", name=name, side=side, attempt=3) is None
     one = intent()
     for slot in (plan.leader, *plan.slots):
         source = one.legs[0] if slot.instrument_id == PM else one.legs[1]

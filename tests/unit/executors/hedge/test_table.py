@@ -9,7 +9,8 @@ import pytest
 from executors.hedge.machine import advance
 from executors.hedge.run import Run
 from executors.hedge.steps import Resume
-from executors.hedge.tables import INPUTS, ONWARD, REFUSED, STATES, TRADE_TABLE
+from executors.hedge.tables import INPUTS, ONWARD, STATES, TRADE_TABLE
+from executors.orders.table import REFUSED
 from executors.terms import ExecuteTerms
 from schemas.records import ListingSeen, OrderReport, TimerFired, TopSeen
 from tests.builders.executors.machines import DEAR, context, events_of, report, start, timer

@@ -32,7 +32,7 @@ def test_a_late_fill_of_a_dead_hedge_is_sold_and_no_leg_is_bought_past_the_plan(
     assert (sale.instrument_id, sale.side, sale.quantity_micros) == (KA, "sell", quantity)
     assert desk.reasons("unwinding") == ["more_than_planned"]
     desk.report(sale, "filled", quantity)
-    assert (desk.trade().held(True), desk.trade().held(False)) == (quantity, quantity)
+    assert (desk.trade().held("leader"), desk.trade().held("hedge")) == (quantity, quantity)
     assert desk.trade().state == "closed" and len(desk.sent) == 4
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from executors.engine import refold
+from executors.hedge.trade import OTHER
 from executors.terms import PaperTerms
 from tests.builders.executors.journals import journal_of
 from tests.builders.executors.terms import CALM
@@ -22,7 +23,7 @@ def test_unmatched_contracts_that_nobody_trades_keep_a_fresh_mark():
         standing, lane = engine.state.standing, engine.lanes[0]
         stuck = [t for t in engine.state.trades.values() if t.state == "stuck" and abs(t.residual) >= t.dust]
         for trade in stuck:
-            instrument_id = trade.leg(trade.residual > 0).instrument_id
+            instrument_id = trade.leg(OTHER[trade.short]).instrument_id
             for known, shown in zip(
                 standing.equity.marks[0, instrument_id], lane.venue.top(instrument_id), strict=True
             ):
