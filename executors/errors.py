@@ -4,7 +4,7 @@
     ├── JournalError     the journal cannot be folded: a gap, an output that its inputs do not give, settings that are none
     ├── LaneError        inputs of a lane contradict each other: a gap in intents, an intent behind the lane
     ├── CheckpointError  bytes that are no image, or a state that has outgrown its image
-    └── PlanError        a slot that the committed plan does not hold was asked for (a programmer's error)
+    └── PlanError        an order outside the bounds of its committed plan was asked for (a programmer's error)
 
 All of them stop the stage before anything is committed, but for a PlanError: it makes the trade a person's, as every error does that
 the fold meets while it tells a trade something.
@@ -32,4 +32,4 @@ class CheckpointError(ExecutorError):
 
 
 class PlanError(ExecutorError):
-    """An order was asked for that no committed slot covers."""
+    """An order was asked for that no bound of the committed plan covers."""

@@ -16,7 +16,7 @@ from executors.errors import JournalError
 from executors.hedge import machine
 from executors.hedge.plan import choose_leader, make_plan
 from executors.hedge.steps import Context, Event, Move, Resume, Send, Step
-from executors.hedge.trade import HEDGE_LEGS, LEGS, OTHER, WORKING, LegName, Trade, amended
+from executors.hedge.trade import HEDGE_LEGS, LEGS, OTHER, WORKING, Trade, amended
 from executors.journal import JournalInput, Output, trade_id_of
 from executors.orders.order import Order, Unbooked, unbooked_purchase
 from executors.portfolio.booking import book, plan_key
@@ -38,7 +38,7 @@ from schemas.records import (
     PairApproved,
     PairRevoked,
     PayoutBooked,
-    PlanSlot,
+    PlanBound,
     TimerFired,
     TopSeen,
     TradeIntent,
@@ -303,8 +303,8 @@ _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
 def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None) -> Context:
     ledger = state.standing.ledger
 
-    def permits(trade: Trade, slot: PlanSlot, price: int, quantity: int) -> str:
-        name: LegName = "leader" if slot.instrument_id == trade.leg("leader").instrument_id else "hedge"
+    def permits(trade: Trade, bound: PlanBound, price: int, quantity: int) -> str:
+        name = bound.leg
         if trade.gone(name):
             return machine.INSTRUMENT_MOVED
         ended = [order.order_id for order in trade.orders if order.leg == name and not order.live]
@@ -313,7 +313,7 @@ def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None
             spare -= unbooked.cash_micros
         return gate_order(
             state.standing,
-            slot,
+            bound,
             trade.leg(name),
             price,
             quantity,
@@ -424,7 +424,7 @@ def _venue_held(
 
 
 def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> OrderRequested:
-    order, slot = send
+    order, bound = send
     leg = trade.leg(order.leg)
     ledger = state.standing.ledger
     reserved = 0
@@ -445,13 +445,13 @@ def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> Orde
         trade_id=trade.trade_id,
         role=order.role,
         attempt=order.attempt,
-        instrument_id=slot.instrument_id,
-        venue=slot.venue,
-        outcome=slot.outcome,
+        instrument_id=bound.instrument_id,
+        venue=bound.venue,
+        outcome=bound.outcome,
         side=order.side,
         price_limit_micros=order.price_limit_micros,
         quantity_micros=order.quantity_micros,
-        time_in_force=slot.time_in_force,
+        time_in_force=bound.time_in_force,
         reduce_only=order.side == "sell",
         send_before_ns=ts_ns + trade.terms.send_window_ms * NS_PER_MS,
         reserved_micros=reserved,

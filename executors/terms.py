@@ -51,6 +51,10 @@ class ExecuteTerms(msgspec.Struct, frozen=True, kw_only=True):
     send_window_ms: int = LIMITS["send_window_ms"].default
     venue_errors_max: int = LIMITS["venue_errors_max"].default
 
+    def __hash__(self) -> int:
+        """Equal terms have equal hashes; a mapping has none of its own."""
+        return hash((self.cost_per_leg_micros, self.max_loss_per_trade_micros))
+
     @property
     def capital_micros(self) -> int:
         """Capital at all venues together, which loss stops are measured by."""

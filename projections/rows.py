@@ -231,12 +231,11 @@ def _plan(record: TradePlan) -> Values:
         record.intent_id,
         record.pair_id,
         record.quantity_micros,
-        leader.order_id,
         leader.instrument_id,
         leader.outcome,
         leader.price_worst_micros,
         leader.time_in_force,
-        len(record.slots),
+        sum(bound.attempts_max for bound in record.bounds),
     )
 
 
@@ -306,12 +305,11 @@ _PLAN_COLUMNS = (
     "intent_id",
     "pair_id",
     "quantity_micros",
-    "leader_order_id",
     "leader_instrument_id",
     "leader_outcome",
     "leader_price_worst_micros",
     "leader_time_in_force",
-    "slots",
+    "orders_max",
 )
 
 HANDLERS: dict[type[Record], Handler] = {

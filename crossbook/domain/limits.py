@@ -13,7 +13,7 @@ from crossbook.domain.names import KALSHI, POLYMARKET, VENUES
 _NONE_OR_MORE: Final = 0
 #: A billion dollars: above every capital that this executor will see, and far below where sums could leave 64 bits.
 _MONEY_MAX: Final = 10**9 * MICROS
-#: Until when the slots of a trade may be used: no time of the machine makes sense above it.
+#: Until when a trade may send orders: no time of the machine makes sense above it.
 _TRADE_MS_MAX: Final = 600_000
 
 
@@ -34,7 +34,7 @@ LIMITS: Final = MappingProxyType(
         "weekly_stop_ppm": Bounds(30_000, _NONE_OR_MORE, MICROS),
         "monthly_stop_ppm": Bounds(50_000, _NONE_OR_MORE, MICROS),
         "hedge_timeout_ms": Bounds(250, 1, _TRADE_MS_MAX),
-        # A plan lists every order that may follow: two slots a hedge attempt, four an unwind's.
+        # A plan covers every order that may follow: two directions of a hedge attempt, four ways of an unwind.
         "hedge_attempts_max": Bounds(3, 1, 10),
         "unwind_attempts_max": Bounds(3, 1, 10),
         "backoff_first_ms": Bounds(100, 1, _TRADE_MS_MAX),

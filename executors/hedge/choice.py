@@ -11,7 +11,7 @@ from crossbook.domain.fees import taker_fee
 from crossbook.domain.money import MICROS, cost_micros
 from executors.hedge.plan import highest_price, minimum_quantity, outcome_grid
 from executors.hedge.trade import OTHER, LegName, Trade, floor_step, planned_price, price_to_buy, price_to_sell
-from schemas.records import IntentLeg, PlanSlot, Side
+from schemas.records import IntentLeg, PlanBound, Side
 
 
 class Completion(NamedTuple):
@@ -71,7 +71,7 @@ def weigh_completion(trade: Trade, name: LegName, quantity: int, max_loss: int) 
 
 
 def completion_limit(trade: Trade, name: LegName, quantity: int, threshold: int, price_worst: int) -> int | None:
-    """Highest price of the grid, up to the slot's worst, at which completing is still worth the threshold; None when no price is.
+    """Highest price of the grid, up to the plan's worst, at which completing is still worth the threshold; None when no price is.
 
     The fee is part of what completing is worth, and of nothing else. A price that is displayed and worth the threshold is always
     reached. While the book is unusable there is nothing to weigh, and the limit of the intent bounds the order.
@@ -95,10 +95,10 @@ def completion_limit(trade: Trade, name: LegName, quantity: int, threshold: int,
     return highest_price(grid, lowest, highest, pays) if pays(lowest) else None
 
 
-def within_slot(slot: PlanSlot, leg: IntentLeg, price: int) -> int:
-    """The price on the leg's grid, and no worse than the slot's: a grid that became finer or coarser moves neither bound."""
-    grid, worst = outcome_grid(leg), slot.price_worst_micros
-    if slot.side == "buy":
+def within(bound: PlanBound, leg: IntentLeg, price: int) -> int:
+    """The price on the leg's grid, and no worse than the plan's: a grid that became finer or coarser moves neither bound."""
+    grid, worst = outcome_grid(leg), bound.price_worst_micros
+    if bound.side == "buy":
         return grid.floor(max(min(price, worst), grid.lowest_micros))
     return grid.ceil(worst) if price < worst else price
 

@@ -3,7 +3,7 @@
 Decides, purely: `advance(trade, event, context) -> Step(trade, sends, moves, effect)`. The leader's final fill is hedged in
 equal contracts; whether to complete or to unwind is an economic choice on the tops seen, sunk cost ignored but for the cap on a
 trade's loss. Must never send while an order of the trade may still fill, never re-send what it has lost sight of, never send
-without a slot of the committed plan, and never buy a leg past the plan's quantity: what is too much of a leg is sold. The states
+outside the bounds of the committed plan, and never buy a leg past the plan's quantity: what is too much of a leg is sold. The states
 are those of `executors.hedge.tables`; only this module moves a trade through them.
 
 Losing sight: an order that is silent past its expected match + time-out becomes `unknown`. It is asked for (the paper venue
@@ -17,15 +17,15 @@ after what the input said of fills is booked. No input can end the executor thro
 from collections.abc import Callable
 from typing import Final
 
-from executors.hedge.choice import completion_limit, displayed_price, unwind_choice, weigh_completion, within_slot
-from executors.hedge.plan import UNWIND_WAYS, minimum_quantity, slot_of
+from executors.hedge.choice import completion_limit, displayed_price, unwind_choice, weigh_completion, within
+from executors.hedge.plan import UNWIND_WAYS, bound_of, minimum_quantity
 from executors.hedge.run import Run
 from executors.hedge.steps import Context, Event, Move, Resume, Step
 from executors.hedge.tables import FAILED, TRADE_TABLE, Handler, InputKind
 from executors.hedge.trade import LegName, Trade, amended, planned_price, price_to_buy, unattended
 from executors.orders.order import with_status
 from executors.terms import NS_PER_MS, NS_PER_S
-from schemas.records import ListingSeen, OrderReport, OrderSent, PlanSlot, TimerFired, TopSeen, TradeIntent, TradePlan
+from schemas.records import ListingSeen, OrderReport, OrderSent, PlanBound, TimerFired, TopSeen, TradeIntent, TradePlan
 
 #: How long an unwind waits for a purchase to become final before a person is called. A block takes about 2 s.
 FINALITY_WAIT_NS: Final = 60 * NS_PER_S
@@ -57,7 +57,7 @@ def open_trade(
     )
     run = Run(trade, context, TRADE_TABLE["proposed"]["intent"])
     run.move("leading", "")
-    refusal = run.send(plan.leader, name="leader", price=plan.leader.price_worst_micros, quantity=plan.quantity_micros)
+    refusal = run.send(plan.leader, 1, price=plan.leader.price_worst_micros, quantity=plan.quantity_micros)
     if refusal:
         run.move("flat", refusal)
     return run.result()
@@ -166,13 +166,12 @@ def _settle(run: Run, *, go: bool = False) -> None:
 
 def _send_hedge(run: Run, name: LegName, attempt: int) -> None:
     trade = run.trade
-    slot = slot_of(trade.plan, "hedge", name=name, side="buy", attempt=attempt)
-    assert slot is not None, "attempts are counted against the plan"
-    limit, reason = _hedge_limit(run, slot, name, trade.purchasable(name))
+    bound = bound_of(trade.plan, "hedge", name=name, side="buy")
+    limit, reason = _hedge_limit(run, bound, name, trade.purchasable(name))
     if limit is None:
         _begin_unwind(run, reason)
         return
-    refusal = _send_within_caps(run, slot, name=name, price=limit, quantity=trade.purchasable(name))
+    refusal = _send_within_caps(run, bound, attempt, name=name, price=limit, quantity=trade.purchasable(name))
     if refusal == "halted":
         run.set(held_back=True)
     elif refusal:
@@ -181,13 +180,13 @@ def _send_hedge(run: Run, name: LegName, attempt: int) -> None:
         _watch(run)
 
 
-def _hedge_limit(run: Run, slot: PlanSlot, name: LegName, quantity: int) -> tuple[int | None, str]:
+def _hedge_limit(run: Run, bound: PlanBound, name: LegName, quantity: int) -> tuple[int | None, str]:
     """Price to hedge at; None, and why, where unwinding is better or a hedge could only miss."""
     trade = run.trade
     completion = weigh_completion(trade, name, quantity, run.terms.max_loss_per_trade_micros)
     if completion.refusal:
         return None, completion.refusal
-    limit = completion_limit(trade, name, quantity, completion.threshold_micros, slot.price_worst_micros)
+    limit = completion_limit(trade, name, quantity, completion.threshold_micros, bound.price_worst_micros)
     if limit is None:
         return None, "completion_costs_more"
     shown = displayed_price(trade, name, "buy")
@@ -196,27 +195,27 @@ def _hedge_limit(run: Run, slot: PlanSlot, name: LegName, quantity: int) -> tupl
     return limit, ""
 
 
-def _send_within_caps(run: Run, slot: PlanSlot, *, name: LegName, price: int, quantity: int) -> str:
+def _send_within_caps(run: Run, bound: PlanBound, attempt: int, *, name: LegName, price: int, quantity: int) -> str:
     """Send as much of a purchase as cash and caps allow; empty, or why the gate refused.
 
     A cap asks for the worst case, so what does not fit at the limit is asked for at the price that is displayed.
     """
-    refusal = run.send(slot, name=name, price=price, quantity=quantity)
+    refusal = run.send(bound, attempt, price=price, quantity=quantity)
     if refusal not in CAPS:
         return refusal
     leg, trade, shown = run.trade.leg(name), run.trade, displayed_price(run.trade, name, "buy")
-    price = price if shown is None else within_slot(slot, leg, min(price, shown))
+    price = price if shown is None else within(bound, leg, min(price, shown))
     step = leg.quantity_step_micros
     low, high = 0, quantity // step
     while low < high:  # what is refused in full is refused in every larger quantity
         middle = (low + high + 1) // 2
-        if run.context.permits(trade, slot, price, middle * step):
+        if run.context.permits(trade, bound, price, middle * step):
             high = middle - 1
         else:
             low = middle
     if low * step < max(minimum_quantity(leg, price), 1):
         return refusal
-    return run.send(slot, name=name, price=price, quantity=low * step)
+    return run.send(bound, attempt, price=price, quantity=low * step)
 
 
 def _watch(run: Run) -> None:
@@ -275,14 +274,13 @@ def _send_unwind(run: Run, made: int) -> None:
     refusals: list[str] = []
     for choice in unwind_choice(trade, made, run.terms.adverse_micros, run.terms.max_loss_per_trade_micros):
         way = run.attempts("unwind", ((choice.leg, choice.side),)) + 1
-        slot = slot_of(trade.plan, "unwind", name=choice.leg, side=choice.side, attempt=way)
-        assert slot is not None, "attempts are counted against the plan"
-        quantity = min(choice.quantity_micros, slot.quantity_max_micros)
-        price = within_slot(slot, trade.leg(choice.leg), choice.price_micros)
+        bound = bound_of(trade.plan, "unwind", name=choice.leg, side=choice.side)
+        quantity = min(choice.quantity_micros, bound.quantity_max_micros)
+        price = within(bound, trade.leg(choice.leg), choice.price_micros)
         if choice.side == "sell":
-            refusal = run.send(slot, name=choice.leg, price=price, quantity=quantity)
+            refusal = run.send(bound, way, price=price, quantity=quantity)
         else:
-            refusal = _send_within_caps(run, slot, name=choice.leg, price=price, quantity=quantity)
+            refusal = _send_within_caps(run, bound, way, name=choice.leg, price=price, quantity=quantity)
         if not refusal:
             run.disarm("finality")
             return

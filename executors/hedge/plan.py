@@ -1,10 +1,11 @@
-"""Which leg leads, and which orders a trade may ever send.
+"""Which leg leads, and how far the orders that a trade may ever send can go.
 
-Decides the leader and the slots that are committed before the first byte leaves: hedge attempts and unwinds, for both
-directions in which a trade can be unmatched (a reversed or late fill turns the direction round). A slot fixes instrument, side,
-worst price, largest quantity and id; what is sent under it is a function of the fills. Must never plan a price off the grid.
+Decides the leader and the bounds that are committed before the first byte leaves: of hedges and of unwinds, for both directions in
+which a trade can be unmatched (a reversed or late fill turns the direction round). A bound fixes, for one role at one leg and side,
+worst price, largest quantity, deadline, and how many orders there may be; what is sent under it is a function of the fills. Must
+never plan a price off the grid.
 
-Numbers of the slots, with H hedge and U unwind attempts (the machine finds them by the same arithmetic):
+Ids of the orders, with H hedge and U unwind attempts:
 
     l1                 buy the leader
     h1 .. hH           buy the hedge            (too little of the hedge)
@@ -21,12 +22,14 @@ from typing import Final
 from crossbook.domain.fees import taker_fee
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.money import MICROS, ceil_div, cost_micros
+from executors.errors import PlanError
 from executors.hedge.trade import OTHER, LegName, common_step
 from executors.journal import trade_id_of
+from executors.orders.order import order_id_of
 from executors.terms import NS_PER_S, ExecuteTerms
-from schemas.records import IntentLeg, PlanSlot, Role, Side, TimeInForce, TradeIntent, TradePlan
+from schemas.records import IntentLeg, PlanBound, Role, Side, TimeInForce, TradeIntent, TradePlan
 
-#: Until when slots of a trade may be used. Chain reorganisations and venue pauses that reverse a fill are over by then or need
+#: Until when a trade may send orders. Chain reorganisations and venue pauses that reverse a fill are over by then or need
 #: a person.
 TRADE_HORIZON_NS: Final = 600 * NS_PER_S
 
@@ -98,20 +101,25 @@ def make_plan(
     portfolio: str,
     life: int,
 ) -> TradePlan:
-    """The plan of a trade: its leader and every slot that may follow. Raises GridError for a grid that is none."""
+    """The plan of a trade: the bounds of its leader and of all that may follow. Raises GridError for a grid that is none."""
     leader, hedge = intent.legs if leader_is_a else reversed(intent.legs)
     legs: dict[LegName, IntentLeg] = {"leader": leader, "hedge": hedge}
     grids = {name: outcome_grid(leg) for name, leg in legs.items()}
-    hedges, unwinds = terms.hedge_attempts_max, terms.unwind_attempts_max
-    deadline = ts_ns + TRADE_HORIZON_NS
-    trade_id = trade_id_of(portfolio, intent.intent_id)
 
-    def slot(role: Role, attempt: int, *, name: LegName, side: Side, worst: int, tif: TimeInForce) -> PlanSlot:
+    def bound(
+        role: Role,
+        name: LegName,
+        side: Side,
+        worst: int,
+        *,
+        attempts: int,
+        before: int = 0,
+        tif: TimeInForce = "immediate_or_cancel",
+    ) -> PlanBound:
         leg = legs[name]
-        return PlanSlot(
-            order_id=f"{trade_id}-{role[0]}{attempt}",
+        return PlanBound(
             role=role,
-            attempt=attempt,
+            leg=name,
             instrument_id=leg.instrument_id,
             venue=leg.venue,
             outcome=leg.outcome,
@@ -119,20 +127,19 @@ def make_plan(
             price_worst_micros=worst,
             quantity_max_micros=quantity_micros,
             time_in_force=tif,
-            ts_deadline_ns=deadline,
+            attempt_first=before * attempts + 1,
+            attempts_max=attempts,
+            ts_deadline_ns=ts_ns + TRADE_HORIZON_NS,
         )
 
-    slots: list[PlanSlot] = []
+    bounds: list[PlanBound] = []
     for index, name in enumerate(COMPLETIONS):
         worst = _worst_hedge(intent, legs[name], legs[OTHER[name]], quantity_micros, terms.max_loss_per_trade_micros)
-        for attempt in range(1, hedges + 1):
-            number = index * hedges + attempt
-            slots.append(slot("hedge", number, name=name, side="buy", worst=worst, tif="immediate_or_cancel"))
+        bounds.append(bound("hedge", name, "buy", worst, attempts=terms.hedge_attempts_max, before=index))
     for index, (name, side) in enumerate(UNWIND_WAYS):
         worst = grids[name].lowest_micros if side == "sell" else grids[name].highest_micros
-        for attempt in range(1, unwinds + 1):
-            number = index * unwinds + attempt
-            slots.append(slot("unwind", number, name=name, side=side, worst=worst, tif="immediate_or_cancel"))
+        bounds.append(bound("unwind", name, side, worst, attempts=terms.unwind_attempts_max, before=index))
+    worst, tif = grids["leader"].floor(leader.price_limit_micros), leader_time_in_force(intent, leader, hedge)
     return TradePlan(
         sequence=sequence,
         ts_ns=ts_ns,
@@ -141,19 +148,12 @@ def make_plan(
         strategy=intent.strategy,
         partition=intent.partition,
         position=position,
-        trade_id=trade_id,
+        trade_id=trade_id_of(portfolio, intent.intent_id),
         intent_id=intent.intent_id,
         pair_id=intent.pair_id,
         quantity_micros=quantity_micros,
-        leader=slot(
-            "leader",
-            1,
-            name="leader",
-            side="buy",
-            worst=grids["leader"].floor(leader.price_limit_micros),
-            tif=leader_time_in_force(intent, leader, hedge),
-        ),
-        slots=tuple(slots),
+        leader=bound("leader", "leader", "buy", worst, attempts=1, tif=tif),
+        bounds=tuple(bounds),
     )
 
 
@@ -169,9 +169,9 @@ def _worst_hedge(intent: TradeIntent, leg: IntentLeg, other: IntentLeg, quantity
     return highest_price(grid, limit, grid.highest_micros, pays) if pays(limit) else limit
 
 
-#: The legs that may have to be bought to match the other, in the order of their slots.
+#: The legs that may have to be bought to match the other, in the order of their bounds.
 COMPLETIONS: Final[tuple[LegName, ...]] = ("hedge", "leader")
-#: The ways out, in the order of their slots: leg and side.
+#: The ways out, in the order of their bounds: leg and side.
 UNWIND_WAYS: Final[tuple[tuple[LegName, Side], ...]] = (
     ("leader", "sell"),
     ("hedge", "buy"),
@@ -180,14 +180,18 @@ UNWIND_WAYS: Final[tuple[tuple[LegName, Side], ...]] = (
 )
 
 
-def slot_of(plan: TradePlan, role: Role, *, name: LegName, side: Side, attempt: int) -> PlanSlot | None:
-    """The slot of an attempt (from 1) of a role, leg and side; None when the plan holds no such slot any more."""
-    if role == "leader":
-        return plan.leader if attempt == 1 else None
-    hedges = sum(1 for s in plan.slots if s.role == "hedge") // 2
-    unwinds = sum(1 for s in plan.slots if s.role == "unwind") // len(UNWIND_WAYS)
-    if role == "hedge":
-        per_way, start = hedges, hedges * COMPLETIONS.index(name)
-    else:
-        per_way, start = unwinds, 2 * hedges + UNWIND_WAYS.index((name, side)) * unwinds
-    return plan.slots[start + attempt - 1] if 1 <= attempt <= per_way else None
+def bound_of(plan: TradePlan, role: Role, *, name: LegName, side: Side) -> PlanBound:
+    """The bound of a role at a leg and side. Raises PlanError when the plan has none."""
+    for one in (plan.leader, *plan.bounds):
+        if (one.role, one.leg, one.side) == (role, name, side):
+            return one
+    raise PlanError(f"{plan.trade_id}: no {role} may {side} its {name}")
+
+
+def order_ids(plan: TradePlan) -> dict[str, PlanBound]:
+    """Every order that the plan covers, by its id."""
+    return {
+        order_id_of(plan.trade_id, one.role, one.attempt_first + number): one
+        for one in (plan.leader, *plan.bounds)
+        for number in range(one.attempts_max)
+    }

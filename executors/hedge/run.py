@@ -2,7 +2,7 @@
 
 Decides what a report does to an order and its executions, and which timers stand afterwards; what the trade does about it is
 decided by `executors.hedge.machine`. Must never leave an order that the venue may still fill without a timer, and never send
-under a slot more, or at a worse price, than the committed plan says.
+more, or at a worse price, than the bound of the committed plan says.
 """
 
 from typing import Final
@@ -13,12 +13,12 @@ from executors.errors import PlanError
 from executors.hedge.steps import Context, Move, Send, Step
 from executors.hedge.tables import ONWARD, TIMER_INPUTS, WAIT, Answer, InputKind
 from executors.hedge.trade import LEGS, SETTLED, LegName, Trade
-from executors.orders.order import Effect, Order, Timer, take_report
+from executors.orders.order import Effect, Order, Timer, order_id_of, take_report
 from executors.terms import NS_PER_MS, NS_PER_S
 from schemas.records import (
     OrderReport,
     OrderSent,
-    PlanSlot,
+    PlanBound,
     Role,
     Side,
     TimerFired,
@@ -105,23 +105,27 @@ class Run:
         due = max(match_ns, self.context.now_ns) + self.terms.hedge_timeout_ms * NS_PER_MS
         self.arm("order_timeout", due, order.order_id)
 
-    def send(self, slot: PlanSlot, *, name: LegName, price: int, quantity: int) -> str:
-        """Send under a slot; empty, or why the risk gate refused."""
+    def send(self, bound: PlanBound, attempt: int, *, price: int, quantity: int) -> str:
+        """Send an attempt (from 1) under a bound of the plan; empty, or why the risk gate refused. Raises PlanError outside of it."""
         trade, now = self.trade, self.context.now_ns
-        if quantity <= 0 or quantity > slot.quantity_max_micros:
-            raise PlanError(f"{slot.order_id}: quantity {quantity} is outside its slot of {slot.quantity_max_micros}")
-        worst = slot.price_worst_micros
-        if price > worst if slot.side == "buy" else price < worst:
-            raise PlanError(f"{slot.order_id}: price {price} is worse than its slot's {worst}")
-        refusal = "deadline" if now > slot.ts_deadline_ns else self.context.permits(trade, slot, price, quantity)
+        number = bound.attempt_first + attempt - 1
+        order_id = order_id_of(trade.trade_id, bound.role, number)
+        if not 1 <= attempt <= bound.attempts_max:
+            raise PlanError(f"{order_id}: attempt {attempt} of {bound.attempts_max}")
+        if quantity <= 0 or quantity > bound.quantity_max_micros:
+            raise PlanError(f"{order_id}: quantity {quantity} is outside its bound of {bound.quantity_max_micros}")
+        worst = bound.price_worst_micros
+        if price > worst if bound.side == "buy" else price < worst:
+            raise PlanError(f"{order_id}: price {price} is worse than its bound's {worst}")
+        refusal = "deadline" if now > bound.ts_deadline_ns else self.context.permits(trade, bound, price, quantity)
         if refusal:
             return refusal
         order = Order(
-            order_id=slot.order_id,
-            role=slot.role,
-            attempt=slot.attempt,
-            leg=name,
-            side=slot.side,
+            order_id=order_id,
+            role=bound.role,
+            attempt=number,
+            leg=bound.leg,
+            side=bound.side,
             quantity_micros=quantity,
             price_limit_micros=price,
             status="requested",
@@ -129,7 +133,7 @@ class Run:
         )
         self.set(orders=(*trade.orders, order), held_back=False)
         self.expect(order)
-        self.sends.append(Send(order, slot))
+        self.sends.append(Send(order, bound))
         return ""
 
     def attempts(self, role: Role, ways: tuple[tuple[LegName, Side], ...]) -> int:

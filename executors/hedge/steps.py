@@ -6,7 +6,7 @@ from typing import NamedTuple
 from executors.hedge.trade import Trade
 from executors.orders.order import Effect, Order
 from executors.terms import Terms
-from schemas.records import ListingSeen, OrderReport, OrderSent, PlanSlot, TimerFired, TopSeen, TradeState
+from schemas.records import ListingSeen, OrderReport, OrderSent, PlanBound, TimerFired, TopSeen, TradeState
 
 
 class Resume(NamedTuple):
@@ -17,7 +17,7 @@ class Send(NamedTuple):
     """An order to send now."""
 
     order: Order
-    slot: PlanSlot
+    bound: PlanBound
 
 
 class Move(NamedTuple):
@@ -41,12 +41,12 @@ class Step(NamedTuple):
 class Context(NamedTuple):
     """What the machine may know beside the trade: stream time, terms, and the risk gate's word on an order.
 
-    `permits(trade, slot, price, quantity)` is empty when the order may be sent, else the reason why not.
+    `permits(trade, bound, price, quantity)` is empty when the order may be sent, else the reason why not.
     """
 
     now_ns: int
     terms: Terms
-    permits: Callable[[Trade, PlanSlot, int, int], str]
+    permits: Callable[[Trade, PlanBound, int, int], str]
 
 
 Event = OrderReport | OrderSent | TimerFired | TopSeen | ListingSeen | Resume

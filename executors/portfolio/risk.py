@@ -19,7 +19,7 @@ from executors.portfolio.equity import EquityBook
 from executors.portfolio.halts import Halts
 from executors.portfolio.ledger import Account, Ledger, Place
 from executors.terms import NS_PER_S, ExecuteTerms
-from schemas.records import IntentLeg, PlanSlot, TopSeen, TradeIntent, TradingState, Venue
+from schemas.records import IntentLeg, PlanBound, TopSeen, TradeIntent, TradingState, Venue
 
 #: Most executions that an order's fee bound allows for; deeper walks exceed it by micros only.
 FILLS_MAX: Final = 50
@@ -206,7 +206,7 @@ def edge_at(intent: TradeIntent, quantity: int) -> int:
 
 def gate_order(
     standing: Standing,
-    slot: PlanSlot,
+    bound: PlanBound,
     leg: IntentLeg,
     price: int,
     quantity: int,
@@ -221,11 +221,11 @@ def gate_order(
     `spare` is what its plan has reserved for it, `terms` are those that the trade was planned under. The caps hold for every
     purchase, whoever asks; the leader was fitted into them with its hedge, a moment ago, by `gate_trade`.
     """
-    if standing.state_for((slot.venue,), leg.category, pair_id, strategy) == "halted":
+    if standing.state_for((bound.venue,), leg.category, pair_id, strategy) == "halted":
         return "halted"
-    if slot.side == "buy" and slot.role != "leader":
+    if bound.side == "buy" and bound.role != "leader":
         ledger, needed = standing.ledger, purchase_bound(leg, price, quantity) - spare
-        if needed > ledger.free(slot.venue, terms.cash_at(slot.venue)):
+        if needed > ledger.free(bound.venue, terms.cash_at(bound.venue)):
             return "cash"
         if needed > terms.cost_per_leg_micros - ledger.instrument_cost(leg.instrument_id):
             return "leg_limit"
@@ -267,7 +267,7 @@ def _left(leg: IntentLeg, top: TopSeen, quantity: int) -> int:
 
 
 def _refusal_of_capital(intent: TradeIntent, terms: ExecuteTerms) -> str:
-    for leg in (intent.leg_a, intent.leg_b):
+    for leg in intent.legs:
         if leg.venue not in terms.cash_micros:
             return f"no_capital_at_{leg.venue}"
     return ""

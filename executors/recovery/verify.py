@@ -2,7 +2,7 @@
 
 The journal's inputs are folded again, and key and bytes of every output in `orders` and `fills` are compared with the committed
 records, in order; a record too many and one too few are differences. Beside that: numbers without gaps, every journaled intent the
-committed one and none left out, every request under a slot of its plan, every fill under its request. Must never write, and never
+committed one and none left out, every request within its plan, every fill under its request. Must never write, and never
 skip what it cannot decode.
 
 One foreign, one missing and one changed output are one difference each. A missing *input* is one too: what followed from it cannot be
@@ -18,11 +18,12 @@ from crossbook.log.comparing import Difference, Expected, LineDigest, Place, Top
 from crossbook.log.reading import Log, LogLine
 from executors.errors import ExecutorError
 from executors.fold import step
+from executors.hedge.plan import order_ids
 from executors.journal import FILLS, INPUTS, JOURNAL_OUTPUTS, key_of
 from executors.state import ExecutorState
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
-from schemas.records import Fill, IntentSeen, OrderRequested, Record, TradeIntent, TradePlan
+from schemas.records import Fill, IntentSeen, OrderRequested, PlanBound, Record, TradeIntent, TradePlan
 from schemas.topics import MAIN, partition_of
 
 __all__ = ["Difference", "VerifyResult", "compare_executions", "verify_executions"]
@@ -68,7 +69,7 @@ class _Check:
         self._expected: deque[Record] = deque()
         self._cause: Record | None = None
         self._intent_numbers: dict[int, int] = {}
-        self._slots: set[str] = set()
+        self._planned: dict[str, PlanBound] = {}
         self._orphans = False
         self._ended = False
 
@@ -116,14 +117,14 @@ class _Check:
         self._taken(line)
         self.executions += 1
         if isinstance(record, OrderRequested) and (
-            record.order_id not in self._slots or record.order_id in self.requested
+            _outside(self._planned.get(record.order_id), record) or record.order_id in self.requested
         ):
-            self._differ(number, line, None, "a request without a slot of a plan, or a second one")
+            self._differ(number, line, None, "a request outside its plan, or a second one")
         self._remember(record)
 
     def _remember(self, record: Record) -> None:
         if isinstance(record, TradePlan):
-            self._slots.update(slot.order_id for slot in (record.leader, *record.slots))
+            self._planned.update(order_ids(record))
         elif isinstance(record, OrderRequested):
             self.requested.add(record.order_id)
 
@@ -349,3 +350,16 @@ def _decoded(codec: Codec, line: LogLine) -> Record | str:
 
 def _raw(key: str | None) -> bytes | None:
     return None if key is None else key.encode()
+
+
+def _outside(bound: PlanBound | None, request: OrderRequested) -> bool:
+    """Whether a request is none that its plan covers, or goes further than the plan lets it."""
+    if bound is None:
+        return True
+    worse = request.price_limit_micros - bound.price_worst_micros
+    return (
+        (worse > 0 if bound.side == "buy" else worse < 0)
+        or request.quantity_micros > bound.quantity_max_micros
+        or request.ts_ns > bound.ts_deadline_ns
+        or (request.instrument_id, request.outcome, request.side) != (bound.instrument_id, bound.outcome, bound.side)
+    )

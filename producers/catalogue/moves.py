@@ -51,8 +51,8 @@ class OpenTrades:
         """Take a record of `orders`, in the order of its journal."""
         match record:
             case TradePlan():
-                slots = (record.leader, *record.slots)
-                self._legs[record.trade_id] = frozenset(slot.instrument_id for slot in slots)
+                bounds = (record.leader, *record.bounds)
+                self._legs[record.trade_id] = frozenset(bound.instrument_id for bound in bounds)
                 self._open[record.trade_id] = None
             case TradeUpdate() if record.state in ENDED:
                 self._open.pop(record.trade_id, None)

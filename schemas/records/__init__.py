@@ -94,7 +94,7 @@ from schemas.records.parts import (
     OrderMinimum,
     PauseWindow,
     PayoutCell,
-    PlanSlot,
+    PlanBound,
     PriceRange,
     VenuePolicy,
 )
@@ -169,7 +169,7 @@ __all__ = [
     "PayoutBooked",
     "PayoutCell",
     "PayoutOutcome",
-    "PlanSlot",
+    "PlanBound",
     "PriceRange",
     "PublicTrade",
     "QuoteIntent",

@@ -17,7 +17,7 @@ from schemas.records.base import (
     TradingState,
     Venue,
 )
-from schemas.records.parts import FeeSchedule, PlanSlot, PriceRange
+from schemas.records.parts import FeeSchedule, PlanBound, PriceRange
 from schemas.records.signals import TradeIntent
 
 
@@ -140,8 +140,8 @@ class TradePlan(TradeRecord, frozen=True, kw_only=True, gc=False):
     intent_id: str
     pair_id: str
     quantity_micros: int
-    leader: PlanSlot
-    slots: tuple[PlanSlot, ...]
+    leader: PlanBound
+    bounds: tuple[PlanBound, ...]
 
 
 class OrderRequested(TradeRecord, frozen=True, kw_only=True, gc=False):

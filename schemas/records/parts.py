@@ -93,12 +93,11 @@ class IntentLeg(Record, frozen=True, kw_only=True, gc=False):
     lead_rank: int
 
 
-class PlanSlot(Record, frozen=True, kw_only=True, gc=False):
-    """An order that may be sent under a committed plan."""
+class PlanBound(Record, frozen=True, kw_only=True, gc=False):
+    """How far the orders of one role may go at one leg and side of a committed plan."""
 
-    order_id: str
     role: Role
-    attempt: int
+    leg: str
     instrument_id: str
     venue: Venue
     outcome: Outcome
@@ -106,4 +105,6 @@ class PlanSlot(Record, frozen=True, kw_only=True, gc=False):
     price_worst_micros: int
     quantity_max_micros: int
     time_in_force: TimeInForce
+    attempt_first: int
+    attempts_max: int
     ts_deadline_ns: int

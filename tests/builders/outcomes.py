@@ -314,11 +314,11 @@ def _at(ts_ns):
 
 
 def _plan(intent, ts_ns, quantity):
-    slot = msgspec.structs.replace(
+    bound = msgspec.structs.replace(
         like(TradePlan).leader, instrument_id=intent.legs[0].instrument_id, venue=intent.legs[0].venue, role="leader"
     )
     ids = {"trade_id": intent.intent_id, "intent_id": intent.intent_id, "pair_id": "pair"}
-    return TradePlan(**_at(ts_ns), **ids, quantity_micros=quantity, leader=slot, slots=())
+    return TradePlan(**_at(ts_ns), **ids, quantity_micros=quantity, leader=bound, bounds=())
 
 
 def _update(intent, ts_ns, state, reason="", *, held=(0, 0), cost=0, fee=0):

@@ -79,6 +79,9 @@ def forward(record: str, fields: Fields) -> tuple[str, Fields]:
         mapped = {name: _with_portfolio(name, value) for name, value in mapped.items()}
     if record in LEGS and "leg_a" in mapped:
         mapped["legs"] = [mapped.pop("leg_a"), mapped.pop("leg_b")]
+    if record == "TradePlan" and "slots" in mapped:
+        mapped |= _bounds(mapped)
+        del mapped["slots"]
     for (of, name), value in ADDED_FIELDS.items():
         if of == record:
             mapped.setdefault(name, value)
@@ -110,6 +113,21 @@ def _with_portfolio(name: str, value: Any) -> Any:
     return now + value.removeprefix(before)
 
 
+def _bounds(plan: Fields) -> Fields:
+    """Leader and bounds of a plan that listed every order: one bound for the orders of a role, leg and side, in their order."""
+    leader = plan["leader"]
+    groups: dict[tuple[Any, ...], list[Fields]] = {}
+    for slot in (leader, *plan["slots"]):
+        groups.setdefault((slot["role"], slot["instrument_id"], slot["outcome"], slot["side"]), []).append(slot)
+    found = []
+    for slots in groups.values():
+        first = slots[0]
+        leg = "leader" if all(first[name] == leader[name] for name in ("instrument_id", "outcome")) else "hedge"
+        kept = {name: value for name, value in first.items() if name not in {"order_id", "attempt"}}
+        found.append(kept | {"leg": leg, "attempt_first": first["attempt"], "attempts_max": len(slots)})
+    return {"leader": found[0], "bounds": found[1:]}
+
+
 def masked(record: str, fields: Fields) -> Fields:
     """The fields that are compared."""
     return {name: value for name, value in fields.items() if (record, name) not in MASKED}
@@ -125,6 +143,7 @@ def table() -> list[str]:
         ("ids", [f"{name}: {before or 'nothing'} → {now}" for name, (now, before) in IDS.items()]),
         ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
         ("records of their own", [f"{old} {action} → {new}" for (old, action), (new, _) in UNMASKED.items()]),
+        ("plans", ["TradePlan.slots → bounds: one for the orders of a role, leg and side"]),
         ("not compared", [f"{record}.{name}: {why}" for (record, name), why in MASKED.items()]),
     ]
     return [line for title, rows in sections for line in (f"{title}:", *(f"  {row}" for row in rows or ["none"]))]

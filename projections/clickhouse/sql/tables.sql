@@ -289,12 +289,11 @@ CREATE TABLE IF NOT EXISTS {db}.plans (
   intent_id String COMMENT 'Its cause',
   pair_id LowCardinality(String) COMMENT 'The pair',
   quantity_micros Int64 COMMENT 'Quantity planned for each leg, micros of a contract',
-  leader_order_id String COMMENT 'The first order',
-  leader_instrument_id LowCardinality(String) COMMENT 'Its instrument',
+  leader_instrument_id LowCardinality(String) COMMENT 'Instrument of the first order',
   leader_outcome LowCardinality(String) COMMENT 'Its outcome',
   leader_price_worst_micros Int64 COMMENT 'Its worst price, in the outcome''s terms',
   leader_time_in_force LowCardinality(String) COMMENT 'Its time in force',
-  slots Int32 COMMENT 'Orders that may follow: hedge attempts and unwinds',
+  orders_max Int32 COMMENT 'How many orders may follow at most: hedge attempts and unwinds of every way',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
 ) ENGINE = {facts} COMMENT 'TradePlan: what a trade may send, committed before its first byte leaves'
 ;

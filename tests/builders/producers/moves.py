@@ -7,8 +7,8 @@ from tests.contract.record_strategies import sample
 
 def plan(trade_id, *instruments):
     some = sample("TradePlan")
-    slots = [msgspec.structs.replace(some.leader, instrument_id=one) for one in instruments]
-    return msgspec.structs.replace(some, trade_id=trade_id, leader=slots[0], slots=tuple(slots[1:]))
+    bounds = [msgspec.structs.replace(some.leader, instrument_id=one) for one in instruments]
+    return msgspec.structs.replace(some, trade_id=trade_id, leader=bounds[0], bounds=tuple(bounds[1:]))
 
 
 def update(trade_id, state):

@@ -133,7 +133,7 @@ def test_an_intent_is_journaled_behind_the_tops_of_its_legs_at_the_time_of_its_p
     *tops, seen = watched.journal
     one = seen.intent
     assert [(type(top), top.instrument_id, top.usable) for top in tops] == [
-        (TopSeen, leg.instrument_id, False) for leg in (one.leg_a, one.leg_b)
+        (TopSeen, leg.instrument_id, False) for leg in one.legs
     ]
     assert {(top.position, top.ts_ns) for top in watched.journal} == {(7, watched.lane.market.now_ns)}
     assert (seen.ts_seen_ns, seen.lag_ns, seen.leader_advised) == (7, 0, None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from crossbook.domain.fees import make_schedule, taker_fee
 from crossbook.domain.money import cost_micros
 from executors.hedge.choice import completed_value, completion_limit, displayed_price, weigh_completion
-from executors.hedge.plan import make_plan, outcome_grid, slot_of
+from executors.hedge.plan import bound_of, make_plan, outcome_grid
 from executors.hedge.trade import LEGS, OTHER, Trade
 from executors.orders.order import Execution, Order
 from executors.terms import ExecuteTerms, Terms
@@ -135,16 +135,16 @@ def test_the_limit_reaches_what_is_worth_taking_and_is_worth_no_less(case):
     one = trade.leg(name)
     completion = weigh_completion(trade, name, quantity, trade.terms.max_loss_per_trade_micros)
     assume(not completion.refusal)
-    slot = slot_of(trade.plan, "hedge", name=name, side="buy", attempt=1)
-    limit = completion_limit(trade, name, quantity, completion.threshold_micros, slot.price_worst_micros)
+    bound = bound_of(trade.plan, "hedge", name=name, side="buy")
+    limit = completion_limit(trade, name, quantity, completion.threshold_micros, bound.price_worst_micros)
     shown = displayed_price(trade, name, "buy")
     assert shown is not None
-    if shown <= slot.price_worst_micros:
+    if shown <= bound.price_worst_micros:
         assert limit is not None and limit >= shown
     if limit is not None:
-        assert outcome_grid(one).contains(limit) and limit <= slot.price_worst_micros
+        assert outcome_grid(one).contains(limit) and limit <= bound.price_worst_micros
         assert completed_value(trade, one, limit, quantity) >= completion.threshold_micros
-        above = [p for p in _next_prices(outcome_grid(one), limit, 3) if p <= slot.price_worst_micros]
+        above = [p for p in _next_prices(outcome_grid(one), limit, 3) if p <= bound.price_worst_micros]
         tiny = quantity * outcome_grid(one).tick_min_micros < 20 * MICROS  # where one rounding unit outweighs a tick
         assert tiny or all(completed_value(trade, one, p, quantity) < completion.threshold_micros for p in above)
 
@@ -162,7 +162,7 @@ def _next_prices(grid, price, count):
 def test_the_plan_lets_a_hedge_cost_what_may_be_lost_and_no_more(case):
     trade, name, _ = case
     one, other, quantity = trade.leg(name), trade.leg(OTHER[name]), trade.plan.quantity_micros
-    worst = slot_of(trade.plan, "hedge", name=name, side="buy", attempt=1).price_worst_micros
+    worst = bound_of(trade.plan, "hedge", name=name, side="buy").price_worst_micros
     payout = trade.intent.payout_micros * quantity // trade.intent.quantity_micros
 
     def left(price):
@@ -208,7 +208,7 @@ def test_a_hedge_that_could_only_miss_is_not_sent():
     """A few contracts of a large plan: completing is worth it far above the plan's worst price, and is bought as a way out."""
     desk = Desk()
     desk.open(intent(1, 200 * CONTRACT))
-    worst = desk.trade().plan.slots[0].price_worst_micros
+    worst = desk.trade().plan.bounds[0].price_worst_micros
     desk.top(KA, MICROS - worst - 20_000, MICROS - worst - 10_000)
     desk.top(PM, 200_000, 400_000)
     desk.report(desk.sent[0], "canceled", 3 * CONTRACT)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from crossbook.domain.limits import bounds_of, limit_names
 from crossbook.domain.money import MICROS
 from executors.engine import refold
+from executors.hedge.plan import order_ids
 from executors.hedge.trade import LEGS, WORKING, unattended
 from executors.journal import FILLS
 from executors.recovery.image import restore_state, state_image
@@ -329,7 +330,7 @@ class Model:
 
     def check_order(self, order):
         plan = self.plans[order.trade_id]
-        slot = next(s for s in (plan.leader, *plan.slots) if s.order_id == order.order_id)
+        bound = order_ids(plan)[order.order_id]
         assert order.order_id not in self.accounts, "an id is used once"
         others = [o for o, account in self.accounts.items() if account.request.trade_id == order.trade_id]
         live = [o for o in others if self.known[o] == "live"]
@@ -337,16 +338,16 @@ class Model:
         halted = {key for key, word in self.words.items() if word == "halted"}
         mine = {("kill", ""), ("all", ""), ("venue", order.venue), ("pair", plan.pair_id)}
         assert not halted & mine, "nothing is sent while halted"
-        assert 0 < order.quantity_micros <= slot.quantity_max_micros
+        assert 0 < order.quantity_micros <= bound.quantity_max_micros
         (grid,), step = self.listed.get((order.trade_id, order.instrument_id), (GRID, LOT))
         yes = order.price_limit_micros if order.outcome == "yes" else MICROS - order.price_limit_micros
         assert grid.start_micros <= yes <= grid.end_micros and yes % grid.tick_micros == 0, "on the grid in force"
         assert order.quantity_micros % step == 0, "in the step in force"
         if order.side == "sell":
-            assert order.price_limit_micros >= slot.price_worst_micros
+            assert order.price_limit_micros >= bound.price_worst_micros
             assert order.quantity_micros <= self.told(order.trade_id, order.instrument_id, final=True), "no oversell"
             return
-        assert order.price_limit_micros <= slot.price_worst_micros
+        assert order.price_limit_micros <= bound.price_worst_micros
         held = self.told(order.trade_id, order.instrument_id)
         assert held + order.quantity_micros <= plan.quantity_micros, "never more than planned"
         if order.role != "leader":

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executors.hedge.machine import advance
+from executors.hedge.plan import order_ids
 from executors.hedge.run import UNKNOWN_HORIZON_NS
 from executors.hedge.steps import Resume
 from executors.hedge.tables import INPUTS, STATES, TRADE_TABLE
@@ -239,14 +240,14 @@ class History:
     def __init__(self, an_intent):
         self.now, self.number = T0, 0
         self.trade = start(an_intent).trade
-        self.slots = {s.order_id: s for s in (self.trade.plan.leader, *self.trade.plan.slots)}
+        self.bounds = order_ids(self.trade.plan)
 
     def tell(self, event):
         before = self.trade
         step = advance(before, event, context(self.now))
         self.trade = step.trade
         for order, slot in step.sends:
-            assert self.slots[order.order_id] == slot
+            assert self.bounds[order.order_id] == slot
             assert order.quantity_micros <= slot.quantity_max_micros
             if order.side == "sell":
                 assert order.quantity_micros <= self.trade.sellable(order.leg), "only what is held and final is sold"
@@ -257,7 +258,7 @@ class History:
                 assert order.price_limit_micros <= slot.price_worst_micros
             assert sum(o.live for o in before.orders if o.order_id != getattr(event, "order_id", "")) == 0
         ids = [o.order_id for o in self.trade.orders]
-        assert len(ids) == len(set(ids)) and set(ids) <= set(self.slots)
+        assert len(ids) == len(set(ids)) and set(ids) <= set(self.bounds)
         assert self.trade.held("leader") >= 0 and self.trade.held("hedge") >= 0
 
     def fill(self, order, share, *, end):

@@ -6,6 +6,7 @@ import pytest
 from crossbook.domain.limits import bounds_of, limit_names
 from deploy.operate.trading import trading_of
 from executors.engine import refold
+from executors.hedge.plan import order_ids
 from executors.journal import FILLS
 from executors.recovery.image import restore_state, state_image
 from executors.terms import ExecuteTerms, PaperTerms, Terms, with_limit
@@ -95,8 +96,9 @@ def test_the_next_trade_is_planned_under_the_new_limits(change):
     desk.report(desk.sent[0], "canceled")
     change(desk, ("hedge_attempts_max", "unwind_attempts_max"))
     desk.open(intent(2))
-    slots = [slot.role for slot in next(o for o in reversed(desk.outputs) if isinstance(o, TradePlan)).slots]
-    assert (slots.count("hedge"), slots.count("unwind")) == (18, 4)
+    plan = next(o for o in reversed(desk.outputs) if isinstance(o, TradePlan))
+    roles = [bound.role for bound in order_ids(plan).values()]
+    assert (roles.count("hedge"), roles.count("unwind")) == (18, 4)
 
 
 def test_a_refold_and_a_checkpoint_keep_the_terms_of_an_open_trade():

@@ -1,11 +1,23 @@
-"""Leader and slots: who goes first, and that everything that may be sent is in the plan and on the grid."""
+"""Leader and bounds: who goes first, and that everything that may be sent is in the plan and on the grid."""
 
 import pytest
 
-from executors.hedge.plan import UNWIND_WAYS, choose_leader, leader_time_in_force, make_plan, outcome_grid, slot_of
+from executors.errors import PlanError
+from executors.hedge.plan import (
+    TRADE_HORIZON_NS,
+    UNWIND_WAYS,
+    bound_of,
+    choose_leader,
+    leader_time_in_force,
+    make_plan,
+    order_ids,
+    outcome_grid,
+)
+from executors.hedge.run import Run
 from executors.hedge.trade import LEGS
 from executors.terms import ExecuteTerms
 from tests.builders.executors.desk import Desk
+from tests.builders.executors.machines import context, start
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, MICROS, PM, T0, intent, leg, top
 
 TERMS = ExecuteTerms(hedge_attempts_max=3, unwind_attempts_max=2)
@@ -80,8 +92,38 @@ def test_the_leader_is_all_or_nothing_where_a_partial_could_not_be_hedged():
     assert leader_time_in_force(legs(pm, whole), pm, whole) == "fill_or_kill"
 
 
-def test_slots_are_found_by_arithmetic_and_lie_on_the_grid():
-    plan = make_plan(
+def test_bounds_name_every_order_once_and_lie_on_the_grid():
+    plan = planned()
+    assert (plan.sequence, plan.portfolio, plan.life, plan.strategy) == (4, "twin", 3, "cross_venue")
+    assert (plan.trade_id, plan.intent_id) == ("twin-i1", "i1")
+    ids = order_ids(plan)
+    assert list(ids) == [
+        f"twin-i1-{one}" for one in ("l1", *(f"h{n}" for n in range(1, 7)), *(f"u{n}" for n in range(1, 9)))
+    ]
+    for name in LEGS:
+        hedge = bound_of(plan, "hedge", name=name, side="buy")
+        assert (hedge.instrument_id == PM, hedge.side, hedge.role, hedge.attempts_max) == (
+            name == "leader",
+            "buy",
+            "hedge",
+            3,
+        )
+    numbers = []
+    for name, side in UNWIND_WAYS:
+        unwind = bound_of(plan, "unwind", name=name, side=side)
+        assert (unwind.instrument_id == PM, unwind.side, unwind.attempts_max) == (name == "leader", side, 2)
+        numbers.append(unwind.attempt_first)
+    assert numbers == [1, 3, 5, 7]
+    one = intent()
+    for bound in (plan.leader, *plan.bounds):
+        source = one.legs[0] if bound.instrument_id == PM else one.legs[1]
+        assert outcome_grid(source).contains(bound.price_worst_micros)
+        assert 0 < bound.price_worst_micros < MICROS
+        assert (bound.quantity_max_micros, bound.ts_deadline_ns) == (CONTRACT, T0 + TRADE_HORIZON_NS)
+
+
+def planned():
+    return make_plan(
         intent(),
         leader_is_a=True,
         quantity_micros=CONTRACT,
@@ -92,23 +134,34 @@ def test_slots_are_found_by_arithmetic_and_lie_on_the_grid():
         portfolio="twin",
         life=3,
     )
-    assert (plan.sequence, plan.portfolio, plan.life, plan.strategy) == (4, "twin", 3, "cross_venue")
-    assert (plan.trade_id, plan.intent_id, plan.leader.order_id) == ("twin-i1", "i1", "twin-i1-l1")
-    assert len(plan.slots) == 2 * 3 + 4 * 2
-    ids = {plan.leader.order_id, *(s.order_id for s in plan.slots)}
-    assert len(ids) == len(plan.slots) + 1
-    for name in LEGS:
-        for attempt in (1, 2, 3):
-            slot = slot_of(plan, "hedge", name=name, side="buy", attempt=attempt)
-            assert (slot.instrument_id == PM, slot.side, slot.role) == (name == "leader", "buy", "hedge")
-        assert slot_of(plan, "hedge", name=name, side="buy", attempt=4) is None
-    for name, side in UNWIND_WAYS:
-        for attempt in (1, 2):
-            slot = slot_of(plan, "unwind", name=name, side=side, attempt=attempt)
-            assert (slot.instrument_id == PM, slot.side, slot.role) == (name == "leader", side, "unwind")
-        assert slot_of(plan, "unwind", name=name, side=side, attempt=3) is None
-    one = intent()
-    for slot in (plan.leader, *plan.slots):
-        source = one.legs[0] if slot.instrument_id == PM else one.legs[1]
-        assert outcome_grid(source).contains(slot.price_worst_micros)
-        assert 0 < slot.price_worst_micros < MICROS
+
+
+def test_no_plan_covers_what_it_has_no_bound_for():
+    with pytest.raises(PlanError, match="no hedge may sell its leader"):
+        bound_of(planned(), "hedge", name="leader", side="sell")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"attempt": 0}, "attempt 0 of 3"),
+        ({"attempt": 4}, "attempt 4 of 3"),
+        ({"quantity": 0}, "quantity 0 is outside"),
+        ({"quantity": CONTRACT + LOT}, "is outside its bound"),
+        ({"price": 990_001}, "is worse than its bound"),
+    ],
+)
+def test_nothing_is_sent_outside_a_bound(change, said):
+    run = Run(start().trade, context())
+    asked = {"attempt": 1, "price": 400_000, "quantity": CONTRACT} | change
+    bound = bound_of(planned(), "hedge", name="hedge", side="buy")
+    with pytest.raises(PlanError, match=said):
+        run.send(bound, asked.pop("attempt"), **asked)
+    assert run.sends == []
+
+
+def test_a_bound_ends_at_its_deadline():
+    run = Run(start().trade, context(T0 + TRADE_HORIZON_NS + 1))
+    bound = bound_of(planned(), "unwind", name="leader", side="sell")
+    assert run.send(bound, 1, price=400_000, quantity=CONTRACT) == "deadline"
+    assert run.sends == []

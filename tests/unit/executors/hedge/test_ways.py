@@ -15,10 +15,11 @@ from executors.hedge.choice import (
     displayed_price,
     unwind_choice,
     weigh_completion,
-    within_slot,
+    within,
 )
-from executors.hedge.plan import make_plan, slot_of
-from executors.hedge.trade import Execution, Order, Trade
+from executors.hedge.plan import bound_of, make_plan
+from executors.hedge.trade import Trade
+from executors.orders.order import Execution, Order
 from executors.terms import ExecuteTerms
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, MICROS, PM, T0, intent, leg, top
 
@@ -58,12 +59,20 @@ def unmatched(bid, ask, quantity=100 * CONTRACT, *, excess="leader", final=True,
     one = intent(1, 200 * CONTRACT, leg_a=a, leg_b=b)
     terms = ExecuteTerms()
     plan = make_plan(
-        one, leader_is_a=True, quantity_micros=200 * CONTRACT, terms=terms, ts_ns=T0, position=1, sequence=0
+        one,
+        leader_is_a=True,
+        quantity_micros=200 * CONTRACT,
+        terms=terms,
+        ts_ns=T0,
+        position=1,
+        sequence=0,
+        portfolio="main",
+        life=0,
     )
     lead = excess == "leader"
     fill = Execution(fill_id="f", price_micros=40 * CENT, quantity_micros=quantity, fee_micros=0, final=final)
     order = Order(
-        order_id="o", role="leader", attempt=1, lead=lead, side="buy", quantity_micros=quantity, price_limit_micros=40 * CENT,
+        order_id="o", role="leader", attempt=1, leg=excess, side="buy", quantity_micros=quantity, price_limit_micros=40 * CENT,
         status="canceled", ts_ns=T0, executions=(fill,),
     )  # fmt: skip
     too_much, missing = (a, b) if lead else (b, a)
@@ -76,8 +85,7 @@ def unmatched(bid, ask, quantity=100 * CONTRACT, *, excess="leader", final=True,
 
 def said(way):
     """`sell leader 100 @ 38`"""
-    leg_name = "leader" if way.lead else "hedge"
-    return f"{way.side} {leg_name} {way.quantity_micros / CONTRACT:g} @ {way.price_micros / CENT:g}"
+    return f"{way.side} {way.leg} {way.quantity_micros / CONTRACT:g} @ {way.price_micros / CENT:g}"
 
 
 BUY, SELL = "buy hedge 100 @", "sell leader 100 @"
@@ -151,14 +159,14 @@ def test_steps_and_minimums_of_the_venues_decide_what_can_be_done(trade, ways):
     ],
 )
 def test_completing_pays_when_it_beats_the_way_out_and_loses_no_more_than_may_be_lost(bid, ask, loss, refusal, threshold):  # fmt: skip
-    completion = weigh_completion(unmatched(bid, ask), False, 100 * CONTRACT, loss * DOLLAR)  # a cent a contract
+    completion = weigh_completion(unmatched(bid, ask), "hedge", 100 * CONTRACT, loss * DOLLAR)  # a cent a contract
     assert completion == (refusal, threshold * DOLLAR)
 
 
 @pytest.mark.parametrize("ask", [49, NOTHING, stale(49)])
 def test_what_the_venue_would_not_take_is_no_completion(ask):
     trade = unmatched(38, ask, 2 * CONTRACT, excess="hedge")
-    assert weigh_completion(trade, True, 2 * CONTRACT, 0).refusal == "below_minimum"
+    assert weigh_completion(trade, "leader", 2 * CONTRACT, 0).refusal == "below_minimum"
 
 
 @pytest.mark.parametrize(
@@ -176,12 +184,12 @@ def test_what_the_venue_would_not_take_is_no_completion(ask):
     ],
 )
 def test_the_limit_of_completing_is_the_highest_price_that_pays(ask, threshold, worst, limit):
-    found = completion_limit(unmatched(38, ask), False, 100 * CONTRACT, threshold * DOLLAR, worst * CENT)
+    found = completion_limit(unmatched(38, ask), "hedge", 100 * CONTRACT, threshold * DOLLAR, worst * CENT)
     assert found == (None if limit is None else limit * CENT)
 
 
 @pytest.mark.parametrize(
-    ("side", "worst", "price", "within"),
+    ("side", "worst", "price", "found"),
     [
         ("buy", 55 * CENT, 52 * CENT, 52 * CENT),
         ("buy", 55 * CENT, 52 * CENT + 1, 52 * CENT),
@@ -193,15 +201,17 @@ def test_the_limit_of_completing_is_the_highest_price_that_pays(ask, threshold, 
         ("sell", 30 * CENT + 5, 20 * CENT, 31 * CENT),
     ],
 )
-def test_a_price_stays_on_the_grid_and_no_worse_than_its_slot(side, worst, price, within):
+def test_a_price_stays_on_the_grid_and_no_worse_than_its_bound(side, worst, price, found):
     trade = unmatched(38, 51)
-    slot = slot_of(trade.plan, "hedge", lead=False, side="buy", attempt=1)
-    assert within_slot(msgspec.structs.replace(slot, side=side, price_worst_micros=worst), trade.leg(False), price) == within  # fmt: skip
+    bound = msgspec.structs.replace(
+        bound_of(trade.plan, "hedge", name="hedge", side="buy"), side=side, price_worst_micros=worst
+    )
+    assert within(bound, trade.leg("hedge"), price) == found
 
 
 @pytest.mark.parametrize(("book", "cents"), [(38, 38), (NOTHING, None), (stale(38), None)])
 def test_only_a_usable_book_displays_a_price(book, cents):
     trade = unmatched(book, 51)
-    assert displayed_price(trade, True, "sell") == (None if cents is None else cents * CENT)
-    assert displayed_price(msgspec.structs.replace(trade, top_leader=None), True, "sell") is None
-    assert (displayed_price(trade, True, "buy"), displayed_price(trade, False, "buy")) == (None, 51 * CENT)
+    assert displayed_price(trade, "leader", "sell") == (None if cents is None else cents * CENT)
+    assert displayed_price(msgspec.structs.replace(trade, top_leader=None), "leader", "sell") is None
+    assert (displayed_price(trade, "leader", "buy"), displayed_price(trade, "hedge", "buy")) == (None, 51 * CENT)

@@ -184,14 +184,14 @@ def test_orders_of_an_open_trade_shrink_under_reduce_only_but_not_when_halted_or
         portfolio="main",
         life=0,
     )
-    hedge = next(s for s in plan.slots if s.role == "hedge")
-    sale = next(s for s in plan.slots if s.side == "sell")
+    hedge = next(s for s in plan.bounds if s.role == "hedge")
+    sale = next(s for s in plan.bounds if s.side == "sell")
 
-    def ask(standing, slot, capital=10_000 * MICROS):
-        source = one.legs[0] if slot.instrument_id == PM else one.legs[1]
+    def ask(standing, bound, capital=10_000 * MICROS):
+        source = one.legs[0] if bound.instrument_id == PM else one.legs[1]
         return gate_order(
             standing,
-            slot,
+            bound,
             source,
             500_000,
             CONTRACT,
