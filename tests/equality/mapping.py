@@ -4,6 +4,7 @@ A record is its name and its fields as plain values. `forward` maps one forward;
 they name code or schemas, not what was decided. Must never hide a value that a decision rests on.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {
 #: (old record name, new field) → the value that the fields of before imply.
 IMPLIED_FIELDS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
     ("InstrumentListed", "policy"): lambda fields: msgspec.to_builtins(POLICIES[fields["venue"]]),
+    ("ExecutorConfigured", "settings"): lambda fields: _capital_by_venue(fields["settings"]),
 }
 #: (name of a nested part, new field of it) → the value that the part's fields of before imply.
 IMPLIED_PARTS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
@@ -91,6 +93,14 @@ def forward(record: str, fields: Fields) -> tuple[str, Fields]:
     return RENAMED_RECORDS.get(record, record), mapped
 
 
+def _capital_by_venue(settings: str) -> str:
+    """Terms in which each venue's capital stands for itself."""
+    values = json.loads(settings)
+    each = values["execute"].pop("cash_per_venue_micros")
+    values["execute"]["cash_micros"] = dict.fromkeys(POLICIES, each)
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
 def _with_parts(fields: Fields) -> Fields:
     """The fields, with what is implied added to every nested part."""
     found = dict(fields)
@@ -139,7 +149,7 @@ def table() -> list[str]:
         ("renamed records", [f"{old} → {new}" for old, new in RENAMED_RECORDS.items()]),
         ("renamed fields", [f"{record}.{old} → {new}" for (record, old), new in RENAMED_FIELDS.items()]),
         ("added fields", [f"{record}.{name} = {value!r}" for (record, name), value in ADDED_FIELDS.items()]),
-        ("implied fields", [f"{of}.{name}: by its venue" for of, name in (*IMPLIED_FIELDS, *IMPLIED_PARTS)]),
+        ("implied fields", [f"{of}.{name}: by the other fields" for of, name in (*IMPLIED_FIELDS, *IMPLIED_PARTS)]),
         ("ids", [f"{name}: {before or 'nothing'} → {now}" for name, (now, before) in IDS.items()]),
         ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
         ("records of their own", [f"{old} {action} → {new}" for (old, action), (new, _) in UNMASKED.items()]),
