@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test explore check bench lock clean
+.PHONY: install demo test test-all-pythons coverage explore check bench lock clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -23,8 +23,18 @@ demo: install
 
 test: install
 	@# What starts whole stacks needs both cores and watches clocks: it runs afterwards, one file after the other.
-	$(BIN)/python -m pytest tests --ignore=tests/bench -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) || test $$? -eq 5
+	@# Coverage of the pure modules is measured here and not in `make check`, because here their tests run anyway.
+	$(BIN)/python -m pytest tests --ignore=tests/bench -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder \
+		--cov --cov-report=term $(ARGS) || test $$? -eq 5
 	$(BIN)/python -m pytest tests/integration -m alone $(ARGS) || test $$? -eq 5
+
+test-all-pythons: install
+	@# The unit suite on 3.11 to 3.14, with interpreters of uv, the path or pyenv; an absent one is skipped by name.
+	$(BIN)/python -m tests.all_pythons
+
+coverage: install
+	@# Branches of the pure modules (`pyproject.toml`) that no unit test takes, by line.
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile -m "not stack" --cov --cov-report=term-missing --cov-fail-under=95 $(ARGS)
 
 explore: install
 	@# The trade machine's state space, further than the suite goes: EXPLORE_LIVES random lives, every history of EXPLORE_DEPTH events.

@@ -69,7 +69,7 @@ def command_of(words: list[str]) -> tuple[str, ...] | None:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 
 def slugs(page: Path) -> set[str]:

@@ -168,6 +168,11 @@ def test_pure_modules_exist_and_import_nothing_impure():
     assert impure == {}
 
 
+def test_coverage_is_measured_of_what_the_contract_of_purity_names():
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert content["tool"]["coverage"]["run"]["source_pkgs"] == pure_modules()[0]
+
+
 def test_pure_modules_have_no_coroutines():
     assert [name(file) for file in pure_files() if module(file).coroutines] == []
 

@@ -107,9 +107,9 @@ def lines(records, key=lambda record: None):
     return [LogLine(n, 0, key(r), CODEC.encode(r)) for n, r in enumerate(records)]
 
 
-def live_log(records, terms=CALM, **options):
-    """Everything that a stack would have left."""
-    steps = decided(records)
+def live_log(records, terms=CALM, *, steps=None, **options):
+    """Everything that a stack would have left; `steps`: what `decided` said of the records, where it is known."""
+    steps = decided(records) if steps is None else steps
     written = executed(steps, terms, **options)
     outputs = [output for _, _, given in steps for output in given]
     topics = {

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from crossbook.runtime.code_digest import digest_of, import_closure, read_source, tokens_of
 from tests.builders.places import REPOSITORY
+from tests.builders.pythons import interpreter
 
 SOURCES = {
     "deploy": "",
@@ -138,13 +138,12 @@ _DIGEST = "from crossbook.runtime.code_digest import *; print(digest_of(import_c
 
 @pytest.mark.parametrize("version", OTHER_PYTHONS)
 def test_other_pythons_name_the_code_alike(version):
-    installed = Path.home() / ".pyenv" / "versions"
-    found = sorted(installed.glob(f"{version}.*/bin/python"))
-    if not found:
-        pytest.skip(f"no Python {version} in {installed}")
+    found = interpreter(version)
+    if found is None:
+        pytest.skip(f"no Python {version} of uv, on the path or of pyenv")
     roots = ("deploy.cli", "deploy.lab.backtest.sweep")
     told = subprocess.run(
-        [found[-1], "-c", _DIGEST.format(roots=roots)],
+        [found, "-c", _DIGEST.format(roots=roots)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         check=True,
         capture_output=True,

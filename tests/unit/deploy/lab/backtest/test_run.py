@@ -1,6 +1,7 @@
 """A backtest in logged positions is the live run: intents, journal and fills byte for byte, whatever the live batches were."""
 
 from collections import Counter
+from functools import cache
 
 import msgspec
 import pytest
@@ -44,6 +45,22 @@ RECORDS = market()
 STEPS = decided(RECORDS)
 
 
+@cache
+def _live(terms, batch):
+    return live_log(RECORDS, terms, steps=STEPS, batch=batch)
+
+
+def live(terms=CALM, batch=50):
+    """The log of a live run over the market, to be changed at will."""
+    return _live(terms, batch).copy()
+
+
+@cache
+def plain():
+    """The backtest of the calm run, with nothing changed."""
+    return run_backtest(_live(CALM, 50), BacktestOptions())
+
+
 def differences(outcome):
     return {c.topic: (c.different, c.missing, c.extra) for c in outcome.comparisons}
 
@@ -55,7 +72,7 @@ def timeless(outcome):
 @pytest.mark.parametrize("batch", [1, 7, 500])
 @pytest.mark.parametrize("terms", [CALM, ROUGH], ids=["calm", "rough"])
 def test_logged_positions_give_the_live_bytes(terms, batch):
-    outcome = run_backtest(live_log(RECORDS, terms, batch=batch), BacktestOptions())
+    outcome = run_backtest(live(terms, batch), BacktestOptions())
     assert differences(outcome) == dict.fromkeys(("intents", "orders", "fills"), (0, 0, 0))
     assert {c.topic: c.equal for c in outcome.comparisons}["orders"] == len(outcome.journal)
     assert sum(isinstance(r, Fill) for r in outcome.fills) > 60
@@ -64,7 +81,7 @@ def test_logged_positions_give_the_live_bytes(terms, batch):
 
 def test_the_journal_is_that_of_the_live_engine_record_by_record():
     written = executed(STEPS, ROUGH)
-    outcome = run_backtest(live_log(RECORDS, ROUGH), BacktestOptions())
+    outcome = run_backtest(live(ROUGH), BacktestOptions())
     assert list(map(comparable, outcome.journal)) == [comparable(r) for r in written if topic_of(r) == "orders"]
     assert list(outcome.fills) == [r for r in written if topic_of(r) == "fills"]
     assert {"hedged", "closed", "flat", "unwinding", "declined"} <= {
@@ -75,7 +92,7 @@ def test_the_journal_is_that_of_the_live_engine_record_by_record():
 def test_halts_take_effect_where_they_did_even_in_the_middle_of_trades():
     halts = [(at, state) for at in range(400, 4_000, 700) for state in ("halted",)]
     halts = sorted(halts + [(at + 260, "running") for at, _ in halts])
-    outcome = run_backtest(live_log(RECORDS, ROUGH, batch=33, halts=halts), BacktestOptions())
+    outcome = run_backtest(live_log(RECORDS, ROUGH, steps=STEPS, batch=33, halts=halts), BacktestOptions())
     assert sum(isinstance(r, ControlApplied) for r in outcome.journal) >= len(halts)
     assert differences(outcome) == dict.fromkeys(("intents", "orders", "fills"), (0, 0, 0))
 
@@ -94,7 +111,8 @@ def test_several_partitions_take_the_turns_that_the_journal_has():
         topics["intents", p] = lines([o.record for _, _, out in given for o in out if o.topic == "intents"])
     topics["orders", 0] = lines([r for r in written if topic_of(r) == "orders"])
     topics["fills", 0] = lines([r for r in written if topic_of(r) == "fills"])
-    outcome = run_backtest(MemoryLog(topics, partitions=2), BacktestOptions())
+    ends = {p: len(records) for p, records in halves.items()}
+    outcome = run_backtest(MemoryLog(topics, partitions=2, decided=ends), BacktestOptions())
     assert differences(outcome) == dict.fromkeys(("intents", "orders", "fills"), (0, 0, 0))
     assert len({r.partition for r in outcome.journal if isinstance(r, OrderRequested)}) == 2
 
@@ -108,7 +126,7 @@ def test_advice_is_that_of_the_journal():
         )
         for name, one in pairs.items()
     ]  # fmt: skip
-    outcome = run_backtest(live_log(RECORDS, CALM, advice=advice), BacktestOptions())
+    outcome = run_backtest(live_log(RECORDS, CALM, steps=STEPS, advice=advice), BacktestOptions())
     assert differences(outcome) == dict.fromkeys(("intents", "orders", "fills"), (0, 0, 0))
     assert all(r.advice_id.startswith("said-") for r in outcome.journal if isinstance(r, IntentSeen))
 
@@ -162,7 +180,7 @@ def test_what_decide_had_not_done_yet_is_not_held_against_anybody():
 
 
 def test_a_changed_byte_in_a_live_topic_is_found_and_named():
-    log = live_log(RECORDS)
+    log = live()
     line = log.lines["intents", 0][3]
     intent = CODEC.decode(line.value)
     log.lines["intents", 0][3] = line._replace(
@@ -188,32 +206,33 @@ def test_a_log_that_gives_records_gives_the_same_as_one_that_gives_bytes():
             for line in self.read(topic, partition, start=start, end=end):
                 yield line.offset, CODEC.decode(line.value)
 
-    log = live_log(RECORDS)
-    assert timeless(run_backtest(Fast(log.lines), BacktestOptions())) == timeless(run_backtest(log, BacktestOptions()))
+    log = live()
+    fast = Fast(log.lines, decided=log.decided)
+    assert timeless(run_backtest(fast, BacktestOptions())) == timeless(plain())
 
 
 def test_changed_settings_are_in_force_and_said():
-    log = live_log(RECORDS)
+    log = live()
     changes = {"decide.cooldown_ms": 60_000, "execute.cost_per_leg_micros": 2_000_000}
     outcome = run_backtest(log, BacktestOptions(changes=changes))
     assert outcome.settings["decide.cooldown_ms"] == 60_000
     assert outcome.settings["execute.cost_per_leg_micros"] == 2_000_000
     assert outcome.changed == changes
-    assert 0 < len(outcome.intents) < len(run_backtest(log, BacktestOptions()).intents)
+    assert 0 < len(outcome.intents) < len(plain().intents)
     assert any("decide.cooldown_ms" in warning for warning in outcome.warnings)
     assert {c.topic: c.missing > 0 for c in outcome.comparisons}["intents"]
 
 
 def test_a_seed_changes_faults_and_nothing_of_decide():
-    log = live_log(RECORDS, ROUGH)
+    log = live(ROUGH)
     plain, other = (run_backtest(log, BacktestOptions(seed=seed)) for seed in (None, 12345))
     assert plain.intents == other.intents and plain.fills != other.fills
     assert (plain.seed, other.seed) == (7, 12345)
 
 
 def test_a_range_trades_within_it_and_decides_from_the_beginning():
-    log = live_log(RECORDS)
-    whole = run_backtest(log, BacktestOptions())
+    log = live()
+    whole = plain()
     span = Range(begin=parse_bound("@1500"), end=parse_bound("@3000"))
     part = run_backtest(log, BacktestOptions(range=span))
     assert part.intents == tuple(i for i in whole.intents if 1_500 <= i.position < 3_000)
@@ -227,8 +246,7 @@ def test_a_range_trades_within_it_and_decides_from_the_beginning():
 
 
 def test_settlements_listings_and_counters_are_kept():
-    log = live_log(RECORDS)
-    outcome = run_backtest(log, BacktestOptions())
+    outcome = plain()
     assert len(outcome.settled) == 2 and all(payout == 1_000_000 for payout, _ in outcome.settled.values())
     assert len(outcome.instruments) == 8 and len(outcome.pairs) == 4
     counted = Counter(q.state for q in outcome.quotes)
@@ -284,7 +302,7 @@ def test_a_taker_delay_delays():
 
 
 def test_simulated_positions_are_reported_as_differences():
-    log = live_log(RECORDS)
+    log = live()
     changes = {"backtest.feed_latency": "lognormal:polymarket=60/200,kalshi=5/20"}
     outcome = run_backtest(log, BacktestOptions(positions="simulated", changes=changes))
     found = {c.topic: c for c in outcome.comparisons}
@@ -292,9 +310,7 @@ def test_simulated_positions_are_reported_as_differences():
     assert outcome.intents[0].log_id != outcome.log_id
     assert timeless(outcome) == timeless(run_backtest(log, BacktestOptions(positions="simulated", changes=changes)))
     none = run_backtest(log, BacktestOptions(positions="simulated"))
-    assert [i.position for i in none.intents] == [i.position for i in run_backtest(log, BacktestOptions()).intents], (
-        "no latency, no difference"
-    )
+    assert [i.position for i in none.intents] == [i.position for i in plain().intents], "no latency, no difference"
 
 
 def test_a_look_ahead_stops_the_run_or_is_counted():

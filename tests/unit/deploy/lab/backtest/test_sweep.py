@@ -126,7 +126,7 @@ from deploy.lab.backtest.options import BacktestOptions, parse_sweep
 from deploy.lab.backtest.sweep import ArchiveSource, run_sweep
 
 if __name__ == "__main__":
-    runs = parse_sweep(["decide.cooldown_ms=100,200,400,800,1600,3200,6400,12800"])
+    runs = parse_sweep(["decide.cooldown_ms=100,200,400,800,1600"])
     told = lambda one: print(one.key, one.was_there, flush=True)
     run_sweep(ArchiveSource(Path(sys.argv[1])), BacktestOptions(), runs, Path(sys.argv[2]), jobs=int(sys.argv[3]), finished=told)
 """
@@ -134,7 +134,7 @@ if __name__ == "__main__":
 
 def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path):
     archive, out = tmp_path / "archive", tmp_path / "out"
-    write_archive(live_log(market(1_200)), archive)
+    write_archive(live_log(market(600)), archive)
     script = tmp_path / "sweeps.py"
     script.write_text(textwrap.dedent(SCRIPT))
     command = [sys.executable, str(script), str(archive), str(out), "2"]
@@ -143,18 +143,18 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path):
         for _ in range(2):
             assert process.stdout.readline().endswith("False\n")
         process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 500
     while time.monotonic() < deadline and _workers_of(process.pid):
         time.sleep(0.05)
     assert not _workers_of(process.pid), "workers do not outlive their parent"
     stamps = {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.json")}
-    assert 2 <= len(stamps) < 8
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=120)
+    assert 2 <= len(stamps) < 5
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=500)
     flags = [line.split()[1] for line in done.stdout.splitlines()]
-    assert (flags.count("True"), flags.count("False")) == (len(stamps), 8 - len(stamps))
+    assert (flags.count("True"), flags.count("False")) == (len(stamps), 5 - len(stamps))
     assert {name: (out / "runs" / name).stat().st_mtime_ns for name in stamps} == stamps, "nothing is computed twice"
     summaries = [json.loads(path.read_text()) for path in (out / "runs").glob("*.json")]
-    assert len({one["key"] for one in summaries}) == 8
+    assert len({one["key"] for one in summaries}) == 5
     plain = run_sweep(
         ArchiveSource(archive), BacktestOptions(), [{"decide.cooldown_ms": 400}], tmp_path / "plain", jobs=1
     )
