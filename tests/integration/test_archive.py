@@ -1,6 +1,7 @@
 """Topic → archive → topic on a real broker: equal keys, values and order, positions kept, and drops only what is safe."""
 
 import re
+from functools import cache
 
 import msgspec
 import pytest
@@ -39,26 +40,32 @@ def prefix_of(kafka, request, suffix=""):
     return KafkaSettings(bootstrap=kafka.bootstrap, prefix=name)
 
 
+@cache
+def decided_market():
+    """Values of a lively market with a stranger's bytes in it, and (topic, key, value) of what decide makes of them."""
+    fold = PartitionFold(0, CODEC, DecideState(mr.DIGEST))
+    values = [CODEC.encode(record) for record in lively_market(500)]
+    values[20:20] = [b"a stranger's bytes"]
+    outputs = []
+    for offset, value in enumerate(values):
+        try:
+            caused = list(fold.take(offset, value))
+        except SchemaError:
+            continue
+        outputs += [(topic, None if key is None else key.encode(), CODEC.encode(one)) for topic, key, one in caused]
+    return values, outputs
+
+
 @pytest.fixture
 def live(kafka, request):
     """A prefix with a lively market, decide's outputs in transactions of ten, and decide's committed offset."""
     settings = prefix_of(kafka, request)
     create_topics(settings)
     plain = RecordProducer(settings, CODEC, "test")
-    fold = PartitionFold(0, CODEC, DecideState(mr.DIGEST))
-    outputs = []
-    values = [CODEC.encode(record) for record in lively_market()]
-    values[20:20] = [b"a stranger's bytes"]
-    for offset, value in enumerate(values):
+    values, decided = decided_market()
+    for value in values:
         plain.send_bytes("market", value, key="group", partition=0)
-        try:
-            caused = fold.take(offset, value)
-        except SchemaError:
-            continue
-        outputs += [
-            Outgoing(settings.prefix + topic, 0, None if key is None else key.encode(), CODEC.encode(record))
-            for topic, key, record in caused
-        ]
+    outputs = [Outgoing(settings.prefix + topic, 0, key, value) for topic, key, value in decided]
     for place, control in enumerate(("a", "b")):
         plain.send_bytes("control", f"{place}{control}".encode())
     plain.flush()

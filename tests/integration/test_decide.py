@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cache
 
 import msgspec
 import pytest
@@ -79,10 +80,12 @@ def start(settings):
         process.communicate()
 
 
+@cache
 def market(digest=None):
+    """Records for every test; a test that changes some takes a copy."""
     said = announcement(DecideSettings(min_edge_micros=0), digest or decision_digest(), ts_ns=mr.T0, operator="test")
     head = as_configured(said, ts_received_ns=mr.T0, control_offset=0)
-    return [head if isinstance(record, mr.DecideConfigured) else record for record in lively_market(events=3_000)]
+    return [head if isinstance(record, mr.DecideConfigured) else record for record in lively_market(events=1_500)]
 
 
 def write(settings, records):
@@ -188,7 +191,7 @@ def test_a_restart_goes_on_from_the_checkpoint_and_announces_once(settings, star
 
 
 def test_what_cannot_be_decoded_is_dead_lettered_and_passed(settings, start):
-    records = market()
+    records = [*market()]
     bad = [b"\x00\x7f\xff\xff\xff junk", b"junk", CODEC.encode(records[20])[:-3]]
     records[0] = msgspec.structs.replace(records[0], base_offset=1)
     mixed = [*bad[:1], *records[:40], *bad, *records[40:200]]

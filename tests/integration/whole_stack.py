@@ -97,8 +97,8 @@ def started(cwd: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def wait_until(what: str, condition: Callable[[], Any], timeout_s: float = AWAIT_S, pause_s: float = 0.05) -> Any:
-    """What the condition returns as soon as it is true."""
+def wait_until(what: str, condition: Callable[[], Any], timeout_s: float = AWAIT_S, pause_s: float = 0.2) -> Any:
+    """What the condition returns as soon as it is true; asking the broker costs the stack that is watched a part of its two cores."""
     end = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < end, f"{what} did not happen within {timeout_s:g} s"
