@@ -138,6 +138,22 @@ def stop(process):
     assert process.returncode == 0, errors
 
 
+def decide_here(settings, offset):
+    """Let decide work in this process until it has committed an offset: where nothing is killed no other one is needed."""
+    stop_at = threading.Event()
+    decide = Decide(Settings(kafka=settings))
+    thread = threading.Thread(target=decide.run, args=(stop_at,))
+    thread.start()
+    try:
+        deadline = time.monotonic() + START_S
+        while committed(settings) < offset:
+            assert time.monotonic() < deadline and thread.is_alive()
+            time.sleep(0.05)
+    finally:
+        stop_at.set()
+        thread.join(START_S)
+
+
 def test_killed_in_the_middle_it_writes_all_once(settings, start):
     records = market()
     third = len(records) // 3
@@ -190,15 +206,13 @@ def test_a_restart_goes_on_from_the_checkpoint_and_announces_once(settings, star
     assert verify_decide(KafkaLog(settings)).mismatches == 0
 
 
-def test_what_cannot_be_decoded_is_dead_lettered_and_passed(settings, start):
+def test_what_cannot_be_decoded_is_dead_lettered_and_passed(settings):
     records = [*market()]
     bad = [b"\x00\x7f\xff\xff\xff junk", b"junk", CODEC.encode(records[20])[:-3]]
     records[0] = msgspec.structs.replace(records[0], base_offset=1)
     mixed = [*bad[:1], *records[:40], *bad, *records[40:200]]
     write(settings, mixed)
-    process = start()
-    wait_until(settings, len(mixed), process)
-    stop(process)
+    decide_here(settings, len(mixed))
     letters = [one for one in read(settings, "deadletter") if isinstance(one, DeadLetter)]
     assert [(one.stage, one.offset) for one in letters] == [
         ("decide", 0),
@@ -217,12 +231,10 @@ def test_other_code_is_refused_by_name(settings, start):
     assert "decided by code eeeeeeeeeeee" in errors
 
 
-def test_verify_finds_what_is_missing_extra_and_different(settings, start):
+def test_verify_finds_what_is_missing_extra_and_different(settings):
     records = market()[:800]
     write(settings, records)
-    process = start()
-    wait_until(settings, len(records), process)
-    stop(process)
+    decide_here(settings, len(records))
     clean = verify_decide(KafkaLog(settings))
     assert clean.mismatches == 0
     last = next(one for one in reversed(read(settings, "signals")) if isinstance(one, EdgeQuote))
@@ -247,18 +259,7 @@ def test_batches_do_not_show(settings, monkeypatch, batch):
     monkeypatch.setattr("processors.decide.stage.BATCH_RECORDS", batch)
     records = market()[:900]
     write(settings, records)
-    stop_at = threading.Event()
-    decide = Decide(Settings(kafka=settings))
-    thread = threading.Thread(target=decide.run, args=(stop_at,))
-    thread.start()
-    try:
-        deadline = time.monotonic() + START_S
-        while committed(settings) < len(records):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        stop_at.set()
-        thread.join(START_S)
+    decide_here(settings, len(records))
     result = verify_decide(KafkaLog(settings))
     assert (result.mismatches, result.events) == (0, len(records))
     BATCH_DIGESTS.append(result.digests)

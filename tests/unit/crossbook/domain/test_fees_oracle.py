@@ -12,7 +12,7 @@ from crossbook.domain.fees import FeeAccumulator, fee_bound, make_schedule, take
 from crossbook.domain.money import MICROS
 from tests.builders.oracles.fees import CENT, CENTICENT, KalshiOrder, cent_table, polymarket_fee
 
-CELLS = 100_000
+CELLS = 24_000  # three thousand of each variant of Kalshi's, two of each of Polymarket's
 
 
 def kalshi(precision, taker=70_000, maker=17_500):
