@@ -21,7 +21,7 @@ from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
 from executors.lane import Lane
 from executors.market_lane import Journaled
 from executors.state import ExecutorState
-from executors.terms import Terms, canonical_terms
+from executors.terms import Terms
 from executors.venues.paper import PAPER
 from executors.venues.port import NEVER_NS, Command, GatewayTable, open_gateways
 from schemas.records import (
@@ -88,14 +88,19 @@ class Engine:
 
     def configure(self, terms: Terms, *, portfolio: str, code_digest: str) -> None:
         """Journal the settings and the code that the executor works with from here on, unless they are those in force."""
-        settings = canonical_terms(terms)
+        configured = ExecutorConfigured(
+            sequence=-1,
+            ts_ns=self.now_ns,
+            portfolio=portfolio,
+            code_digest=code_digest,
+            execute=terms.execute,
+            paper=terms.paper,
+        )
         known = self.state.configured
-        if known is None or (known.settings, known.code_digest, known.portfolio) != (settings, code_digest, portfolio):
-            self.journal(
-                ExecutorConfigured(
-                    sequence=-1, ts_ns=self.now_ns, portfolio=portfolio, code_digest=code_digest, settings=settings
-                )
-            )
+        if known is None or configured != msgspec.structs.replace(
+            known, sequence=-1, ts_ns=configured.ts_ns, life=configured.life
+        ):
+            self.journal(configured)
 
     def control(self, record: Record, offset: int) -> str:
         """Apply an operator's word and journal the acknowledgement; why it cannot be applied, or empty.

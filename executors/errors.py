@@ -1,7 +1,7 @@
 """What can go wrong in the executor, as one tree.
 
     ExecutorError
-    ├── JournalError     the journal cannot be folded: a gap, an output that its inputs do not give, settings that are none
+    ├── JournalError     the journal cannot be folded: a gap, an output that its inputs do not give, another portfolio
     ├── LaneError        inputs of a lane contradict each other: a gap in intents, an intent behind the lane
     ├── CheckpointError  bytes that are no image, or a state that has outgrown its image
     └── PlanError        an order outside the bounds of its committed plan was asked for (a programmer's error)

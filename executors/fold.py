@@ -22,7 +22,7 @@ from executors.orders.order import Order, Unbooked, unbooked_purchase
 from executors.portfolio.booking import book, plan_key
 from executors.portfolio.risk import Refusal, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
 from executors.state import ExecutorState
-from executors.terms import NS_PER_MS, parse_terms, with_limit
+from executors.terms import NS_PER_MS, Terms, with_limit
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
@@ -59,7 +59,7 @@ NOT_TWO_LEGS: Final = "not_two_legs"
 def step(state: ExecutorState, record: JournalInput) -> list[Output]:
     """Fold one input and return what follows from it, in order.
 
-    Raises JournalError when the input is out of its number, of another portfolio or life, or holds settings that are none: then it is no journal of ours. No
+    Raises JournalError when the input is out of its number, or of another portfolio or life: then it is no journal of ours. No
     other input can end the executor, or it would end again at every start: an error is the trade's that was told, which becomes
     stuck, or is kept as a fault of `Halts`, and then nothing new opens until the operator resumes. Either way all else goes on.
     """
@@ -88,7 +88,7 @@ def _configured(state: ExecutorState, record: ExecutorConfigured) -> list[Output
         raise JournalError(
             f"the journal is that of portfolio {state.portfolio!r}, not of {record.portfolio!r}: choose another prefix, or the name that it has"
         )
-    terms = parse_terms(record.settings)
+    terms = Terms(execute=record.execute, paper=record.paper)
     for name, value in state.overrides.items():
         terms = with_limit(terms, name, value)
     state.configured = record

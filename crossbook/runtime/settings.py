@@ -6,14 +6,27 @@ directory, or the one that `CROSSBOOK_CONFIG` names. An unknown key is an error:
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import msgspec
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from crossbook.domain.limits import CASH_BOUNDS, LIMITS
+from crossbook.domain.limits import CASH_BOUNDS
 from crossbook.runtime.errors import SettingsError
+from schemas.records import ExecuteTerms, PaperTerms
+from schemas.records.definitions import definitions
 from schemas.topics import MAIN, declared
 from schemas.vocabulary import Word
 
@@ -26,6 +39,25 @@ class Section(BaseModel):
     """Base of a settings section: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def defined_by(terms: type[msgspec.Struct]) -> Callable[[type[SectionType]], type[SectionType]]:
+    """Give a section the numbers of a definition behind its own fields: name, default, bounds and text are said there alone."""
+    fields: dict[str, Any] = {
+        name: (int, Field(one.default, ge=one.lowest, le=one.highest, description=one.text))
+        for name, one in definitions(terms).items()
+        if one.kind is int  # a distribution is no setting: a backtest makes it of a model
+    }
+
+    def extended(section: type[SectionType]) -> type[SectionType]:
+        return create_model(
+            section.__name__, __base__=section, __doc__=section.__doc__, __module__=section.__module__, **fields
+        )
+
+    return extended
 
 
 class KafkaSettings(Section):
@@ -195,11 +227,6 @@ def _cash(description: str) -> Any:  # typed as pydantic's own Field is
     return Field(CASH_BOUNDS.default, ge=CASH_BOUNDS.lowest, le=CASH_BOUNDS.highest, description=description)
 
 
-def _limit(name: str, description: str) -> Any:  # typed as pydantic's own Field is
-    bounds = LIMITS[name]
-    return Field(bounds.default, ge=bounds.lowest, le=bounds.highest, description=description)
-
-
 class CashSettings(Section):
     """Capital at each venue, which loss stops are measured by; a venue that is not named has none, and nothing is bought there."""
 
@@ -218,6 +245,7 @@ class CashSettings(Section):
         return self
 
 
+@defined_by(ExecuteTerms)
 class ExecuteSettings(Section):
     """The executor: limits of the risk gate and times of the machine, with the bounds that operators' words have too."""
 
@@ -227,23 +255,6 @@ class ExecuteSettings(Section):
         description="name of the portfolio; ids of its trades and orders begin with it",
     )
     cash_micros: CashSettings = Field(CashSettings(), description="capital at each venue, by its name")
-    cost_per_leg_micros: int = _limit("cost_per_leg_micros", "largest cost incl. fees per leg, market and venue")
-    pairs_open_max: int = _limit("pairs_open_max", "most pairs open at once")
-    category_cost_micros: int = _limit("category_cost_micros", "largest cost in one category")
-    daily_stop_ppm: int = _limit("daily_stop_ppm", "loss of equity in a day that halts")
-    weekly_stop_ppm: int = _limit("weekly_stop_ppm", "loss of equity in a week that halts")
-    monthly_stop_ppm: int = _limit("monthly_stop_ppm", "loss of equity in a month that halts")
-    hedge_timeout_ms: int = _limit("hedge_timeout_ms", "time-out after the expected match")
-    hedge_attempts_max: int = _limit("hedge_attempts_max", "attempts of the hedge")
-    unwind_attempts_max: int = _limit("unwind_attempts_max", "attempts of the unwind before the trade is stuck")
-    backoff_first_ms: int = _limit("backoff_first_ms", "first wait between attempts")
-    backoff_max_ms: int = _limit("backoff_max_ms", "largest wait between attempts")
-    adverse_micros: int = _limit("adverse_micros", "hedge price this much worse than planned counts as adverse")
-    adverse_ms: int = _limit("adverse_ms", "adverse for this long unwinds")
-    max_loss_per_trade_micros: int = _limit("max_loss_per_trade_micros", "largest completion loss accepted to hedge")
-    mismatch_max_micros: int = _limit("mismatch_max_micros", "unmatched contracts above this after the attempts unwind")
-    send_window_ms: int = _limit("send_window_ms", "a request may leave this long after its commit")
-    venue_errors_max: int = _limit("venue_errors_max", "rejections in a row at a venue that open its breaker")
     checkpoint_events: int = Field(20_000, ge=100, description="a checkpoint every this many events of market")
     advice_max_age_ms: int = Field(
         120_000, ge=0, description="lead-lag advice about an older window is not used; 0: none is"
@@ -255,22 +266,9 @@ class ExecuteSettings(Section):
     )
 
 
+@defined_by(PaperTerms)
 class PaperSettings(Section):
     """The paper venue."""
-
-    decide_latency_ms: int = Field(10, ge=0, description="time from cause to request")
-    wire_latency_ms: int = Field(40, ge=0, description="time from request to the venue's engine")
-    report_latency_ms: int = Field(20, ge=0, description="time from match to report")
-    seed: int = Field(7, description="seed of its faults")
-    reject_ppm: int = Field(0, ge=0, le=1_000_000, description="share of orders rejected")
-    partial_ppm: int = Field(0, ge=0, le=1_000_000, description="share of marketable orders that fill only in part")
-    vanish_ppm: int = Field(0, ge=0, le=1_000_000, description="share of orders that find the depth gone")
-    late_ppm: int = Field(0, ge=0, le=1_000_000, description="share of orders whose report comes late")
-    late_ms: int = Field(400, ge=0, description="how late a late report is")
-    finality_ms: int = Field(2_000, ge=0, description="time until a provisional fill is final (at Polymarket, mined)")
-    reverse_ppm: int = Field(
-        0, ge=0, le=1_000_000, description="share of provisional fills that are reversed (at Polymarket, fail on chain)"
-    )
 
 
 class BacktestSettings(Section):

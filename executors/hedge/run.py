@@ -14,7 +14,7 @@ from executors.hedge.steps import Context, Move, Send, Step
 from executors.hedge.tables import ONWARD, TIMER_INPUTS, WAIT, Answer, InputKind
 from executors.hedge.trade import LEGS, SETTLED, LegName, Trade
 from executors.orders.order import Effect, Order, Timer, order_id_of, take_report
-from executors.terms import NS_PER_MS, NS_PER_S
+from executors.terms import NS_PER_MS, NS_PER_S, report_ns, request_ns
 from schemas.records import (
     OrderReport,
     OrderSent,
@@ -101,7 +101,7 @@ class Run:
         """Arm the time-out of an order that is now at its venue: expected match + time-out."""
         paper = self.context.terms.paper
         delay_ns = self.trade.leg(order.leg).taker_delay_ms * NS_PER_MS
-        match_ns = order.ts_ns + paper.request_ns + delay_ns + paper.report_ns
+        match_ns = order.ts_ns + request_ns(paper) + delay_ns + report_ns(paper)
         due = max(match_ns, self.context.now_ns) + self.terms.hedge_timeout_ms * NS_PER_MS
         self.arm("order_timeout", due, order.order_id)
 

@@ -18,7 +18,7 @@ from executors.hedge.trade import common_step, floor_step, planned_price, price_
 from executors.portfolio.equity import EquityBook
 from executors.portfolio.halts import Halts
 from executors.portfolio.ledger import Account, Ledger, Place
-from executors.terms import NS_PER_S, ExecuteTerms
+from executors.terms import NS_PER_S, ExecuteTerms, capital_micros, cash_at, cash_by_venue
 from schemas.records import IntentLeg, PlanBound, TopSeen, TradeIntent, TradingState, Venue
 
 #: Most executions that an order's fee bound allows for; deeper walks exceed it by micros only.
@@ -225,7 +225,7 @@ def gate_order(
         return "halted"
     if bound.side == "buy" and bound.role != "leader":
         ledger, needed = standing.ledger, purchase_bound(leg, price, quantity) - spare
-        if needed > ledger.free(bound.venue, terms.cash_at(bound.venue)):
+        if needed > ledger.free(bound.venue, cash_at(terms, bound.venue)):
             return "cash"
         if needed > terms.cost_per_leg_micros - ledger.instrument_cost(leg.instrument_id):
             return "leg_limit"
@@ -268,13 +268,13 @@ def _left(leg: IntentLeg, top: TopSeen, quantity: int) -> int:
 
 def _refusal_of_capital(intent: TradeIntent, terms: ExecuteTerms) -> str:
     for leg in intent.legs:
-        if leg.venue not in terms.cash_micros:
+        if leg.venue not in cash_by_venue(terms):
             return f"no_capital_at_{leg.venue}"
     return ""
 
 
 def _refusal_of_losses(standing: Standing, terms: ExecuteTerms, now_ns: int) -> str:
-    capital = terms.capital_micros
+    capital = capital_micros(terms)
     stops: tuple[tuple[str, Period, int], ...] = (
         ("daily_stop", "day", terms.daily_stop_ppm),
         ("weekly_stop", "week", terms.weekly_stop_ppm),
@@ -304,7 +304,7 @@ def _rooms(
     same_category = 2 if legs[0].category == legs[1].category else 1
     same_venue = 2 if legs[0].venue == legs[1].venue else 1
     category_room = terms.category_cost_micros - ledger.category_cost(leg.category)
-    cash_room = ledger.free(leg.venue, terms.cash_at(leg.venue)) - terms.max_loss_per_trade_micros
+    cash_room = ledger.free(leg.venue, cash_at(terms, leg.venue)) - terms.max_loss_per_trade_micros
     return [
         ("leg_limit", terms.cost_per_leg_micros - ledger.instrument_cost(leg.instrument_id)),
         ("category_limit", category_room // same_category),

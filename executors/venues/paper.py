@@ -29,7 +29,7 @@ from crossbook.market.book_state import BookState, Change
 from crossbook.market.market_state import MarketState
 from executors.errors import CheckpointError
 from executors.hedge.trade import floor_step
-from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms
+from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms, request_min_ns
 from executors.venues.depth import TakenDepth, TakenLevel
 from executors.venues.paper_faults import fault, vanishes
 from executors.venues.paper_image import DueImage, HeldImage, LevelImage, OrderImage, VenueImage
@@ -99,7 +99,7 @@ class PaperVenue:
 
     def expected_ns(self, command: Command) -> int:
         """Request time and the shortest way to the venue."""
-        return command.request.ts_ns + command.terms.request_min_ns
+        return command.request.ts_ns + request_min_ns(command.terms)
 
     def leaves_ns(self, request: OrderRequested, terms: PaperTerms) -> int:
         """Request time and the time to decide that the terms assume for this order."""

@@ -108,6 +108,7 @@ from schemas.records.signals import (
     TradeIntent,
     Watermark,
 )
+from schemas.records.terms import ExecuteTerms, PaperTerms, Quantile, VenueCash
 
 __all__ = [
     "RECORDS",
@@ -125,6 +126,7 @@ __all__ = [
     "EdgeQuote",
     "EdgeState",
     "EdgeStatistics",
+    "ExecuteTerms",
     "ExecutorConfigured",
     "FeeModel",
     "FeeSchedule",
@@ -165,6 +167,7 @@ __all__ = [
     "PairDelisted",
     "PairListed",
     "PairRevoked",
+    "PaperTerms",
     "PauseWindow",
     "PayoutBooked",
     "PayoutCell",
@@ -172,6 +175,7 @@ __all__ = [
     "PlanBound",
     "PriceRange",
     "PublicTrade",
+    "Quantile",
     "QuoteIntent",
     "QuoteMode",
     "RawFrame",
@@ -199,6 +203,7 @@ __all__ = [
     "TradingState",
     "TradingStateChanged",
     "Venue",
+    "VenueCash",
     "VenueHeld",
     "VenuePolicy",
     "VenueStatus",

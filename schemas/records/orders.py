@@ -19,6 +19,7 @@ from schemas.records.base import (
 )
 from schemas.records.parts import FeeSchedule, PlanBound, PriceRange
 from schemas.records.signals import TradeIntent
+from schemas.records.terms import ExecuteTerms, PaperTerms
 
 
 class JournalRecord(Record, frozen=True, kw_only=True, gc=False):
@@ -40,7 +41,8 @@ class ExecutorConfigured(JournalRecord, frozen=True, kw_only=True, gc=False):
     """Settings and code digest under which the executor works from here on."""
 
     code_digest: str
-    settings: str
+    execute: ExecuteTerms
+    paper: PaperTerms
 
 
 class IntentSeen(TradeRecord, frozen=True, kw_only=True, gc=False):

@@ -9,7 +9,7 @@ from executors.fold import step
 from executors.journal import INPUTS
 from executors.recovery.code_digest import execution_digest
 from executors.state import ExecutorState
-from executors.terms import ExecuteTerms, Terms
+from executors.terms import ExecuteTerms, Terms, venue_cash
 from processors.decide.code_digest import decision_digest
 from processors.decide.fold import step as decide
 from processors.decide.state import DecideState
@@ -29,7 +29,7 @@ T0 = 1_780_000_000_000_000_000
 #: Limits out of the way: what is measured is work, not refusals.
 TERMS = Terms(
     execute=ExecuteTerms(
-        cash_micros=dict.fromkeys(CASH_MICROS, 10**15),
+        cash_micros=venue_cash(dict.fromkeys(CASH_MICROS, 10**15)),
         cost_per_leg_micros=10**14,
         category_cost_micros=10**15,
         pairs_open_max=10_000,

@@ -37,7 +37,13 @@ def _of(annotation: Any, avro: Any, named: dict[str, Any]) -> st.SearchStrategy[
         return st.none() | _of(kind, inner, named)
     avro = named.get(avro, avro) if isinstance(avro, str) else avro
     if get_origin(annotation) is Annotated:
-        return st.sampled_from(_words(annotation))
+        kind, mark = get_args(annotation)
+        if isinstance(mark, Word):
+            return st.sampled_from(tuple(words(mark.vocabulary)))
+        if kind is int:
+            lowest, highest = -LIMITS[avro] if mark.ge is None else mark.ge, mark.le or LIMITS[avro] - 1
+            return st.integers(lowest, highest)
+        return _of(kind, avro, named)
     if get_origin(annotation) is Literal:
         return st.sampled_from(get_args(annotation))
     if get_origin(annotation) is tuple:
@@ -52,11 +58,6 @@ def _of(annotation: Any, avro: Any, named: dict[str, Any]) -> st.SearchStrategy[
         bytes: st.binary(max_size=24),
     }
     return plain[annotation]
-
-
-def _words(annotation: Any) -> tuple[str, ...]:
-    (mark,) = (mark for mark in annotation.__metadata__ if isinstance(mark, Word))
-    return tuple(words(mark.vocabulary))
 
 
 def _record(cls: type[Any], avro: Any, named: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -80,7 +81,10 @@ def sample(name: str) -> Record:
 
 def _sample(annotation: Any) -> Any:
     if get_origin(annotation) is Annotated:
-        return _words(annotation)[0]
+        kind, mark = get_args(annotation)
+        if isinstance(mark, Word):
+            return next(iter(words(mark.vocabulary)))
+        return min(mark.le or _sample(kind), _sample(kind)) if kind is int else _sample(kind)
     args = [arg for arg in get_args(annotation) if arg is not types.NoneType]
     if get_origin(annotation) is Literal:
         return args[0]

@@ -182,7 +182,8 @@ def test_settings_and_variables_exist(page):
     for said in INLINE.findall(prose(page)):
         section, dot, name = said.partition(".")
         if dot and section in SECTIONS and re.fullmatch(r"[a-z_]+", name) and f".{name}" not in SUFFIXES:
-            assert said in SETTINGS | SECTIONS, f"{page.name}: no setting {said}"
+            known = said in SETTINGS | SECTIONS or page.name == "records.md"  # there it is the path of a field
+            assert known, f"{page.name}: no setting {said}"
 
 
 @pages_of_docs

@@ -41,7 +41,6 @@ ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {
 #: (old record name, new field) → the value that the fields of before imply.
 IMPLIED_FIELDS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
     ("InstrumentListed", "policy"): lambda fields: msgspec.to_builtins(POLICIES[fields["venue"]]),
-    ("ExecutorConfigured", "settings"): lambda fields: _capital_by_venue(fields["settings"]),
 }
 #: (name of a nested part, new field of it) → the value that the part's fields of before imply.
 IMPLIED_PARTS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
@@ -77,6 +76,8 @@ def forward(record: str, fields: Fields) -> tuple[str, Fields]:
     for (of, name), inner in NESTED.items():
         if of == record:
             _, mapped[name] = forward(inner, mapped[name])
+    if record == "ExecutorConfigured" and "settings" in mapped:
+        mapped |= _terms(json.loads(mapped.pop("settings")))
     if record in OF_EXECUTORS:
         mapped = {name: _with_portfolio(name, value) for name, value in mapped.items()}
     if record in LEGS and "leg_a" in mapped:
@@ -93,14 +94,6 @@ def forward(record: str, fields: Fields) -> tuple[str, Fields]:
     return RENAMED_RECORDS.get(record, record), mapped
 
 
-def _capital_by_venue(settings: str) -> str:
-    """Terms in which each venue's capital stands for itself."""
-    values = json.loads(settings)
-    each = values["execute"].pop("cash_per_venue_micros")
-    values["execute"]["cash_micros"] = dict.fromkeys(POLICIES, each)
-    return json.dumps(values, sort_keys=True, separators=(",", ":"))
-
-
 def _with_parts(fields: Fields) -> Fields:
     """The fields, with what is implied added to every nested part."""
     found = dict(fields)
@@ -109,6 +102,17 @@ def _with_parts(fields: Fields) -> Fields:
             found[name] = _with_parts(value)
             found[name] |= {new: implied(value) for (part, new), implied in IMPLIED_PARTS.items() if part == name}
     return found
+
+
+def _terms(settings: Fields) -> Fields:
+    """Settings as fields; before they were JSON in a string, a distribution as pairs and left out where there was none."""
+    paper = settings["paper"]
+    for name in ("decide_quantiles", "wire_quantiles", "report_quantiles"):
+        paper[name] = [{"share_ppm": share, "latency_ns": ns} for share, ns in paper.get(name, ())]
+    execute = settings["execute"]
+    each = execute.pop("cash_per_venue_micros")
+    execute["cash_micros"] = [{"venue": venue, "cash_micros": each} for venue in POLICIES]
+    return {"execute": execute, "paper": paper}
 
 
 def _with_portfolio(name: str, value: Any) -> Any:
@@ -145,11 +149,13 @@ def masked(record: str, fields: Fields) -> Fields:
 
 def table() -> list[str]:
     """The mapping as lines for people."""
+    typed = ["ExecutorConfigured.settings, JSON in a string → execute, paper"]
     sections: list[tuple[str, list[str]]] = [
         ("renamed records", [f"{old} → {new}" for old, new in RENAMED_RECORDS.items()]),
         ("renamed fields", [f"{record}.{old} → {new}" for (record, old), new in RENAMED_FIELDS.items()]),
         ("added fields", [f"{record}.{name} = {value!r}" for (record, name), value in ADDED_FIELDS.items()]),
         ("implied fields", [f"{of}.{name}: by the other fields" for of, name in (*IMPLIED_FIELDS, *IMPLIED_PARTS)]),
+        ("fields of their own", typed),
         ("ids", [f"{name}: {before or 'nothing'} → {now}" for name, (now, before) in IDS.items()]),
         ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
         ("records of their own", [f"{old} {action} → {new}" for (old, action), (new, _) in UNMASKED.items()]),

@@ -59,7 +59,7 @@ class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
     ts_first_fill_ns: int | None
     ts_hedged_ns: int | None
     ts_ended_ns: int | None
-    legs: tuple[LegRow, LegRow]
+    legs: tuple[LegRow, ...]
     quantity_intended_micros: int
     quantity_planned_micros: int
     matched_micros: int

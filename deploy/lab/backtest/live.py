@@ -15,7 +15,7 @@ from deploy.lab.backtest.options import Range
 from executors.advice import Advice
 from executors.fold import LAGGING
 from executors.journal import INPUTS, WORDS, comparable
-from executors.terms import Terms, parse_terms
+from executors.terms import Terms
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import (
@@ -91,7 +91,7 @@ def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, in
             continue
         if isinstance(record, WORDS):
             if isinstance(record, ExecutorConfigured):
-                run.terms = run.terms or parse_terms(record.settings)
+                run.terms = run.terms or Terms(execute=record.execute, paper=record.paper)
             run.score.append(Word(record.ts_ns, record))
             run.journal.append(record)
             journaled += 1

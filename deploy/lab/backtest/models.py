@@ -17,7 +17,7 @@ from crossbook.domain.money import MICROS
 from crossbook.runtime.settings import BacktestSettings
 from deploy.lab.backtest.errors import ChangeError
 from deploy.lab.outcome.outcome import Model, Positions
-from executors.terms import NS_PER_MS, PaperTerms, Quantiles, Terms, at_quantile
+from executors.terms import NS_PER_MS, PaperTerms, Quantiles, Terms, at_quantile, quantiles_of
 
 _EVERY_FEED: Final = ""
 #: Points of a table: percents, and the tail where latencies hurt.
@@ -38,8 +38,8 @@ class FeedLatency(NamedTuple):
         quantiles = self.quantiles.get(feed) or self.quantiles.get(_EVERY_FEED)
         if not quantiles:
             return 0
-        if quantiles[0][1] == quantiles[-1][1]:
-            return quantiles[0][1]
+        if quantiles[0].latency_ns == quantiles[-1].latency_ns:
+            return quantiles[0].latency_ns
         digest = hashlib.sha256(f"{self.seed}:feed-latency:{feed}:{position}".encode()).digest()
         return at_quantile(quantiles, int.from_bytes(digest[:8], "big") % MICROS)
 
@@ -51,7 +51,7 @@ def lognormal(p50_ms: float, p99_ms: float) -> Quantiles:
     points = [
         (ppm, round(p50_ms * math.exp(sigma * standard.inv_cdf(ppm / MICROS)) * NS_PER_MS)) for ppm in _SHARES_PPM
     ]
-    return ((0, points[0][1]), *points, (MICROS, points[-1][1]))
+    return quantiles_of(((0, points[0][1]), *points, (MICROS, points[-1][1])))
 
 
 def empirical(samples_ns: Sequence[int]) -> Quantiles:
@@ -64,7 +64,7 @@ def empirical(samples_ns: Sequence[int]) -> Quantiles:
     ordered = sorted(max(0, sample) for sample in samples_ns)
     last = len(ordered) - 1
     points = [(ppm, ordered[last * ppm // MICROS]) for ppm in _SHARES_PPM]
-    return ((0, ordered[0]), *points, (MICROS, ordered[-1]))
+    return quantiles_of(((0, ordered[0]), *points, (MICROS, ordered[-1])))
 
 
 def _distribution(text: str, setting: str) -> Quantiles:
@@ -75,7 +75,7 @@ def _distribution(text: str, setting: str) -> Quantiles:
         numbers = []
     if len(numbers) == 1 and numbers[0] >= 0:
         constant_ns = round(numbers[0] * NS_PER_MS)
-        return ((0, constant_ns), (MICROS, constant_ns))
+        return quantiles_of(((0, constant_ns), (MICROS, constant_ns)))
     if len(numbers) == 2 and 0 < numbers[0] <= numbers[1]:
         return lognormal(*numbers)
     raise ChangeError(f"{setting}: {text!r} is no latency; write MS, or P50/P99 with 0 < P50 ≤ P99, in ms")

@@ -31,17 +31,7 @@ from deploy.lab.compare.bytes import compare_executions, compare_intents, compar
 from deploy.lab.memory import peak_rss_mb
 from deploy.lab.outcome.outcome import Comparison, Outcome
 from executors.recovery.code_digest import execution_digest
-from executors.terms import (
-    NS_PER_MS,
-    NS_PER_S,
-    ExecuteTerms,
-    PaperTerms,
-    Terms,
-    canonical_terms,
-    make_terms,
-    parse_terms,
-    with_limit,
-)
+from executors.terms import NS_PER_MS, NS_PER_S, ExecuteTerms, PaperTerms, Terms, cash_by_venue, make_terms, with_limit
 from executors.venues.port import NEVER_NS
 from processors.decide.code_digest import decision_digest
 from processors.decide.state import DecideState
@@ -179,8 +169,9 @@ def _words(log: Log, codec: Codec, live: LiveRun) -> list[Word]:
 def _put_word(engine: FollowingEngine, word: Word, setting: _Setting) -> None:
     record = word.record
     if isinstance(record, ExecutorConfigured):
-        terms = setting.adapt(parse_terms(record.settings))
-        engine.journal(msgspec.structs.replace(record, settings=canonical_terms(terms), code_digest=execution_digest()))
+        terms = setting.adapt(Terms(execute=record.execute, paper=record.paper))
+        changes = {"execute": terms.execute, "paper": terms.paper, "code_digest": execution_digest()}
+        engine.journal(msgspec.structs.replace(record, **changes))
     elif isinstance(record, OrderSent):
         engine.put_sent(record)
     elif word.offset is not None:
@@ -291,7 +282,7 @@ def _flat(configured: DecideConfigured | None, terms: Terms, backtest: BacktestS
                     flat[f"decide.{name}"] = getattr(configured, field) // scale
                     break
     flat |= {f"execute.{name}": getattr(terms.execute, name) for name in ExecuteTerms.__struct_fields__ if name != CASH}
-    flat |= {f"execute.{CASH}.{venue}": micros for venue, micros in terms.execute.cash_micros.items()}
+    flat |= {f"execute.{CASH}.{venue}": micros for venue, micros in cash_by_venue(terms.execute).items()}
     flat |= {
         f"paper.{name}": getattr(terms.paper, name)
         for name in PaperTerms.__struct_fields__

@@ -5,8 +5,9 @@ lists, pairs, settles and configures: books are not folded again. Must never fil
 leaves its part empty and a warning.
 """
 
-import json
 from collections.abc import Iterator
+
+import msgspec
 
 from crossbook.log.errors import LogError
 from crossbook.log.reading import Log
@@ -69,9 +70,9 @@ class _Reading:
             case InstrumentSettled():
                 self.settled[record.instrument_id] = (record.payout_yes_micros, record.ts_received_ns)
             case ExecutorConfigured():
-                for section, values in json.loads(record.settings).items():
-                    if isinstance(values, dict):
-                        self.settings |= {f"{section}.{name}": value for name, value in values.items()}
+                for section, terms in (("execute", record.execute), ("paper", record.paper)):
+                    values = msgspec.structs.asdict(terms).items()
+                    self.settings |= {f"{section}.{name}": value for name, value in values if isinstance(value, int)}
             case TradeIntent():
                 self.intents.append(record)
             case EdgeQuote():

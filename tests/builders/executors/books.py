@@ -5,7 +5,7 @@ import msgspec
 from executors.fold import step
 from executors.journal import trade_id_of
 from executors.state import ExecutorState
-from executors.terms import Terms, canonical_terms
+from executors.terms import Terms
 from schemas.records import (
     ExecutorConfigured,
     IntentSeen,
@@ -30,11 +30,12 @@ class Books:
     """A fold with a venue that fills what it is told to."""
 
     def __init__(self, terms=None):
+        terms = terms or Terms()
         self.state = ExecutorState()
         self.now, self.reports, self.sent = T0, 0, []
         self.put(
             ExecutorConfigured(
-                sequence=-1, ts_ns=T0, portfolio="main", code_digest="d", settings=canonical_terms(terms or Terms())
+                sequence=-1, ts_ns=T0, portfolio="main", code_digest="d", execute=terms.execute, paper=terms.paper
             )
         )
 

@@ -5,7 +5,6 @@ import msgspec
 from executors.fold import step
 from executors.journal import trade_id_of
 from executors.state import ExecutorState
-from executors.terms import canonical_terms
 from schemas.records import (
     ControlApplied,
     ExecutorConfigured,
@@ -40,7 +39,7 @@ class Desk:
     def configure(self, terms):
         return self.put(
             ExecutorConfigured(
-                sequence=-1, ts_ns=self.now, portfolio="main", code_digest="d", settings=canonical_terms(terms)
+                sequence=-1, ts_ns=self.now, portfolio="main", code_digest="d", execute=terms.execute, paper=terms.paper
             )
         )
 

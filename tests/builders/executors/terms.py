@@ -1,7 +1,7 @@
 """Terms of an executor: a calm paper venue, and a rough one."""
 
 from crossbook.domain.limits import CASH_MICROS
-from executors.terms import ExecuteTerms, PaperTerms, Terms
+from executors.terms import ExecuteTerms, PaperTerms, Terms, venue_cash
 from tests.builders.executors.worlds import MICROS
 
 WIDE = ExecuteTerms(pairs_open_max=20, cost_per_leg_micros=2_500 * MICROS)
@@ -14,4 +14,4 @@ ROUGH = Terms(
 
 def cash(micros):
     """The same capital at every venue that has any."""
-    return dict.fromkeys(CASH_MICROS, micros)
+    return venue_cash(dict.fromkeys(CASH_MICROS, micros))

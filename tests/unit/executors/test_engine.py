@@ -12,9 +12,10 @@ from executors.errors import JournalError, LaneError
 from executors.journal import INPUTS, comparable, key_of
 from executors.portfolio.risk import BREAKER_NS
 from executors.recovery.verify import compare_executions
-from executors.terms import PaperTerms, Terms, canonical_terms, parse_terms
+from executors.terms import PaperTerms, Terms, cash_at
 from schemas.records import (
     ControlApplied,
+    ExecutorConfigured,
     Fill,
     HaltedByFile,
     InstrumentSettled,
@@ -128,7 +129,7 @@ def test_the_ledger_holds_what_the_fills_say():
     assert {k: p.quantity_micros for k, p in ledger.positions.items()} == held
     for venue in ("kalshi", "polymarket"):
         cost = sum(p.cost_micros for p in ledger.positions.values() if p.place.account.venue == venue)
-        capital = CALM.execute.cash_at(venue)
+        capital = cash_at(CALM.execute, venue)
         free = ledger.free(venue, capital)
         assert free + ledger.reserved(venue) + cost == capital + ledger.realised_by_venue.get(venue, 0)
 
@@ -456,11 +457,13 @@ def test_an_undecodable_record_keeps_its_position():
     assert whole
 
 
-def test_terms_round_trip_as_canonical_text():
-    assert parse_terms(canonical_terms(ROUGH)) == ROUGH
-    assert canonical_terms(parse_terms(canonical_terms(ROUGH))) == canonical_terms(ROUGH)
-    with pytest.raises(JournalError):
-        parse_terms('{"execute":{"pairs_open_max":"many"}}')
+def test_terms_round_trip_and_none_outside_its_bounds_is_written_or_read():
+    (configured,) = (r for r in run_world(make_world(4, 60), ROUGH)[1] if isinstance(r, ExecutorConfigured))
+    assert Terms(execute=configured.execute, paper=configured.paper) == ROUGH
+    assert CODEC.decode(CODEC.encode(configured)) == configured
+    greedy = msgspec.structs.replace(ROUGH.execute, pairs_open_max=10_001)
+    with pytest.raises(msgspec.ValidationError, match="pairs_open_max"):
+        CODEC.encode(msgspec.structs.replace(configured, execute=greedy))
 
 
 def test_a_breaker_that_opens_is_told_and_follows_from_the_journal():

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from crossbook.domain.limits import CASH, CASH_MICROS, LIMITS, bounds_of, limit_names, refusal_of_limit
 from crossbook.runtime.settings import ExecuteSettings
-from executors.terms import ExecuteTerms, Terms, with_limit
+from executors.terms import ExecuteTerms, Terms, capital_micros, cash_by_venue, with_limit
 from tests.builders.vocabularies import added_words
 
 
@@ -22,7 +22,7 @@ def test_every_limit_of_the_executor_is_in_the_table_with_its_default():
     for name, bounds in LIMITS.items():
         assert getattr(ExecuteTerms(), name) == getattr(ExecuteSettings(), name) == bounds.default
         assert bounds.lowest <= bounds.default <= bounds.highest
-    assert ExecuteTerms().cash_micros == ExecuteSettings().cash_micros.model_dump() == CASH_MICROS
+    assert cash_by_venue(ExecuteTerms()) == ExecuteSettings().cash_micros.model_dump() == CASH_MICROS
 
 
 @pytest.mark.parametrize("name", limit_names())
@@ -56,5 +56,5 @@ def test_a_venue_of_a_plug_in_gets_capital_as_the_others_do():
             setting("cash_micros.acme", -1)
         assert refusal_of_limit("cash_micros.acme", 7) == ""
         terms = with_limit(Terms(), "cash_micros.acme", 7)
-        assert terms.execute.cash_micros == CASH_MICROS | {"acme": 7}
-        assert terms.execute.capital_micros == Terms().execute.capital_micros + 7
+        assert cash_by_venue(terms.execute) == CASH_MICROS | {"acme": 7}
+        assert capital_micros(terms.execute) == capital_micros(Terms().execute) + 7

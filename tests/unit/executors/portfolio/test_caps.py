@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from crossbook.domain.fees import taker_fee
-from executors.terms import ExecuteTerms, Terms
+from executors.terms import ExecuteTerms, Terms, cash_at
 from tests.builders.executors.desk import Desk
 from tests.builders.executors.terms import cash
 from tests.builders.executors.worlds import CONTRACT, KA, KA_FEES, MICROS, PM, intent, top
@@ -87,7 +87,7 @@ def test_a_hedge_that_became_dearer_buys_what_its_cap_allows_and_sells_the_rest(
         costs = {p.place.instrument_id: p.cost_micros for p in ledger.positions.values()}
         assert costs.get(KA, 0) + out <= terms.cost_per_leg_micros
         assert sum(costs.values()) + out <= terms.category_cost_micros
-        assert ledger.free("kalshi", terms.cash_at("kalshi")) >= 0
+        assert ledger.free("kalshi", cash_at(terms, "kalshi")) >= 0
     assert desk.reasons("unwinding") == [reason]
     assert (desk.sent[-1].instrument_id, desk.sent[-1].side) == (PM, "sell")
     assert desk.sent[-1].quantity_micros == desk.trade().residual

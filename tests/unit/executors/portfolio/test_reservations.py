@@ -3,7 +3,7 @@
 import pytest
 
 from executors.hedge.trade import WORKING
-from executors.terms import ExecuteTerms, Terms
+from executors.terms import ExecuteTerms, Terms, cash_at
 from tests.builders.executors.books import Books
 from tests.builders.executors.terms import CALM, ROUGH, cash
 from tests.builders.executors.worlds import CONTRACT, KA, MICROS, PM, intent, leg, make_world, run_world, top
@@ -53,14 +53,14 @@ def test_the_cash_of_a_reversed_purchase_waits_until_it_is_bought_again():
     books = opened()
     books.fill(books.order(), provisional=True)
     leader = books.state.trades["main-i1"].orders[0]
-    free = books.state.standing.ledger.free("polymarket", TIGHT.execute.cash_at("polymarket"))
+    free = books.state.standing.ledger.free("polymarket", cash_at(TIGHT.execute, "polymarket"))
     books.fill(books.order())
     undone = leader.executions[0]
     books.fill(books.sent[0], undone.quantity_micros, undone.price_micros, undone.fee_micros, undo=undone.fill_id)
     again = books.order()
     assert (again.role, again.instrument_id, again.side) == ("hedge", PM, "buy")
     assert reserved(books, "polymarket") >= again.reserved_micros
-    assert books.state.standing.ledger.free("polymarket", TIGHT.execute.cash_at("polymarket")) <= free + 1 * DOLLAR
+    assert books.state.standing.ledger.free("polymarket", cash_at(TIGHT.execute, "polymarket")) <= free + 1 * DOLLAR
 
 
 @pytest.mark.parametrize("terms", [CALM, ROUGH], ids=["calm", "rough"])

@@ -17,7 +17,7 @@ from executors.portfolio.risk import (
     periods_of,
     purchase_bound,
 )
-from executors.terms import NS_PER_S, ExecuteTerms
+from executors.terms import NS_PER_S, ExecuteTerms, capital_micros, venue_cash
 from tests.builders.executors.terms import cash
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, MICROS, MS, PM, T0, intent, leg, top
 from tests.builders.vocabularies import added_words
@@ -220,7 +220,7 @@ def test_terms_with_zero_limits_refuse_everything():
 
 
 def test_nothing_is_bought_at_a_venue_without_capital():
-    without = msgspec.structs.replace(TERMS, cash_micros={"kalshi": 5_000 * MICROS})
+    without = msgspec.structs.replace(TERMS, cash_micros=venue_cash({"kalshi": 5_000 * MICROS}))
     assert gate(terms=without) == Refusal("no_capital_at_polymarket")
     with added_words("venue", "acme"):
         one = intent(leg_a=msgspec.structs.replace(leg(PM), venue="acme", instrument_id="acme:x"))
@@ -228,15 +228,17 @@ def test_nothing_is_bought_at_a_venue_without_capital():
 
 
 def test_a_word_more_in_the_vocabulary_changes_no_stop():
-    capital = TERMS.capital_micros
+    capital = capital_micros(TERMS)
     with added_words("venue", "acme", "predictit"):
-        assert ExecuteTerms().capital_micros == TERMS.capital_micros == capital
+        assert capital_micros(ExecuteTerms()) == capital_micros(TERMS) == capital
         assert gate(_lost(100 * MICROS)) == Refusal("daily_stop")
         assert isinstance(gate(_lost(100 * MICROS - 1)), Grant)
 
 
 def test_stops_are_measured_by_the_sum_configured():
-    richer = msgspec.structs.replace(TERMS, cash_micros=cash(5_000 * MICROS) | {"kalshi": 15_000 * MICROS})
+    richer = msgspec.structs.replace(
+        TERMS, cash_micros=venue_cash({"polymarket": 5_000 * MICROS, "kalshi": 15_000 * MICROS})
+    )
     assert gate(_lost(200 * MICROS), terms=richer) == Refusal("daily_stop")
     assert isinstance(gate(_lost(200 * MICROS - 1), terms=richer), Grant)
 

@@ -4,15 +4,15 @@ import pytest
 
 from executors.engine import refold
 from executors.journal import topic_of
-from executors.terms import ExecuteTerms, PaperTerms, Terms, at_quantile
+from executors.terms import ExecuteTerms, PaperTerms, Terms, at_quantile, quantiles_of
 from executors.venues.paper_faults import fault
 from executors.venues.paper_latency import report_latency_ns, request_latency_ns
 from schemas.records import OrderReport, OrderRequested
 from tests.builders.executors.worlds import make_world, run_world
 
 MS = 1_000_000
-SLOW = ((0, 5 * MS), (500_000, 40 * MS), (990_000, 300 * MS), (1_000_000, 400 * MS))
-QUICK = ((0, 0), (1_000_000, 30 * MS))
+SLOW = quantiles_of(((0, 5 * MS), (500_000, 40 * MS), (990_000, 300 * MS), (1_000_000, 400 * MS)))
+QUICK = quantiles_of(((0, 0), (1_000_000, 30 * MS)))
 DRAWN = Terms(
     execute=ExecuteTerms(pairs_open_max=20),
     paper=PaperTerms(wire_quantiles=SLOW, report_quantiles=QUICK, decide_quantiles=QUICK, vanish_ppm=100_000),
@@ -58,4 +58,4 @@ def test_the_journal_refolds():
 )  # fmt: skip
 def test_quantiles_are_linear_between_their_points_in_integers(share, latency):
     assert at_quantile(SLOW, share) == latency
-    assert at_quantile(((0, 7),), share) == 7
+    assert at_quantile(quantiles_of(((0, 7),)), share) == 7

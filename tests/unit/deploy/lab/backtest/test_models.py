@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from crossbook.runtime.settings import BacktestSettings
 from deploy.lab.backtest.errors import ChangeError
 from deploy.lab.backtest.models import describe, empirical, lognormal, make_feed_latency, with_order_latency
-from executors.terms import PaperTerms, Terms, at_quantile, canonical_terms, parse_terms
+from executors.terms import PaperTerms, Terms, at_quantile, report_ns, request_min_ns, request_ns
 from executors.venues.paper_latency import report_latency_ns, request_latency_ns
+from schemas.records import ExecutorConfigured
+from tests.builders.executors.journals import CODEC
 
 MS = 1_000_000
 
@@ -18,17 +20,17 @@ MS = 1_000_000
 @given(p50=st.floats(0.1, 500), factor=st.floats(1, 50), share=st.integers(0, 1_000_000))
 def test_lognormal_quantiles_ascend_and_hit_their_two_points(p50, factor, share):
     table = lognormal(p50, p50 * factor)
-    assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(table))
+    assert all(a.share_ppm <= b.share_ppm and a.latency_ns <= b.latency_ns for a, b in pairwise(table))
     assert abs(at_quantile(table, 500_000) - p50 * MS) <= 1 + p50 * MS * 1e-9
     assert abs(at_quantile(table, 990_000) - p50 * factor * MS) <= 1 + p50 * factor * MS * 1e-9
-    assert table[0][1] <= at_quantile(table, share) <= table[-1][1]
+    assert table[0].latency_ns <= at_quantile(table, share) <= table[-1].latency_ns
 
 
 @given(st.lists(st.integers(-5, 10**9), min_size=20, max_size=200))
 def test_empirical_quantiles_lie_within_the_measurements(samples):
     table = empirical(samples)
-    assert table[0][1] == max(0, min(samples)) and table[-1][1] == max(0, *samples)
-    assert [ns for _, ns in table] == sorted(ns for _, ns in table)
+    assert table[0].latency_ns == max(0, min(samples)) and table[-1].latency_ns == max(0, *samples)
+    assert [one.latency_ns for one in table] == sorted(one.latency_ns for one in table)
 
 
 @given(st.integers(0, 1_000_000), st.integers(0, 1_000_000))
@@ -50,22 +52,25 @@ def test_a_draw_is_a_function_of_seed_and_order():
 
 
 def test_constant_latencies_are_the_settings():
-    assert request_latency_ns(PaperTerms(), "any") == PaperTerms().request_ns == PaperTerms().request_min_ns == 50 * MS
-    assert report_latency_ns(PaperTerms(), "any") == PaperTerms().report_ns == 20 * MS
+    assert (
+        request_latency_ns(PaperTerms(), "any") == request_ns(PaperTerms()) == request_min_ns(PaperTerms()) == 50 * MS
+    )
+    assert report_latency_ns(PaperTerms(), "any") == report_ns(PaperTerms()) == 20 * MS
     assert with_order_latency(Terms(), "constant", []) == Terms()
 
 
-def test_terms_without_a_distribution_keep_the_text_that_journals_have():
-    text = canonical_terms(Terms())
-    assert "quantiles" not in text and parse_terms(text) == Terms()
+def test_terms_with_a_distribution_come_back_from_a_journal():
     drawn = with_order_latency(Terms(), "lognormal:40/300", [])
-    assert parse_terms(canonical_terms(drawn)) == drawn and drawn.paper.wire_latency_ms == 40
-    assert drawn.paper.request_min_ns < drawn.paper.request_ns
+    said = ExecutorConfigured(
+        sequence=0, ts_ns=0, portfolio="main", code_digest="d", execute=drawn.execute, paper=drawn.paper
+    )
+    assert CODEC.decode(CODEC.encode(said)) == said and drawn.paper.wire_latency_ms == 40
+    assert request_min_ns(drawn.paper) < request_ns(drawn.paper)
 
 
 def test_empirical_takes_what_the_journal_measured():
     drawn = with_order_latency(Terms(), "empirical", [n * MS for n in range(1, 101)])
-    assert drawn.paper.decide_latency_ms == 50 and drawn.paper.decide_quantiles[0][1] == MS
+    assert drawn.paper.decide_latency_ms == 50 and drawn.paper.decide_quantiles[0].latency_ns == MS
     with pytest.raises(ChangeError, match="at least 20"):
         with_order_latency(Terms(), "empirical", [1, 2, 3])
 
