@@ -115,8 +115,9 @@ def test_no_order_is_matched_before_it_could_have_left(seed, worst_ns):
         else:
             assert report.ts_venue_ns >= leaves_ns + WIRE_NS
     for plan in of(TradePlan, written):
-        leader = sent.get(plan.leader.order_id)
-        filled = [f for f in of(Fill, written) if f.order_id == plan.leader.order_id]
+        order_id = f"{plan.trade_id}-l1"
+        leader = sent.get(order_id)
+        filled = [f for f in of(Fill, written) if f.order_id == order_id]
         if filled and leader is not None:
             assert leader.ts_ns <= intents[plan.trade_id].valid_until_ns
     assert verified(written) == 0
