@@ -19,7 +19,9 @@ from executors.errors import JournalError
 from executors.fold import step
 from executors.journal import INPUTS, JOURNAL_OUTPUTS, JournalInput
 from executors.lane import Lane
+from executors.machines import MACHINES
 from executors.market_lane import Journaled
+from executors.orders.machine import MachineTable
 from executors.state import ExecutorState
 from executors.terms import Terms
 from executors.venues.paper import PAPER
@@ -55,7 +57,10 @@ class Batch(NamedTuple):
 
 
 class Engine:
-    """Lanes of all partitions over one state. `gateways`: venue → who makes its gateway; by default all are on paper."""
+    """Lanes of all partitions over one state. `gateways`: venue → who makes its gateway; by default all are on paper.
+
+    `machines`: kind of intent → its machine, for a state that begins here; one that is given has its own.
+    """
 
     def __init__(
         self,
@@ -64,8 +69,9 @@ class Engine:
         *,
         advice_age_max_ns: int = 0,
         gateways: GatewayTable = PAPER,
+        machines: MachineTable = MACHINES,
     ) -> None:
-        self.state = ExecutorState() if state is None else state
+        self.state = ExecutorState(machines) if state is None else state
         self._gateways = gateways
         self._advice_age_max_ns = advice_age_max_ns
         self.lanes: dict[int, Lane] = {number: self._open_lane(number, MarketState()) for number in partitions}
@@ -315,14 +321,14 @@ class Engine:
 
 
 def refold(
-    records: Iterable[Record], state: ExecutorState | None = None
+    records: Iterable[Record], state: ExecutorState | None = None, *, machines: MachineTable = MACHINES
 ) -> tuple[ExecutorState, dict[int, deque[Journaled]]]:
     """State of a recorded journal, and per partition what it holds of the venue.
 
     With a state (of a checkpoint), the records are what comes after it, and the state is folded on. Raises JournalError at the
     first record that the inputs before it do not give.
     """
-    state = ExecutorState() if state is None else state
+    state = ExecutorState(machines) if state is None else state
     expected: deque[Record] = deque()
     journaled: dict[int, deque[Journaled]] = {}
     for record in records:

@@ -5,22 +5,30 @@ or a venue: what is not in the journal does not exist here. So a refold gives th
 outputs, which `executors.recovery.verify` and every start of the stage check.
 """
 
-from collections.abc import Callable
-from functools import reduce
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from crossbook.domain.limits import refusal_of_limit
 from executors.errors import JournalError
-from executors.hedge import machine
-from executors.hedge.plan import choose_leader, make_plan
-from executors.hedge.steps import Context, Event, Move, Resume, Send, Step
-from executors.hedge.trade import HEDGE_LEGS, LEGS, OTHER, WORKING, Trade, amended
 from executors.journal import JournalInput, Output, trade_id_of
+from executors.orders.machine import (
+    Context,
+    Desk,
+    Event,
+    Machine,
+    Move,
+    Resume,
+    Send,
+    Step,
+    Summary,
+    reason_of,
+)
 from executors.orders.order import Order, Unbooked, unbooked_purchase
+from executors.orders.work import INSTRUMENT_MOVED, WORKING, Intent, Work
 from executors.portfolio.booking import book, plan_key
-from executors.portfolio.risk import Refusal, gate_order, gate_trade, hedge_reserve, place_of, purchase_bound
+from executors.portfolio.risk import gate_order, place_of, purchase_bound
 from executors.state import ExecutorState
 from executors.terms import NS_PER_MS, Terms, with_limit
 from schemas.records import (
@@ -41,7 +49,6 @@ from schemas.records import (
     PlanBound,
     TimerFired,
     TopSeen,
-    TradeIntent,
     TradeState,
     TradeUpdate,
     Venue,
@@ -50,10 +57,14 @@ from schemas.records import (
 
 REVOKED_ACTION: Final = PairRevoked.__name__
 APPROVED_ACTION: Final = PairApproved.__name__
-#: Why an intent is declined while the watchdog over our own lag lets no trade open.
-LAGGING: Final = "lagging"
-#: Why an intent is declined that the machine of a hedge cannot act on.
-NOT_TWO_LEGS: Final = "not_two_legs"
+
+
+class Place(NamedTuple):
+    """Where an output stands: stream time, partition, and the position journaled last."""
+
+    ts_ns: int
+    partition: int
+    position: int
 
 
 def step(state: ExecutorState, record: JournalInput) -> list[Output]:
@@ -79,7 +90,7 @@ def step(state: ExecutorState, record: JournalInput) -> list[Output]:
         raise
     except Exception as error:  # noqa: BLE001 - deterministic, and the alternative is an executor that never starts again
         state.next_sequence = record.sequence + 1
-        state.standing.halts.fail(f"{type(record).__name__} {record.sequence}: {machine.reason_of(error)}")
+        state.standing.halts.fail(f"{type(record).__name__} {record.sequence}: {reason_of(error)}")
         return []
 
 
@@ -108,79 +119,54 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
     trade_id = trade_id_of(state.portfolio, intent.intent_id)
     tops = state.tops_before.pop(trade_id, {})
     listings = state.listings_before.pop(trade_id, ())
-    if len(intent.legs) != HEDGE_LEGS:
-        return [_declined(state, record, NOT_TWO_LEGS)]
-    one, other = intent.legs
-    state.standing.pairs[intent.pair_id] = (one.instrument_id, other.instrument_id)
+    machine = state.machines[type(intent)]
     number = state.next_sequence
     try:
-        return _open(state, record, reduce(amended, listings, intent), tops)
+        assert trade_id not in state.trades, "an intent is seen once"
+        context = _context(state, record.ts_ns)
+        desk = Desk(state.standing, context, state.lagging, tops, listings, state.life, state.take_sequence)
+        opened = machine.open(record, desk)
+        if isinstance(opened, str):
+            return [_declined(state, record, opened)]
+        return [opened.plan, *_adopt(state, opened.step, record.ts_ns)]
     except Exception as error:  # noqa: BLE001 - an intent that cannot be planned is declined, whatever is wrong with it
         state.next_sequence = number
         if trade_id not in state.trades:
-            state.standing.ledger.release(plan_key(trade_id, "hedge"))
-        return [_declined(state, record, machine.reason_of(error))]
-
-
-def _open(state: ExecutorState, record: IntentSeen, intent: TradeIntent, tops: dict[str, TopSeen]) -> list[Output]:
-    standing, terms = state.standing, state.terms
-    assert trade_id_of(state.portfolio, intent.intent_id) not in state.trades, "an intent is seen once"
-    decide_ns = terms.paper.decide_latency_ms * NS_PER_MS
-    verdict = gate_trade(
-        standing, intent, tops, terms.execute, now_ns=record.ts_ns, decide_ns=decide_ns, lag_ns=record.lag_ns
-    )
-    leader_is_a = choose_leader(intent, record.leader_advised)
-    if isinstance(verdict, Refusal) or leader_is_a is None:
-        reason = verdict.reason if isinstance(verdict, Refusal) else "two_delayed_legs"
-        return [_declined(state, record, reason)]
-    if state.lagging:
-        return [_declined(state, record, LAGGING)]
-    plan = make_plan(
-        intent,
-        leader_is_a=leader_is_a,
-        quantity_micros=verdict.quantity_micros,
-        terms=terms.execute,
-        ts_ns=record.ts_ns,
-        position=record.position,
-        sequence=state.take_sequence(),
-        portfolio=state.portfolio,
-        life=state.life,
-    )
-    leader, hedge = intent.legs if leader_is_a else reversed(intent.legs)
-    reserve = hedge_reserve(hedge, plan.quantity_micros, terms.execute)
-    standing.ledger.reserve(plan_key(plan.trade_id, "hedge"), place_of(hedge), reserve)
-    done = machine.open_trade(
-        intent,
-        plan,
-        leader_is_a=leader_is_a,
-        tops=(tops.get(leader.instrument_id), tops.get(hedge.instrument_id)),
-        context=_context(state, record.ts_ns),
-    )
-    return [plan, *_adopt(state, done, record.ts_ns)]
+            for name in machine.legs:
+                state.standing.ledger.release(plan_key(trade_id, name))
+        return [_declined(state, record, reason_of(error))]
 
 
 def _declined(state: ExecutorState, record: IntentSeen, reason: str) -> TradeUpdate:
     intent = record.intent
+    said = state.machines[type(intent)].declined(intent)
+    at = Place(record.ts_ns, record.partition, record.position)
+    return _told(state, intent, at, "declined", reason, said)
+
+
+def _told(
+    state: ExecutorState, intent: Intent, at: Place, state_told: TradeState, reason: str, said: Summary
+) -> TradeUpdate:
     return TradeUpdate(
         sequence=state.take_sequence(),
-        ts_ns=record.ts_ns,
+        ts_ns=at.ts_ns,
         portfolio=state.portfolio,
         life=state.life,
         strategy=intent.strategy,
-        partition=record.partition,
-        position=record.position,
+        partition=at.partition,
+        position=at.position,
         trade_id=trade_id_of(state.portfolio, intent.intent_id),
         intent_id=intent.intent_id,
-        pair_id=intent.pair_id,
-        package=intent.package,
-        state="declined",
+        pair_id=said.pair_id,
+        package=said.package,
+        state=state_told,
         reason=reason,
-        quantity_a_micros=0,
-        quantity_b_micros=0,
-        residual_micros=0,
-        cost_micros=0,
-        fee_micros=0,
-        edge_micros=intent.net_micros,
+        quantity_a_micros=said.quantity_a,
+        quantity_b_micros=said.quantity_b,
+        residual_micros=said.quantity_a - said.quantity_b,
+        cost_micros=said.cost,
+        fee_micros=said.fees,
+        edge_micros=said.edge,
     )
 
 
@@ -303,10 +289,10 @@ _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
 def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None) -> Context:
     ledger = state.standing.ledger
 
-    def permits(trade: Trade, bound: PlanBound, price: int, quantity: int) -> str:
+    def permits(trade: Work, bound: PlanBound, price: int, quantity: int) -> str:
         name = bound.leg
         if trade.gone(name):
-            return machine.INSTRUMENT_MOVED
+            return INSTRUMENT_MOVED
         ended = [order.order_id for order in trade.orders if order.leg == name and not order.live]
         spare = sum(map(ledger.reserved_under, (plan_key(trade.trade_id, name), *ended)))
         if unbooked is not None and unbooked.leg == name:
@@ -317,7 +303,7 @@ def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None
             trade.leg(name),
             price,
             quantity,
-            pair_id=trade.intent.pair_id,
+            pair_id=trade.pair_id,
             strategy=trade.intent.strategy,
             spare=spare,
             terms=trade.terms,
@@ -327,31 +313,35 @@ def _context(state: ExecutorState, now_ns: int, unbooked: Unbooked | None = None
 
 
 def _tell(
-    state: ExecutorState, trade: Trade, event: Event, ts_ns: int, report: OrderReport | None = None
+    state: ExecutorState, trade: Work, event: Event, ts_ns: int, report: OrderReport | None = None
 ) -> list[Output]:
     unbooked = None if report is None else unbooked_purchase(trade.orders, report)
     context = _context(state, ts_ns, unbooked)
+    machine = state.machines[type(trade.intent)]
     done = machine.advance(trade, event, context)
     outputs: list[Output] = []
     number = state.next_sequence
     try:
         if done.effect is not None and report is not None:
-            outputs.append(book(state.standing, done.trade, done.effect, report))
+            planned = machine.planned_price(done.work, done.effect.order.leg)
+            valued = machine.valued(done.work)
+            outputs.append(book(state.standing, done.work, done.effect, report, valued=valued, planned=planned))
         return outputs + _adopt(state, done, ts_ns)
     except Exception as error:  # noqa: BLE001 - an error in the books of a trade makes it a person's, and ends nobody else
         state.next_sequence = number
-        unsent = {send.order.order_id for send in done.sends}
+        unsent = {send.order.order_id for send in done.commands}
         for order_id in unsent:
             state.standing.ledger.release(order_id)
-        kept = tuple(order for order in done.trade.orders if order.order_id not in unsent)
-        timers = tuple(timer for timer in done.trade.timers if timer.order_id not in unsent)
-        left = msgspec.structs.replace(done.trade, orders=kept, timers=timers)
+        kept = tuple(order for order in done.work.orders if order.order_id not in unsent)
+        timers = tuple(timer for timer in done.work.timers if timer.order_id not in unsent)
+        left = msgspec.structs.replace(done.work, orders=kept, timers=timers)
         return outputs + _adopt(state, machine.give_in(left, error, context), ts_ns)
 
 
-def _adopt(state: ExecutorState, done: Step, ts_ns: int) -> list[Output]:
+def _adopt(state: ExecutorState, done: Step[Any], ts_ns: int) -> list[Output]:
     """Take the machine's step into the state: reservations, indexes, records."""
-    trade = done.trade
+    trade = done.work
+    machine = state.machines[type(trade.intent)]
     before = state.trades.get(trade.trade_id)
     state.trades[trade.trade_id] = trade
     _index(state, trade, None if before is None else before.state)
@@ -362,22 +352,19 @@ def _adopt(state: ExecutorState, done: Step, ts_ns: int) -> list[Output]:
             left = ledger.release(order.order_id)
             if working and order.role != "leader":  # a further attempt may need it
                 ledger.add_to(plan_key(trade.trade_id, order.leg), place_of(trade.leg(order.leg)), left)
-    outputs: list[Output] = [_update(state, move, ts_ns) for move in done.moves]
-    outputs += [_request(state, trade, send, ts_ns) for send in done.sends]
+    outputs: list[Output] = [_update(state, machine, move, ts_ns) for move in done.moves]
+    outputs += [_request(state, trade, send, ts_ns) for send in done.commands]
     if not working:
-        for name in LEGS:
+        for name in machine.legs:
             ledger.release(plan_key(trade.trade_id, name))
-    naked = abs(trade.residual) > trade.terms.mismatch_max_micros
-    if trade.state == "stuck" and (done.failed or (done.moves and naked)):
-        outputs += _hold_venues(state, trade, ts_ns)
-    return outputs
+    return outputs + _hold_venues(state, trade, machine.stuck_with(done), ts_ns)
 
 
-def _index(state: ExecutorState, trade: Trade, before: TradeState | None) -> None:
+def _index(state: ExecutorState, trade: Work, before: TradeState | None) -> None:
     partition, trade_id = trade.intent.partition, trade.trade_id
     was, now = before in WORKING, trade.state in WORKING
     if was != now:
-        pair_id, working = trade.intent.pair_id, state.standing.working_pairs
+        pair_id, working = trade.pair_id, state.standing.working_pairs
         working[pair_id] = working.get(pair_id, 0) + (1 if now else -1)
         if now:
             state.working.setdefault(partition, {})[trade_id] = None
@@ -389,22 +376,17 @@ def _index(state: ExecutorState, trade: Trade, before: TradeState | None) -> Non
         state.timed.get(partition, {}).pop(trade_id, None)
 
 
-def _hold_venues(state: ExecutorState, trade: Trade, ts_ns: int) -> list[Output]:
-    """A stuck trade lets nothing new open at the venue of what it cannot get rid of; open trades may still shrink there.
-
-    Where nothing is unmatched, or an order is still out, both venues of the trade are held.
-    """
-    legs = LEGS if trade.live_order is not None or not trade.residual else (OTHER[trade.short],)
-    held = [trade.leg(name).venue for name in legs]
+def _hold_venues(state: ExecutorState, trade: Work, legs: Sequence[str], ts_ns: int) -> list[Output]:
+    """A stuck trade lets nothing new open at the venues of what it is stuck with; open trades may still shrink there."""
     return [
         _venue_held(state, trade, venue, ts_ns, state_held="reduce_only", until_ns=0, reason=trade.reason)
-        for venue in held
+        for venue in [trade.leg(name).venue for name in legs]
         if state.standing.halts.hold(venue, trade.trade_id)
     ]
 
 
 def _venue_held(
-    state: ExecutorState, trade: Trade, venue: Venue, ts_ns: int, *, state_held: str, until_ns: int, reason: str
+    state: ExecutorState, trade: Work, venue: Venue, ts_ns: int, *, state_held: str, until_ns: int, reason: str
 ) -> VenueHeld:
     partition = trade.intent.partition
     return VenueHeld(
@@ -423,7 +405,7 @@ def _venue_held(
     )
 
 
-def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> OrderRequested:
+def _request(state: ExecutorState, trade: Work, send: Send, ts_ns: int) -> OrderRequested:
     order, bound = send
     leg = trade.leg(order.leg)
     ledger = state.standing.ledger
@@ -458,29 +440,7 @@ def _request(state: ExecutorState, trade: Trade, send: Send, ts_ns: int) -> Orde
     )
 
 
-def _update(state: ExecutorState, move: Move, ts_ns: int) -> TradeUpdate:
-    trade = move.trade
-    intent = trade.intent
-    quantity_a, quantity_b = trade.quantities_ab()
-    cost, fees = trade.cash_and_fees()
-    return TradeUpdate(
-        sequence=state.take_sequence(),
-        ts_ns=ts_ns,
-        portfolio=state.portfolio,
-        life=state.life,
-        strategy=intent.strategy,
-        partition=intent.partition,
-        position=state.positions[intent.partition],
-        trade_id=trade.trade_id,
-        intent_id=intent.intent_id,
-        pair_id=intent.pair_id,
-        package=intent.package,
-        state=move.state,
-        reason=move.reason,
-        quantity_a_micros=quantity_a,
-        quantity_b_micros=quantity_b,
-        residual_micros=quantity_a - quantity_b,
-        cost_micros=cost,
-        fee_micros=fees,
-        edge_micros=intent.net_micros * trade.plan.quantity_micros // intent.quantity_micros,
-    )
+def _update(state: ExecutorState, machine: Machine[Any], move: Move[Any], ts_ns: int) -> TradeUpdate:
+    partition = move.work.intent.partition
+    at = Place(ts_ns, partition, state.positions[partition])
+    return _told(state, move.work.intent, at, move.state, move.reason, machine.summary(move.work))

@@ -14,7 +14,7 @@ Must never look at a wall clock, and never fold past its proof, however long dec
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,16 +22,15 @@ from crossbook.market.book_state import Change
 from crossbook.market.market_state import MarketState
 from executors.advice import Advice, AdviceBook
 from executors.errors import LaneError
-from executors.hedge.machine import is_adverse
-from executors.hedge.trade import LEGS, WORKING, Trade
 from executors.journal import JournalInput, trade_id_of
 from executors.market_lane import MarketLane
-from executors.portfolio.equity import Book
+from executors.orders.machine import Book, Machine
+from executors.orders.work import Work
+from executors.portfolio.equity import Book as MarkedBook
 from executors.state import ExecutorState
 from executors.venues.port import NEVER_NS, Gateway
 from schemas.records import (
     InstrumentSettled,
-    IntentLeg,
     IntentSeen,
     LeadLag,
     ListingSeen,
@@ -45,8 +44,6 @@ from schemas.records import (
 )
 
 _TIMER: Final = 2  # after the venue's kinds 0 and 1
-#: States of a trade that sends orders, or does so again when a fill is reversed.
-WATCHED: Final = WORKING | {"hedged"}
 #: Journals an input and sends what follows from it.
 Journal = Callable[[JournalInput], None]
 
@@ -230,9 +227,9 @@ class Lane(MarketLane):
                 if report is not None:
                     self._take_report(report)
 
-    def _next_timer(self) -> tuple[int, Trade, int] | None:
+    def _next_timer(self) -> tuple[int, Work, int] | None:
         """(due, trade, index of the timer) of the next timer of this lane."""
-        best: tuple[int, Trade, int] | None = None
+        best: tuple[int, Work, int] | None = None
         for trade_id in self.state.timed.get(self.partition, ()):
             trade = self.state.trades[trade_id]
             for index, timer in enumerate(trade.timers):
@@ -240,7 +237,7 @@ class Lane(MarketLane):
                     best = (timer.due_ns, trade, index)
         return best
 
-    def _fire(self, due_ns: int, trade: Trade, index: int) -> None:
+    def _fire(self, due_ns: int, trade: Work, index: int) -> None:
         timer = trade.timers[index]
         # Whether an order counts as dead decides for a trade that has ended, too.
         self._refresh_tops(trade, due_ns, deciding=timer.kind == "finality")
@@ -270,10 +267,11 @@ class Lane(MarketLane):
         intent = seen.intent
         now = self.market.now_ns
         trade_id, strategy = trade_id_of(self.state.portfolio, intent.intent_id), intent.strategy
-        for leg in intent.legs:
-            self._see_listing(trade_id, strategy, leg, now)
-            self._record(self._top(trade_id, strategy, leg.instrument_id, now))
-        advice = seen.advice or self._advice.about((leg.instrument_id for leg in intent.legs), now)
+        machine = self.state.machines[type(intent)]
+        for book in machine.books_of(intent):
+            self._see_listing(trade_id, strategy, book, now)
+            self._record(self._top(trade_id, strategy, book.instrument_id, now))
+        advice = seen.advice or self._advice.about(machine.advised(intent), now)
         self._record(
             IntentSeen(
                 sequence=-1,
@@ -293,6 +291,9 @@ class Lane(MarketLane):
     def lag_ns(self) -> int:
         """How far the wall clock is past stream time, ns; 0 where nobody says, or the stamps are a recording's."""
         return 0 if self.market.recorded or not self.wall_ns else max(0, self.wall_ns - self.market.now_ns)
+
+    def _machine(self, trade: Work) -> Machine[Any]:
+        return self.state.machines[type(trade.intent)]
 
     # Tops
 
@@ -321,25 +322,30 @@ class Lane(MarketLane):
             if trade.held_back:
                 self._refresh_tops(trade, self.market.now_ns, deciding=True)
 
-    def _refresh_tops(self, trade: Trade, ts_ns: int, *, deciding: bool) -> None:
-        """Journal listings and tops of both legs before a working trade is told something, or any that decides, where they changed."""
+    def _refresh_tops(self, trade: Work, ts_ns: int, *, deciding: bool) -> None:
+        """Journal listings and tops of a trade's books before a working trade is told something, or any that decides, where they changed."""
         if not deciding and trade.trade_id not in self.state.working.get(self.partition, ()):
             return
-        for name in LEGS:
-            self._see_listing(trade.trade_id, trade.intent.strategy, trade.leg(name), ts_ns)
-            top = self._top(trade.trade_id, trade.intent.strategy, trade.leg(name).instrument_id, ts_ns)
-            if not _same_top(trade.top(name), top):
+        for book in self._machine(trade).books(trade):
+            self._see_listing(trade.trade_id, trade.intent.strategy, book, ts_ns)
+            top = self._top(trade.trade_id, trade.intent.strategy, book.instrument_id, ts_ns)
+            if not _same_top(book.top, top):
                 self._record(top)
 
-    def _see_listing(self, trade_id: str, strategy: str, leg: IntentLeg, ts_ns: int) -> None:
-        """Journal what the venue asks of an order now, if it is not what the leg says."""
-        listed = self.market.instruments.get(leg.instrument_id)
-        if listed is None or leg.instrument_id in self.market.refused:
+    def _see_listing(self, trade_id: str, strategy: str, book: Book, ts_ns: int) -> None:
+        """Journal what the venue asks of an order now, if it is not what is known."""
+        listed = self.market.instruments.get(book.instrument_id)
+        if listed is None or book.instrument_id in self.market.refused:
             return  # nothing is known that orders could go by; its book counts as unusable
+        rules = book.rules
         minimum = next((m for m in listed.minimums if (m.order_type, m.side) == ("marketable", "buy")), None)
-        quantity = leg.quantity_minimum_micros if minimum is None else minimum.quantity_micros
-        notional = leg.notional_minimum_micros if minimum is None else minimum.notional_micros
-        if (
+        if minimum is not None:
+            quantity, notional = minimum.quantity_micros, minimum.notional_micros
+        elif rules is not None:
+            quantity, notional = rules.quantity_minimum_micros, rules.notional_minimum_micros
+        else:
+            quantity = notional = 0
+        if rules is not None and (
             listed.grid,
             listed.quantity_step_micros,
             listed.taker_delay_ms,
@@ -347,12 +353,12 @@ class Lane(MarketLane):
             quantity,
             notional,
         ) == (
-            leg.grid,
-            leg.quantity_step_micros,
-            leg.taker_delay_ms,
-            leg.fee_schedule,
-            leg.quantity_minimum_micros,
-            leg.notional_minimum_micros,
+            rules.grid,
+            rules.quantity_step_micros,
+            rules.taker_delay_ms,
+            rules.fee_schedule,
+            rules.quantity_minimum_micros,
+            rules.notional_minimum_micros,
         ):
             return
         self._record(
@@ -363,7 +369,7 @@ class Lane(MarketLane):
                 partition=self.partition,
                 position=self.position,
                 trade_id=trade_id,
-                instrument_id=leg.instrument_id,
+                instrument_id=book.instrument_id,
                 quantity_step_micros=listed.quantity_step_micros,
                 quantity_minimum_micros=quantity,
                 notional_minimum_micros=notional,
@@ -376,19 +382,17 @@ class Lane(MarketLane):
     def _watch_moves(self, change: Change) -> None:
         """Tell every trade that may still send that an instrument of it left this partition, or came back to it."""
         for trade_id, trade in list(self.state.trades.items()):
-            if trade.intent.partition != self.partition or trade.state not in WATCHED:
+            machine = self._machine(trade)
+            if trade.intent.partition != self.partition or not machine.reopens(trade):
                 continue
-            for name in LEGS:
-                top = trade.top(name)
-                if trade.leg(name).instrument_id == change.instrument_id and top is not None:
+            for book in machine.books(trade):
+                if book.instrument_id == change.instrument_id and book.top is not None:
                     now_listed = change.instrument_id in self.market.instruments
-                    if top.listed != now_listed:
-                        self._record(
-                            self._top(trade_id, trade.intent.strategy, change.instrument_id, self.market.now_ns)
-                        )
+                    if book.top.listed != now_listed:
+                        self._record(self._top(trade_id, trade.intent.strategy, book.instrument_id, self.market.now_ns))
 
     def _watch_tops(self, change: Change) -> None:
-        """Journal a top when it turns a hedging trade's price adverse, or back: after a change of its book, its feed or its listing.
+        """Journal a top when it turns what a trade waits for, as a hedge's price that becomes adverse: after a change of its book, its feed or its listing.
 
         A feed that falls silent is noticed at the next word of any other feed, half a second later at most.
         """
@@ -397,18 +401,14 @@ class Lane(MarketLane):
         book = change.instrument_id if change.kind == "book" else None
         for trade_id in list(self.state.working[self.partition]):
             trade = self.state.trades[trade_id]
-            if trade.state != "hedging":
+            machine = self._machine(trade)
+            if not machine.watches(trade):
                 continue
-            one, other = trade.intent.legs
-            if book is not None and book not in (one.instrument_id, other.instrument_id):
-                continue  # most books are another trade's: what is unmatched is worked out only for those of this one
-            instrument_id = trade.leg(trade.short).instrument_id
-            if book is not None and book != instrument_id:
+            instrument_id = machine.watched(trade, book)
+            if instrument_id is None:
                 continue
             top = self._top(trade_id, trade.intent.strategy, instrument_id, self.market.now_ns)
-            seen = msgspec.structs.replace(trade, **{f"top_{trade.short}": top})
-            limit = trade.terms.adverse_micros  # those that it was opened under
-            if is_adverse(seen, limit) != is_adverse(trade, limit):
+            if machine.turns(trade, top):
                 self._record(top)
 
     def _watch_marks(self, change: Change) -> None:
@@ -419,7 +419,7 @@ class Lane(MarketLane):
         equity = self.state.standing.equity
         if change.kind in {"none", "trade", "reference"}:
             return
-        changed = Book(self.partition, change.instrument_id or "")
+        changed = MarkedBook(self.partition, change.instrument_id or "")
         for book in (changed,) if change.kind == "book" else tuple(equity.exposed):
             trade = self._unwatched(book)
             if trade is not None:
@@ -432,13 +432,13 @@ class Lane(MarketLane):
         """Whether any record may move the mark of unmatched contracts that no order is out for."""
         return any(self._unwatched(book) for book in self.state.standing.equity.exposed)
 
-    def _unwatched(self, book: Book) -> Trade | None:
+    def _unwatched(self, book: MarkedBook) -> Work | None:
         """A trade of this lane with unmatched contracts in a book that stay so for long."""
         if book.partition != self.partition:
             return None
         names = self.state.standing.equity.exposed.get(book, ())
         trades = (self.state.trades.get(trade_id) for trade_id in names)
-        return next((trade for trade in trades if trade is not None and _is_unwatched(trade)), None)
+        return next((trade for trade in trades if trade is not None and self._machine(trade).unmatched(trade)), None)
 
     def _settle(self) -> None:
         """Journal the payout of what is held of a settled instrument."""
@@ -459,12 +459,6 @@ class Lane(MarketLane):
     def _record(self, record: JournalInput) -> None:
         self._journaled = True
         self._journal(record)
-
-
-def _is_unwatched(trade: Trade) -> bool:
-    """Whether contracts of a trade stay unmatched for long: what is about to be hedged is looked at anyway."""
-    waits = trade.held_back or trade.state not in {"leading", "hedging"}
-    return waits and abs(trade.residual) >= trade.dust
 
 
 def _same_top(one: TopSeen | None, other: TopSeen) -> bool:

@@ -49,15 +49,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 def make_terms(execute: Mapping[str, Any], paper: Mapping[str, Any]) -> Terms:
     """Terms of two settings sections given as mappings; keys that concern only the shell are left out."""
+    limits: dict[str, Any] = {name: value for name, value in execute.items() if name in ExecuteTerms.__struct_fields__}
+    if CASH in limits:
+        limits[CASH] = venue_cash(limits[CASH])
     return Terms(
-        execute=ExecuteTerms(
-            **{
-                name: venue_cash(value) if name == CASH else value
-                for name, value in execute.items()
-                if name in ExecuteTerms.__struct_fields__
-            }
-        ),
-        paper=PaperTerms(**{k: v for k, v in paper.items() if k in PaperTerms.__struct_fields__}),
+        execute=ExecuteTerms(**limits),
+        paper=PaperTerms(**{name: value for name, value in paper.items() if name in PaperTerms.__struct_fields__}),
     )
 
 

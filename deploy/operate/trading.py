@@ -12,7 +12,7 @@ from crossbook.runtime.kafka import committed_offsets, open_consumer
 from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import Settings
 from executors.errors import ExecutorError
-from executors.hedge.trade import WORKING
+from executors.orders.work import WORKING
 from executors.portfolio.halts import Halts, strictest
 from executors.recovery.code_digest import execution_digest
 from executors.recovery.resume import existing_topics, starts

@@ -20,10 +20,11 @@ from typing import Final
 from executors.hedge.choice import completion_limit, displayed_price, unwind_choice, weigh_completion, within
 from executors.hedge.plan import UNWIND_WAYS, bound_of, minimum_quantity
 from executors.hedge.run import Run
-from executors.hedge.steps import Context, Event, Move, Resume, Step
 from executors.hedge.tables import FAILED, TRADE_TABLE, Handler, InputKind
 from executors.hedge.trade import LegName, Trade, amended, planned_price, price_to_buy, unattended
+from executors.orders.machine import Context, Event, Move, Resume, Step, reason_of
 from executors.orders.order import with_status
+from executors.orders.work import INSTRUMENT_MOVED
 from executors.terms import NS_PER_MS, NS_PER_S
 from schemas.records import ListingSeen, OrderReport, OrderSent, PlanBound, TimerFired, TopSeen, TradeIntent, TradePlan
 
@@ -31,10 +32,6 @@ from schemas.records import ListingSeen, OrderReport, OrderSent, PlanBound, Time
 FINALITY_WAIT_NS: Final = 60 * NS_PER_S
 #: Words of the gate that say how much is too much, not that nothing may be bought.
 CAPS: Final = frozenset({"cash", "leg_limit", "category_limit"})
-#: Why no order for a leg may leave: its instrument is in another partition now, and this lane sees no book of it any more.
-INSTRUMENT_MOVED: Final = "instrument_moved"
-#: An error's text is a reason of a TradeUpdate: cut to what a person reads.
-_REASON_MAX: Final = 200
 
 
 def open_trade(
@@ -44,7 +41,7 @@ def open_trade(
     leader_is_a: bool,
     tops: tuple[TopSeen | None, TopSeen | None],
     context: Context,
-) -> Step:
+) -> Step[Trade]:
     """Start a planned trade: send the leader. `tops` are those of leader and hedge. It keeps the terms of this moment."""
     trade = Trade(
         intent=intent,
@@ -63,7 +60,7 @@ def open_trade(
     return run.result()
 
 
-def advance(trade: Trade, event: Event, context: Context) -> Step:
+def advance(trade: Trade, event: Event, context: Context) -> Step[Trade]:
     """Tell a trade something that happened."""
     run = Run(trade, context)
     booked = trade
@@ -80,7 +77,7 @@ def advance(trade: Trade, event: Event, context: Context) -> Step:
     return run.result()
 
 
-def give_in(trade: Trade, error: Exception, context: Context) -> Step:
+def give_in(trade: Trade, error: Exception, context: Context) -> Step[Trade]:
     """The trade as one that a person must look at, because of an error. What is at a venue is still waited for."""
     run = Run(trade, context, FAILED)
     for order in trade.orders:
@@ -90,11 +87,6 @@ def give_in(trade: Trade, error: Exception, context: Context) -> Step:
         run.moves.append(Move("stuck", reason, run.trade))
     _get_stuck(run, reason)
     return run.result()._replace(failed=True)
-
-
-def reason_of(error: Exception) -> str:
-    """Class and message of an error, as a reason."""
-    return f"{type(error).__name__}: {error}"[:_REASON_MAX]
 
 
 def _take(run: Run, event: Event) -> InputKind | None:

@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from executors.errors import PlanError
-from executors.hedge.steps import Context, Move, Send, Step
 from executors.hedge.tables import ONWARD, TIMER_INPUTS, WAIT, Answer, InputKind
 from executors.hedge.trade import LEGS, SETTLED, LegName, Trade
+from executors.orders.machine import Context, Move, Send, Step
 from executors.orders.order import Effect, Order, Timer, order_id_of, take_report
 from executors.terms import NS_PER_MS, NS_PER_S, report_ns, request_ns
 from schemas.records import (
@@ -41,11 +41,11 @@ class Run:
         self.answer = answer
         self.terms = trade.terms
         self.sends: list[Send] = []
-        self.moves: list[Move] = []
+        self.moves: list[Move[Trade]] = []
         self.effect: Effect | None = None
         self.order_id = ""  # of the order that the input was about
 
-    def result(self) -> Step:
+    def result(self) -> Step[Trade]:
         """The step; what a settled trade holds is told again when an execution changed it."""
         trade = self.trade
         changed = self.effect is not None and self.effect.kind != "confirmed"

@@ -10,9 +10,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from crossbook.domain.money import MICROS, cost_micros
-from executors.orders.order import Order, Timer
-from executors.terms import ExecuteTerms
-from schemas.records import IntentLeg, ListingSeen, Outcome, TimerKind, TopSeen, TradeIntent, TradePlan, TradeState
+from executors.orders.work import WORKING, Work
+from schemas.records import IntentLeg, ListingSeen, Outcome, TopSeen, TradeIntent, TradeState
 
 #: A hedge has a leader and a hedge.
 HEDGE_LEGS: Final = 2
@@ -20,13 +19,11 @@ HEDGE_LEGS: Final = 2
 LegName: TypeAlias = Literal["leader", "hedge"]
 LEGS: Final[tuple[LegName, LegName]] = ("leader", "hedge")
 OTHER: Final[dict[str, LegName]] = {"leader": "hedge", "hedge": "leader"}
-#: Trade states in which an order may be at a venue or may still be sent.
-WORKING: Final = frozenset[TradeState]({"leading", "hedging", "unwinding"})
 #: Trade states in which something was sent and nothing is meant to be sent any more.
 SETTLED: Final = frozenset[TradeState]({"hedged", "flat", "closed", "stuck"})
 
 
-class Trade(msgspec.Struct, frozen=True, kw_only=True):
+class Trade(Work, frozen=True, kw_only=True):
     """One hedge in two legs.
 
     `intent`: as decide wrote it, with the rules of its legs (grid, steps, minimums, fees) as they are listed now; `terms`: those in force when it was planned, which it keeps; `give_up`: why no further hedge is to be tried; `held_back`: an
@@ -34,22 +31,15 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     intent: TradeIntent
-    plan: TradePlan
     leader_is_a: bool
-    state: TradeState
-    terms: ExecuteTerms = ExecuteTerms()
-    reason: str = ""
-    orders: tuple[Order, ...] = ()
-    timers: tuple[Timer, ...] = ()
     top_leader: TopSeen | None = None
     top_hedge: TopSeen | None = None
     give_up: str = ""
-    held_back: bool = False
 
     @property
-    def trade_id(self) -> str:
-        """Its id: that of the intent."""
-        return self.plan.trade_id
+    def pair_id(self) -> str:
+        """The pair that it trades."""
+        return self.intent.pair_id
 
     def leg(self, name: str) -> IntentLeg:
         """The leader's leg, or the hedge's."""
@@ -106,24 +96,6 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     def dust(self) -> int:
         """The coarser quantity step: a smaller residual cannot be traded away."""
         return max(leg.quantity_step_micros for leg in self.intent.legs)
-
-    @property
-    def final(self) -> bool:
-        """Whether no execution can be reversed any more."""
-        return all(one.final or one.reversed for order in self.orders for one in order.executions)
-
-    @property
-    def live_order(self) -> Order | None:
-        """The order that the venue may still fill; there is at most one unless a dead one came back."""
-        return next((order for order in self.orders if order.live), None)
-
-    def order(self, order_id: str) -> Order | None:
-        """An order by its id."""
-        return next((order for order in self.orders if order.order_id == order_id), None)
-
-    def timer(self, kind: TimerKind, order_id: str = "") -> Timer | None:
-        """An armed timer."""
-        return next((t for t in self.timers if t.kind == kind and t.order_id == order_id), None)
 
     def quantities_ab(self) -> tuple[int, int]:
         """Held at leg a and at leg b."""

@@ -3,14 +3,20 @@
 Decides no trade. Must never book an execution twice or take back one that was not booked: the machine's `Effect` says which.
 """
 
-from executors.hedge.trade import Trade, planned_price
 from executors.orders.order import Effect, money_of
+from executors.orders.work import Work
+from executors.portfolio.equity import TradeTerms
 from executors.portfolio.risk import Standing, place_of
-from schemas.records import Fill, FillConfirmed, FillReversed, OrderReport, TradeIntent
+from schemas.records import Fill, FillConfirmed, FillReversed, OrderReport
 
 
-def book(standing: Standing, trade: Trade, effect: Effect, report: OrderReport) -> Fill | FillConfirmed | FillReversed:
-    """Book what a report did to an execution of a trade; the record that says so."""
+def book(
+    standing: Standing, trade: Work, effect: Effect, report: OrderReport, *, valued: TradeTerms, planned: int
+) -> Fill | FillConfirmed | FillReversed:
+    """Book what a report did to an execution of a trade; the record that says so.
+
+    `valued`: what the trade is valued by; `planned`: price at which the leg was meant to trade, micros.
+    """
     order, execution = effect.order, effect.execution
     leg = trade.leg(order.leg)
     place = place_of(leg)
@@ -28,7 +34,7 @@ def book(standing: Standing, trade: Trade, effect: Effect, report: OrderReport) 
     if effect.kind == "confirmed":
         return FillConfirmed(**common)  # type: ignore[arg-type]  # the fields that all fill records share
     undo = effect.kind == "reversed"
-    standing.equity.open(trade.trade_id, trade.intent)
+    standing.equity.open(trade.trade_id, valued)
     execution_of = (trade.trade_id, place, leg.outcome, order.side, *terms)
     change = standing.equity.execute(trade.trade_id, leg.instrument_id, leg.outcome, order.side, *terms, undo=undo)
     standing.note_equity(report.ts_ns, change)
@@ -40,18 +46,17 @@ def book(standing: Standing, trade: Trade, effect: Effect, report: OrderReport) 
     ledger.fill(*execution_of)
     if order.side == "buy":
         ledger.consume(order.order_id, money_of(execution))
-    return _fill(common, trade, effect, report)
+    return _fill(common, trade, effect, report, planned)
 
 
-def _fill(common: dict[str, object], trade: Trade, effect: Effect, report: OrderReport) -> Fill:
+def _fill(common: dict[str, object], trade: Work, effect: Effect, report: OrderReport, planned: int) -> Fill:
     order, execution = effect.order, effect.execution
     leg = trade.leg(order.leg)
-    intent: TradeIntent = trade.intent
     return Fill(
         **common,  # type: ignore[arg-type]  # the fields that all fill records share
         order_id=order.order_id,
-        intent_id=intent.intent_id,
-        pair_id=intent.pair_id,
+        intent_id=trade.intent.intent_id,
+        pair_id=trade.pair_id,
         category=leg.category,
         role=order.role,
         instrument_id=leg.instrument_id,
@@ -59,7 +64,7 @@ def _fill(common: dict[str, object], trade: Trade, effect: Effect, report: Order
         outcome=leg.outcome,
         side=order.side,
         price_micros=execution.price_micros,
-        price_planned_micros=planned_price(intent, leg),
+        price_planned_micros=planned,
         quantity_micros=execution.quantity_micros,
         fee_micros=execution.fee_micros,
         liquidity=report.liquidity,

@@ -146,10 +146,10 @@ class EquityBook:
         self.payouts: dict[str, int] = {}
         self.exposed: dict[Book, dict[str, None]] = {}  # trades with unmatched contracts, by their book
 
-    def open(self, trade_id: str, intent: TradeIntent) -> None:
+    def open(self, trade_id: str, terms: TradeTerms) -> None:
         """A trade may have executions from here on; one that is known stays as it is."""
         if trade_id not in self.trades:
-            self.trades[trade_id] = TradeEquity(terms_of(intent))
+            self.trades[trade_id] = TradeEquity(terms)
 
     def adopt(self, trade_id: str, trade: TradeEquity) -> None:
         """Take over a trade from an image; what it is worth is no change."""

@@ -12,8 +12,10 @@ import msgspec
 
 from crossbook.market.image import MarketImage, market_image, restore_market
 from executors.errors import CheckpointError
-from executors.hedge.trade import Trade
 from executors.lane import Lane
+from executors.machines import MACHINES
+from executors.orders.machine import MachineTable
+from executors.orders.work import Work
 from executors.portfolio.equity import Book, EquityBook, LegSums, Mark, TradeEquity, TradeTerms
 from executors.portfolio.halts import Halts
 from executors.portfolio.ledger import Account, Ledger, Lot, Place, Position, Reservation
@@ -104,6 +106,13 @@ class StandingImage(msgspec.Struct, frozen=True):
     working_pairs: dict[str, int]
 
 
+class WorkImage(msgspec.Struct, frozen=True):
+    """A Work, as its machine's class has it: `intent` names the kind that it came of."""
+
+    intent: str
+    work: dict[str, Any]
+
+
 class StateImage(msgspec.Struct, frozen=True):
     """An ExecutorState without its trades at rest."""
 
@@ -113,7 +122,7 @@ class StateImage(msgspec.Struct, frozen=True):
     terms: Terms
     overrides: dict[str, int]
     standing: StandingImage
-    trades: tuple[Trade, ...]
+    trades: tuple[WorkImage, ...]
     working: dict[int, tuple[str, ...]]
     timed: dict[int, tuple[str, ...]]
     tops_before: dict[str, tuple[TopSeen, ...]]
@@ -145,7 +154,7 @@ def _opened(thing: object, known: Iterable[str]) -> dict[str, Any]:
 
 # State
 
-_STATE: Final = StateImage.__struct_fields__
+_STATE: Final = ("machines", *StateImage.__struct_fields__)
 _STANDING: Final = StandingImage.__struct_fields__
 _LEDGER_SUMS: Final = ("_by_category", "_by_instrument", "_reserved")
 _LEDGER: Final = ("_spent", "payouts", "positions", "realised_by_venue", "reservations", *_LEDGER_SUMS)
@@ -159,11 +168,12 @@ def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
     """The image of a state with the trades named, in the order of the state's."""
     held = _opened(state, _STATE)
     kept = set(active)
+    del held["machines"]
     return StateImage(
         **held
         | {
             "standing": _standing_image(state.standing, kept),
-            "trades": tuple(trade for trade_id, trade in state.trades.items() if trade_id in kept),
+            "trades": tuple(_work_image(trade) for trade_id, trade in state.trades.items() if trade_id in kept),
             "working": {number: tuple(ids) for number, ids in state.working.items()},
             "timed": {number: tuple(ids) for number, ids in state.timed.items()},
             "tops_before": {key: tuple(tops.values()) for key, tops in state.tops_before.items()},
@@ -171,13 +181,14 @@ def state_image(state: ExecutorState, active: Iterable[str]) -> StateImage:
     )
 
 
-def restore_state(image: StateImage) -> ExecutorState:
-    """The state of an image."""
-    state = ExecutorState()
+def restore_state(image: StateImage, machines: MachineTable = MACHINES) -> ExecutorState:
+    """The state of an image, for the machines that it was taken with. Raises CheckpointError when one of them is not here."""
+    state = ExecutorState(machines)
     for name in ("next_sequence", "life", "configured", "terms", "controls_applied", "lagging"):
         setattr(state, name, getattr(image, name))
     state.overrides = dict(image.overrides)
-    state.trades = {trade.trade_id: trade for trade in image.trades}
+    works = [_restore_work(one, machines) for one in image.trades]
+    state.trades = {work.trade_id: work for work in works}
     state.working = {number: dict.fromkeys(ids) for number, ids in image.working.items()}
     state.timed = {number: dict.fromkeys(ids) for number, ids in image.timed.items()}
     state.tops_before = {key: {top.instrument_id: top for top in tops} for key, tops in image.tops_before.items()}
@@ -188,7 +199,19 @@ def restore_state(image: StateImage) -> ExecutorState:
     return state
 
 
-def is_at_rest(trade: Trade, busy: frozenset[str]) -> bool:
+def _work_image(work: Work) -> WorkImage:
+    return WorkImage(type(work.intent).__name__, msgspec.to_builtins(work))
+
+
+def _restore_work(image: WorkImage, machines: MachineTable) -> Work:
+    classes = {intent.__name__: machine.work for intent, machine in machines.items()}
+    if image.intent not in classes:
+        raise CheckpointError(f"it holds a work of {image.intent}, for which there is no machine here")
+    work: Work = msgspec.convert(image.work, classes[image.intent])
+    return work
+
+
+def is_at_rest(trade: Work, busy: frozenset[str]) -> bool:
     """Whether nothing can be said of a trade any more; `busy` are the trades that the venue still has something of.
 
     Every report of the paper venue stands in its queue from the match on, so this is certain. A real venue can answer late: its

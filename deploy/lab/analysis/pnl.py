@@ -11,7 +11,7 @@ import msgspec
 
 from crossbook.domain.money import MICROS
 from deploy.lab.outcome.outcome import Outcome
-from executors.portfolio.equity import EquityBook, TradeEquity, TradeTerms, execute_fill
+from executors.portfolio.equity import EquityBook, TradeEquity, TradeTerms, execute_fill, terms_of
 from schemas.records import Fill, FillReversed, IntentSeen, PayoutBooked, Record, TopSeen
 
 
@@ -84,7 +84,7 @@ def fold_equity(outcome: Outcome) -> Folded:
         match record:
             case Fill():
                 if record.intent_id in intents:
-                    book.open(record.trade_id, intents[record.intent_id])
+                    book.open(record.trade_id, terms_of(intents[record.intent_id]))
                 elif record.trade_id not in book.trades:
                     book.adopt(record.trade_id, TradeEquity(_unknown_terms(record)))
                 change = execute_fill(book, record)

@@ -73,7 +73,7 @@ class FollowingLane(Lane):
         if (
             self.venue.attentive
             or self.watches_marks
-            or any(state.trades[trade_id].state == "hedging" for trade_id in working)
+            or any(self._machine(trade).watches(trade) for trade in map(state.trades.__getitem__, working))
         ):
             return 0
         return self.due_ns

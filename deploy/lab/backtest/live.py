@@ -13,7 +13,7 @@ from crossbook.log.errors import LogError
 from crossbook.log.reading import Log
 from deploy.lab.backtest.options import Range
 from executors.advice import Advice
-from executors.fold import LAGGING
+from executors.hedge.hedging import LAGGING
 from executors.journal import INPUTS, WORDS, comparable
 from executors.terms import Terms
 from schemas.codec import Codec

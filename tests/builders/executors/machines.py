@@ -2,8 +2,8 @@
 
 from executors.hedge.machine import open_trade
 from executors.hedge.plan import make_plan
-from executors.hedge.steps import Context, Resume
-from executors.hedge.trade import WORKING
+from executors.orders.machine import Context, Resume
+from executors.orders.work import WORKING
 from executors.terms import Terms
 from schemas.records import OrderReport, TimerFired
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, PM, T0, intent, top

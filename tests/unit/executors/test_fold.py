@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from executors.engine import refold
 from executors.errors import JournalError
-from executors.fold import ExecutorState, step
+from executors.fold import step
+from executors.journal import trade_id_of
 from executors.recovery.image import state_image
-from executors.terms import ExecuteTerms, canonical_terms
+from executors.terms import ExecuteTerms
 from schemas.records import (
-    ExecutorConfigured,
     Fill,
     IntentSeen,
     LatencyObserved,
@@ -68,7 +68,7 @@ def listing(instrument_id=KA, **changes):
         ts_ns=T0,
         partition=0,
         position=10,
-        trade_id="i1",
+        trade_id="main-i1",
         instrument_id=instrument_id,
         **(values | changes),
     )
@@ -85,14 +85,7 @@ def test_an_input_out_of_its_number_is_no_journal_of_ours(number):
     assert desk.state.next_sequence == 1
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"execute": 1}', '{"execute": {"pairs_open_max": "many"}}'])
-def test_settings_that_are_none_are_no_journal_of_ours(text):
-    record = ExecutorConfigured(sequence=0, ts_ns=T0, portfolio="main", code_digest="d", settings=text)
-    with pytest.raises(JournalError):
-        step(ExecutorState(), record)
-
-
-@pytest.mark.parametrize("order_id", ["i1-h1", "i2-l1"])
+@pytest.mark.parametrize("order_id", ["main-i1-h1", "main-i2-l1"])
 def test_an_order_that_left_and_was_never_requested_is_no_journal_of_ours(order_id):
     desk = Desk()
     desk.open(intent(1))
@@ -111,7 +104,7 @@ def test_an_intent_becomes_plan_update_and_the_leaders_request_numbered_on():
     assert [one.sequence for one in outputs] == [before + 1, before + 2, before + 3]
     assert desk.state.next_sequence == before + 4
     assert (desk.state.intents_seen, desk.state.positions) == ({0: 1}, {0: 10})
-    assert list(desk.state.working[0]) == list(desk.state.timed[0]) == ["i1"]
+    assert list(desk.state.working[0]) == list(desk.state.timed[0]) == ["main-i1"]
     assert desk.state.standing.working_pairs == {"pair": 1}
     assert desk.state.tops_before == {}, "the tops were the intent's"
 
@@ -127,10 +120,10 @@ def test_an_intent_becomes_plan_update_and_the_leaders_request_numbered_on():
 def test_an_intent_that_cannot_be_traded_is_declined_with_the_reason_and_leaves_nothing(one, reason):
     desk = Desk()
     (update,) = desk.open(one)
-    assert (update.state, update.trade_id, update.edge_micros) == ("declined", "i1", one.net_micros)
+    assert (update.state, update.trade_id, update.edge_micros) == ("declined", "main-i1", one.net_micros)
     assert reason in update.reason
     assert desk.state.trades == {} and desk.state.working == {}
-    assert not any(map(desk.state.standing.ledger.reserved_under, ("i1-l1", "i1-hedge")))
+    assert not any(map(desk.state.standing.ledger.reserved_under, ("main-i1-l1", "i1-hedge")))
     assert kinds(desk.open(intent(2, pair_id="other")))[0] == "TradePlan", "the next one is opened"
 
 
@@ -146,10 +139,10 @@ def test_what_the_market_listed_before_the_intent_counts_for_its_legs():
     desk = Desk()
     desk.put(listing(quantity_step_micros=CONTRACT))
     desk.open(intent(1))
-    assert desk.trade().leg(False).quantity_step_micros == CONTRACT
-    assert desk.trade().leg(True).quantity_step_micros == LOT
+    assert desk.trade().leg("hedge").quantity_step_micros == CONTRACT
+    assert desk.trade().leg("leader").quantity_step_micros == LOT
     desk.put(listing(quantity_step_micros=5 * LOT))
-    assert desk.trade().leg(False).quantity_step_micros == 5 * LOT, "and later listings for an open trade"
+    assert desk.trade().leg("hedge").quantity_step_micros == 5 * LOT, "and later listings for an open trade"
     assert desk.state.listings_before == {}
 
 
@@ -171,7 +164,7 @@ def test_a_fill_takes_the_number_of_its_report_and_the_hedge_follows():
         pytest.param(lambda desk: desk.report(msgspec.structs.replace(desk.sent[0], trade_id="i9"), "filled", CONTRACT), id="report of no trade"),
         pytest.param(lambda desk: desk.report(msgspec.structs.replace(desk.sent[0], order_id="i1-x9"), "filled", CONTRACT), id="report of no order"),
         pytest.param(lambda desk: desk.put(TimerFired(sequence=-1, ts_ns=T0, partition=0, position=10, trade_id="i9", timer="retry", order_id="")), id="timer of no trade"),
-        pytest.param(lambda desk: desk.put(LatencyObserved(sequence=-1, ts_ns=T0, trade_id="i1", kind="hedge", ts_start_ns=1, ts_end_ns=2, latency_ns=1)), id="a measurement"),
+        pytest.param(lambda desk: desk.put(LatencyObserved(sequence=-1, ts_ns=T0, trade_id="main-i1", kind="hedge", ts_start_ns=1, ts_end_ns=2, latency_ns=1)), id="a measurement"),
         pytest.param(lambda desk: desk.limit("no such limit", 5), id="a limit that there is not"),
         pytest.param(lambda desk: desk.limit("pairs_open_max", -5), id="a limit out of its bounds"),
     ],
@@ -237,7 +230,7 @@ def test_a_journal_refolds_to_the_same_state_and_its_numbers_have_no_gap(seed):
     assert {one.sequence for one in written if isinstance(one, Fill)} <= reports
     plans = {one.trade_id for one in journal if isinstance(one, TradePlan)}
     declined = {one.trade_id for one in journal if isinstance(one, TradeUpdate) and one.state == "declined"}
-    seen = {one.intent.intent_id for one in journal if isinstance(one, IntentSeen)}
+    seen = {trade_id_of("main", one.intent.intent_id) for one in journal if isinstance(one, IntentSeen)}
     assert plans | declined == seen and not plans & declined
 
 
@@ -254,5 +247,5 @@ def test_a_journal_of_other_code_or_one_cut_behind_an_input_is_refused():
 
 def test_settings_are_those_that_were_journaled():
     desk = Desk()
-    assert desk.state.configured.settings == canonical_terms(TERMS)
+    assert (desk.state.configured.execute, desk.state.configured.paper) == (TERMS.execute, TERMS.paper)
     assert desk.state.terms == TERMS

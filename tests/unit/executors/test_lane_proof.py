@@ -4,8 +4,8 @@ import pytest
 
 from crossbook.market.market_state import MarketState
 from executors.errors import LaneError
-from executors.fold import ExecutorState
 from executors.lane import Lane
+from executors.state import ExecutorState
 from executors.venues.paper import PAPER
 from executors.venues.port import NEVER_NS, open_gateways
 from schemas.records import IntentSeen, TopSeen

@@ -12,10 +12,10 @@ DEPTH = int(os.environ.get("EXPLORE_DEPTH", "8"))
 
 
 def check(before, step):
-    trade = step.trade
+    trade = step.work
     assert unattended(trade) == "" and not step.failed, trade.reason
     ended = {o.order_id for o in trade.orders if o.status in TERMINAL}
-    for order, slot in step.sends:
+    for order, slot in step.commands:
         others = [o.order_id for o in before.orders if o.order_id not in ended]
         assert not others, f"{order.order_id} was sent while {others} may fill"
         assert order.quantity_micros <= slot.quantity_max_micros
@@ -27,7 +27,7 @@ def check(before, step):
 
 def walk(depth, permits):
     """Every state that is reached in so many events, each once."""
-    level = {start(ctx=context()).trade: None}
+    level = {start(ctx=context()).work: None}
     seen = dict(level)
     for _ in range(depth):
         following = {}
@@ -35,8 +35,8 @@ def walk(depth, permits):
             for event in events_of(trade):
                 step = advance(trade, event, context(permits=permits))
                 check(trade, step)
-                if step.trade not in seen:
-                    seen[step.trade] = following[step.trade] = None
+                if step.work not in seen:
+                    seen[step.work] = following[step.work] = None
         level = following
     return seen
 

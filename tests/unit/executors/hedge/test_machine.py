@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from executors.hedge.machine import advance
 from executors.hedge.plan import order_ids
 from executors.hedge.run import UNKNOWN_HORIZON_NS
-from executors.hedge.steps import Resume
 from executors.hedge.tables import INPUTS, STATES, TRADE_TABLE
-from executors.hedge.trade import WORKING
+from executors.orders.machine import Resume
 from executors.orders.order import Timer
 from executors.orders.table import ORDER_TABLE, REFUSED, STALE, STATUSES
+from executors.orders.work import WORKING
 from tests.builders.executors.machines import DEAR, context, report, start, timer
 from tests.builders.executors.worlds import CONTRACT, KA, LOT, MS, PM, T0, intent, top
 
@@ -20,7 +20,7 @@ Q = 10 * CONTRACT
 
 
 def feed(trade, event, now_ns=T0, **more):
-    return advance(trade, event, context(now_ns, **more)).trade
+    return advance(trade, event, context(now_ns, **more)).work
 
 
 def filled(trade, finality="final", order=None, **more):
@@ -30,7 +30,7 @@ def filled(trade, finality="final", order=None, **more):
 
 def trade_in(state):
     """A trade that got to the state by its own history; the leader's fill is provisional where that matters."""
-    leading = start().trade
+    leading = start().work
     if state == "leading":
         return leading
     if state in {"proposed", "declined"}:
@@ -38,7 +38,7 @@ def trade_in(state):
     if state == "flat":
         return feed(leading, report(leading.orders[0], "canceled"))
     if state in {"unwinding", "stuck"}:
-        trade = filled(start(ka_top=top(KA, **DEAR)).trade)
+        trade = filled(start(ka_top=top(KA, **DEAR)).work)
         while state == "stuck" and trade.state != "stuck":
             if trade.live_order:
                 trade = feed(trade, report(trade.live_order, "canceled"))
@@ -110,9 +110,9 @@ def test_every_cell_ends_where_its_table_says(state, kind):
     trade, event = event_for(trade_in(state), kind)
     assert trade.state == state
     step = advance(trade, event, context(T0 + 10_000 * MS))
-    assert step.trade.state == AFTER.get(state, {}).get(kind, state)
+    assert step.work.state == AFTER.get(state, {}).get(kind, state)
     if TRADE_TABLE[state][kind].handler in {"wait", REFUSED}:
-        assert not step.sends and {move.state for move in step.moves} <= {state}
+        assert not step.commands and {move.state for move in step.moves} <= {state}
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -127,7 +127,7 @@ def test_every_order_cell(status, reported):
 
 
 def test_a_hedge_is_sent_with_the_leaders_final_fill_in_equal_contracts():
-    trade = start().trade
+    trade = start().work
     part = feed(trade, report(trade.orders[0], "partially_filled", fill=3 * CONTRACT, finality="provisional"))
     assert part.state == "leading" and len(part.orders) == 1
     done = feed(part, report(part.orders[0], "canceled", number=2))
@@ -136,7 +136,7 @@ def test_a_hedge_is_sent_with_the_leaders_final_fill_in_equal_contracts():
 
 
 def test_attempts_back_off_and_end_in_the_cheaper_way_out():
-    trade = filled(start().trade)
+    trade = filled(start().work)
     waits, now = [], T0
     while trade.state == "hedging":
         trade = feed(trade, report(trade.live_order, "canceled"), now)
@@ -151,14 +151,14 @@ def test_attempts_back_off_and_end_in_the_cheaper_way_out():
 
 
 def test_completing_within_reason_beats_selling_and_a_limit_never_costs_more_than_the_way_out():
-    trade = filled(start(ka_top=top(KA, 460_000, 470_000)).trade)  # NO offered at 0.54
+    trade = filled(start(ka_top=top(KA, 460_000, 470_000)).work)  # NO offered at 0.54
     order = trade.live_order
     assert order.role == "hedge"
     assert 540_000 <= order.price_limit_micros < 610_000  # 1 - 0.39 bid, less fees
 
 
 def test_a_position_that_is_not_final_is_not_sold_but_waited_for():
-    trade = filled(start(ka_top=top(KA, **DEAR)).trade, "provisional")
+    trade = filled(start(ka_top=top(KA, **DEAR)).work, "provisional")
     assert trade.state == "unwinding" and trade.live_order is None
     assert trade.timer("finality") is not None
     fill = trade.orders[0].executions[0]
@@ -168,7 +168,7 @@ def test_a_position_that_is_not_final_is_not_sold_but_waited_for():
 
 
 def test_silence_is_unknown_then_dead_and_a_fill_under_a_dead_id_is_hedged():
-    trade = start().trade
+    trade = start().work
     silent = feed(trade, timer("order_timeout", "main-i1-l1"), T0 + 400 * MS)
     assert silent.orders[0].status == "unknown" and silent.state == "leading"
     assert silent.timer("finality", "main-i1-l1").due_ns == T0 + 400 * MS + UNKNOWN_HORIZON_NS
@@ -187,14 +187,14 @@ def test_a_reversed_leader_is_bought_again_or_the_hedge_is_sold():
 
 
 def test_duplicates_change_nothing():
-    trade = start().trade
+    trade = start().work
     once = feed(trade, report(trade.orders[0], "partially_filled", fill=LOT, finality="provisional"))
     twice = feed(once, report(trade.orders[0], "partially_filled", fill=LOT, finality="provisional"))
     assert once == twice
 
 
 def test_adverse_for_long_enough_gives_up():
-    trade = filled(start().trade)
+    trade = filled(start().work)
     trade = feed(trade, report(trade.live_order, "canceled"))
     trade = feed(trade, top(KA, 470_000, 480_000))
     due = trade.timer("adverse").due_ns
@@ -206,7 +206,7 @@ def test_adverse_for_long_enough_gives_up():
 
 
 def test_no_order_leaves_while_halted_and_it_leaves_on_resume():
-    trade = start().trade
+    trade = start().work
     held = filled(trade, permits=lambda *_: "halted")
     assert held.state == "hedging" and held.held_back and held.live_order is None
     assert feed(held, Resume()).live_order.order_id == "main-i1-h1"
@@ -239,14 +239,14 @@ class History:
 
     def __init__(self, an_intent):
         self.now, self.number = T0, 0
-        self.trade = start(an_intent).trade
+        self.trade = start(an_intent).work
         self.bounds = order_ids(self.trade.plan)
 
     def tell(self, event):
         before = self.trade
         step = advance(before, event, context(self.now))
-        self.trade = step.trade
-        for order, slot in step.sends:
+        self.trade = step.work
+        for order, slot in step.commands:
             assert self.bounds[order.order_id] == slot
             assert order.quantity_micros <= slot.quantity_max_micros
             if order.side == "sell":

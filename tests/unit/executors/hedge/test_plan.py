@@ -152,7 +152,7 @@ def test_no_plan_covers_what_it_has_no_bound_for():
     ],
 )
 def test_nothing_is_sent_outside_a_bound(change, said):
-    run = Run(start().trade, context())
+    run = Run(start().work, context())
     asked = {"attempt": 1, "price": 400_000, "quantity": CONTRACT} | change
     bound = bound_of(planned(), "hedge", name="hedge", side="buy")
     with pytest.raises(PlanError, match=said):
@@ -161,7 +161,7 @@ def test_nothing_is_sent_outside_a_bound(change, said):
 
 
 def test_a_bound_ends_at_its_deadline():
-    run = Run(start().trade, context(T0 + TRADE_HORIZON_NS + 1))
+    run = Run(start().work, context(T0 + TRADE_HORIZON_NS + 1))
     bound = bound_of(planned(), "unwind", name="leader", side="sell")
     assert run.send(bound, 1, price=400_000, quantity=CONTRACT) == "deadline"
     assert run.sends == []

@@ -8,8 +8,8 @@ import pytest
 
 from executors.hedge.machine import advance
 from executors.hedge.run import Run
-from executors.hedge.steps import Resume
 from executors.hedge.tables import INPUTS, ONWARD, STATES, TRADE_TABLE
+from executors.orders.machine import Resume
 from executors.orders.table import REFUSED
 from executors.terms import ExecuteTerms
 from schemas.records import ListingSeen, OrderReport, TimerFired, TopSeen
@@ -80,9 +80,9 @@ def step_on(trade, event, found, now=T0, word=""):
     """Tell a trade something, and note the moves that it makes."""
     kind, before = kind_of(trade, event), trade.state
     step = advance(trade, event, context(now, permits=lambda *_: word))
-    assert not step.failed, step.trade.reason
+    assert not step.failed, step.work.reason
     note(before, kind, step, found)
-    return step.trade
+    return step.work
 
 
 def note(before, kind, step, found):
@@ -146,7 +146,7 @@ def dead(number):
 
 
 RETRY = runs_out("retry")
-LED = start().trade
+LED = start().work
 #: Leader and second hedge filled, the first hedge declared dead; then dead orders come back.
 MATCHED = (fill(0), *dead(1), RETRY, fill(2))
 PROVISIONAL = (fill(0, finality="provisional"), *MATCHED[1:])
@@ -192,8 +192,8 @@ def beginnings():
     yield told(LED, *PROVISIONAL)
     yield told(LED, *HALF_HEDGED)
     yield told(LED, fill(0), says(1, "canceled"))
-    yield told(start(ka_top=top(KA, **DEAR)).trade, fill(0, finality="provisional"))
-    yield told(start(ka_top=top(KA, **DEAR)).trade, fill(0), *dead(1))
+    yield told(start(ka_top=top(KA, **DEAR)).work, fill(0, finality="provisional"))
+    yield told(start(ka_top=top(KA, **DEAR)).work, fill(0), *dead(1))
 
 
 def walk(trade, rng, steps, found):

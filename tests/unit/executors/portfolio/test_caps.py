@@ -126,6 +126,7 @@ def _with_an_open_trade(said):
         order = desk.sent[-1]
         desk.state.trades["old"] = msgspec.structs.replace(
             desk.trade(order.trade_id),
+            intent=msgspec.structs.replace(desk.trade(order.trade_id).intent, intent_id="old"),
             plan=msgspec.structs.replace(desk.trade(order.trade_id).plan, trade_id="old"),
             orders=(msgspec.structs.replace(desk.trade(order.trade_id).orders[0], order_id="old-l1"),),
         )

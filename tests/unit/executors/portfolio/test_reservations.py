@@ -2,7 +2,7 @@
 
 import pytest
 
-from executors.hedge.trade import WORKING
+from executors.orders.work import WORKING
 from executors.terms import ExecuteTerms, Terms, cash_at
 from tests.builders.executors.books import Books
 from tests.builders.executors.terms import CALM, ROUGH, cash

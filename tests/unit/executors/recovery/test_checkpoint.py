@@ -190,7 +190,7 @@ def test_trades_at_rest_are_left_out_and_all_others_kept():
     while run.step():
         image = run.checkpoints.image()
         busy = frozenset(run.lane.venue.busy_trades())
-        kept = {trade.trade_id for trade in image.state.trades}
+        kept = {one.work["plan"]["trade_id"] for one in image.state.trades}
         assert kept == {i for i, trade in run.engine.state.trades.items() if not is_at_rest(trade, busy)}
         assert {i for ids in (*image.state.working.values(), *image.state.timed.values()) for i in ids} <= kept
         sizes.append(len(kept))
