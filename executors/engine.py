@@ -27,6 +27,7 @@ from executors.terms import Terms
 from executors.venues.paper import PAPER
 from executors.venues.port import NEVER_NS, Command, GatewayTable, open_gateways
 from schemas.records import (
+    CancelRequested,
     ControlApplied,
     ExecutorConfigured,
     HaltedByFile,
@@ -310,9 +311,9 @@ class Engine:
         if isinstance(numbered, OrderSent):
             self.lanes[numbered.partition].venue.sent(numbered)
         for output in outputs:
-            if isinstance(output, OrderRequested):
+            if isinstance(output, (OrderRequested, CancelRequested)):
                 lane = self.lanes[output.partition]
-                command = lane.place(output, self.state.terms.paper)
+                command = lane.command(output, self.state.terms.paper)
                 self._commands.append(command)
                 expected_ns = lane.venue.expected_ns(command)
                 self._expected_ns[output.partition] = min(
@@ -332,7 +333,7 @@ def refold(
     expected: deque[Record] = deque()
     journaled: dict[int, deque[Journaled]] = {}
     for record in records:
-        if isinstance(record, (OrderRequested, OrderSent, OrderReport)):
+        if isinstance(record, (OrderRequested, CancelRequested, OrderSent, OrderReport)):
             journaled.setdefault(record.partition, deque()).append((record, state.terms.paper))
         if isinstance(record, INPUTS):
             if expected:

@@ -14,6 +14,7 @@ from crossbook.domain.limits import refusal_of_limit
 from executors.errors import JournalError
 from executors.journal import JournalInput, Output, trade_id_of
 from executors.orders.machine import (
+    Command,
     Context,
     Desk,
     Event,
@@ -23,6 +24,7 @@ from executors.orders.machine import (
     Send,
     Step,
     Summary,
+    Withdraw,
     reason_of,
 )
 from executors.orders.order import Order, Unbooked, unbooked_purchase
@@ -32,6 +34,7 @@ from executors.portfolio.risk import gate_order, place_of, purchase_bound
 from executors.state import ExecutorState
 from executors.terms import NS_PER_MS, Terms, with_limit
 from schemas.records import (
+    CancelRequested,
     ControlApplied,
     ExecutorConfigured,
     Fill,
@@ -329,7 +332,7 @@ def _tell(
         return outputs + _adopt(state, done, ts_ns)
     except Exception as error:  # noqa: BLE001 - an error in the books of a trade makes it a person's, and ends nobody else
         state.next_sequence = number
-        unsent = {send.order.order_id for send in done.commands}
+        unsent = {one.order.order_id for one in done.commands if isinstance(one, Send)}
         for order_id in unsent:
             state.standing.ledger.release(order_id)
         kept = tuple(order for order in done.work.orders if order.order_id not in unsent)
@@ -353,7 +356,7 @@ def _adopt(state: ExecutorState, done: Step[Any], ts_ns: int) -> list[Output]:
             if working and order.role != "leader":  # a further attempt may need it
                 ledger.add_to(plan_key(trade.trade_id, order.leg), place_of(trade.leg(order.leg)), left)
     outputs: list[Output] = [_update(state, machine, move, ts_ns) for move in done.moves]
-    outputs += [_request(state, trade, send, ts_ns) for send in done.commands]
+    outputs += [_command(state, trade, command, ts_ns) for command in done.commands]
     if not working:
         for name in machine.legs:
             ledger.release(plan_key(trade.trade_id, name))
@@ -405,8 +408,30 @@ def _venue_held(
     )
 
 
+def _command(state: ExecutorState, trade: Work, command: Command, ts_ns: int) -> OrderRequested | CancelRequested:
+    return (
+        _request(state, trade, command, ts_ns) if isinstance(command, Send) else _cancel(state, trade, command, ts_ns)
+    )
+
+
+def _cancel(state: ExecutorState, trade: Work, withdraw: Withdraw, ts_ns: int) -> CancelRequested:
+    order = trade.order(withdraw.order_id)
+    assert order is not None, "a work takes back only its own orders"
+    return CancelRequested(
+        sequence=state.take_sequence(),
+        ts_ns=ts_ns,
+        partition=trade.intent.partition,
+        position=state.positions[trade.intent.partition],
+        trade_id=trade.trade_id,
+        order_id=order.order_id,
+        venue=trade.leg(order.leg).venue,
+        reason=withdraw.reason,
+        send_before_ns=ts_ns + trade.terms.send_window_ms * NS_PER_MS,
+    )
+
+
 def _request(state: ExecutorState, trade: Work, send: Send, ts_ns: int) -> OrderRequested:
-    order, bound = send
+    order, bound, replaces = send
     leg = trade.leg(order.leg)
     ledger = state.standing.ledger
     reserved = 0
@@ -437,6 +462,7 @@ def _request(state: ExecutorState, trade: Work, send: Send, ts_ns: int) -> Order
         reduce_only=order.side == "sell",
         send_before_ns=ts_ns + trade.terms.send_window_ms * NS_PER_MS,
         reserved_micros=reserved,
+        replaces=replaces,
     )
 
 

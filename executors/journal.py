@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from schemas.records import (
+    CancelRequested,
     ControlApplied,
     ExecutorConfigured,
     Fill,
@@ -44,7 +45,7 @@ JournalInput: TypeAlias = (
     | OrderReport
     | LatencyObserved
 )
-JournalOutput: TypeAlias = TradePlan | OrderRequested | TradeUpdate | VenueHeld
+JournalOutput: TypeAlias = TradePlan | OrderRequested | CancelRequested | TradeUpdate | VenueHeld
 FillRecord: TypeAlias = Fill | FillConfirmed | FillReversed
 Output: TypeAlias = JournalOutput | FillRecord
 
@@ -64,7 +65,7 @@ INPUTS: Final = (
 )
 #: Inputs that come from outside the market: they stand at no position of it and concern no trade.
 WORDS: Final = (ExecutorConfigured, ControlApplied, HaltedByFile, LagWatched)
-JOURNAL_OUTPUTS: Final = (TradePlan, OrderRequested, TradeUpdate, VenueHeld)
+JOURNAL_OUTPUTS: Final = (TradePlan, OrderRequested, CancelRequested, TradeUpdate, VenueHeld)
 FILLS: Final = (Fill, FillConfirmed, FillReversed)
 
 

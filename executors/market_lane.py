@@ -12,11 +12,11 @@ from crossbook.market.book_state import Change
 from crossbook.market.market_state import MarketState
 from executors.errors import JournalError
 from executors.terms import PaperTerms
-from executors.venues.port import ARRIVAL, Gateway, Place
-from schemas.records import OrderReport, OrderRequested, OrderSent, Record
+from executors.venues.port import ARRIVAL, Cancel, Command, Gateway, Place, Replace
+from schemas.records import CancelRequested, OrderReport, OrderRequested, OrderSent, Record
 
 #: What the journal holds of a venue: requests, with the terms they were sent under, when they left, and its reports.
-Journaled = tuple[OrderRequested | OrderSent | OrderReport, PaperTerms]
+Journaled = tuple[OrderRequested | CancelRequested | OrderSent | OrderReport, PaperTerms]
 
 
 class MarketLane:
@@ -76,16 +76,19 @@ class MarketLane:
         while (due := self.venue.peek()) is not None and due.kind == ARRIVAL and due.ts_ns <= self.market.now_ns:
             self.venue.pop()
 
-    def place(self, request: OrderRequested, terms: PaperTerms) -> Place:
+    def command(self, request: OrderRequested | CancelRequested, terms: PaperTerms) -> Command:
         """The command of a request that was just journaled."""
+        if isinstance(request, CancelRequested):
+            return Cancel(request, terms)
         listed = self.market.instruments.get(request.instrument_id)
-        return Place(request, terms, 0 if listed is None else listed.taker_delay_ms)
+        place = Place(request, terms, 0 if listed is None else listed.taker_delay_ms)
+        return Replace(place, request.replaces) if request.replaces else place
 
-    def _tell_venue(self, entry: OrderRequested | OrderSent, terms: PaperTerms) -> None:
-        if isinstance(entry, OrderRequested):
-            self.venue.send((self.place(entry, terms),))
-        else:
+    def _tell_venue(self, entry: OrderRequested | CancelRequested | OrderSent, terms: PaperTerms) -> None:
+        if isinstance(entry, OrderSent):
             self.venue.sent(entry)
+        else:
+            self.venue.send((self.command(entry, terms),))
 
     def _expect(self, entry: OrderReport) -> None:
         while (due := self.venue.peek()) is not None and due.ts_ns <= entry.ts_ns:

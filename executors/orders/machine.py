@@ -42,13 +42,21 @@ Event: TypeAlias = OrderReport | OrderSent | TimerFired | TopSeen | ListingSeen 
 
 
 class Send(NamedTuple):
-    """An order to send now; its bound is what was committed for it."""
+    """An order to send now; its bound is what was committed for it. `replaces`: the order of the work whose place it takes, by its id."""
 
     order: Order
     bound: PlanBound
+    replaces: str = ""
 
 
-Command: TypeAlias = Send
+class Withdraw(NamedTuple):
+    """An order to take back, and why."""
+
+    order_id: str
+    reason: str
+
+
+Command: TypeAlias = Send | Withdraw
 
 
 class Move(NamedTuple, Generic[W]):

@@ -27,7 +27,7 @@ from schemas.records import Checkpoint
 from schemas.topics import partition_of
 
 STAGE: Final = "execute"
-FORMAT_VERSION: Final = 10
+FORMAT_VERSION: Final = 11
 
 
 class ExecuteImage(msgspec.Struct, frozen=True):

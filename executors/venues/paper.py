@@ -16,7 +16,7 @@ sells more than is held. Seeded faults by hash, so that unwinds and declines hap
 import heapq
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -29,47 +29,32 @@ from crossbook.market.book_state import BookState, Change
 from crossbook.market.market_state import MarketState
 from executors.errors import CheckpointError
 from executors.hedge.trade import floor_step
-from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms, request_min_ns
+from executors.terms import NS_PER_MS, PaperTerms, request_min_ns
 from executors.venues.depth import TakenDepth, TakenLevel
 from executors.venues.paper_faults import fault, vanishes
-from executors.venues.paper_image import DueImage, HeldImage, LevelImage, OrderImage, VenueImage
+from executors.venues.paper_image import HeldImage, LevelImage, VenueImage
 from executors.venues.paper_latency import decide_latency_ns, report_latency_ns, wire_latency_ns
-from executors.venues.port import ARRIVAL, NEVER_NS, REPORT, Command, Due, GatewayTable
+from executors.venues.paper_orders import (
+    Entry,
+    PaperCancel,
+    PaperOrder,
+    Take,
+    arrival,
+    due_image,
+    due_of,
+    order_id_of,
+    order_image,
+    order_of,
+    patience_ns,
+    refused_cancel,
+    shorten,
+    trade_id_of,
+)
+from executors.venues.port import NEVER_NS, REPORT, Cancel, Command, Due, GatewayTable, Place, Replace
 from schemas.records import Finality, InstrumentListed, OrderReport, OrderRequested, OrderSent, OrderStatus, Outcome
 
-#: How long an order waits for a usable book: a streaming one is back within a resync, a polled one within two slow polls (5.3 s
-#: apart at most in the recorded matches). Both below the machine's horizon for unknown orders, so that silence always ends first.
-STREAMING_WAIT_NS: Final = 3 * NS_PER_S
-POLLED_WAIT_NS: Final = 12 * NS_PER_S
 #: Why an order never left.
 WITHHELD: Final = "late"
-
-
-class _Order:
-    """An order at the venue."""
-
-    __slots__ = ("arrival_ns", "fills", "met", "report_ns", "reports", "request", "sent", "terms")
-
-    def __init__(self, request: OrderRequested, terms: PaperTerms) -> None:
-        self.request = request
-        self.terms = terms
-        self.arrival_ns = 0
-        self.sent = False
-        self.fills = 0
-        self.reports = 0
-        self.report_ns = report_latency_ns(terms, request.order_id)
-        self.met = False
-
-
-#: (due, kind, journal number and id of the request, number of the report, what): things due together go by the order of the requests.
-_Entry: TypeAlias = tuple[int, int, int, str, int, _Order | OrderReport]
-
-
-class _Take(NamedTuple):
-    side: BookSide
-    yes_price: int
-    price: int
-    quantity: int
 
 
 class PaperVenue:
@@ -83,19 +68,39 @@ class PaperVenue:
     def __init__(self, market: MarketState, watch: Callable[[str, int], None] | None = None) -> None:
         self._market = market
         self._watch = watch
-        self._queue: list[_Entry] = []
-        self._early: list[_Entry] = []  # requested at the position folded last, without any latency
-        self._waiting: dict[str, list[_Order]] = {}
+        self._queue: list[Entry] = []
+        self._early: list[Entry] = []  # requested at the position folded last, without any latency
+        self._waiting: dict[str, list[PaperOrder]] = {}
         self._taken = TakenDepth()
         self._held: dict[tuple[str, Outcome], int] = {}
 
     def send(self, commands: Iterable[Command]) -> None:
-        """Take orders."""
-        for request, terms, taker_delay_ms in commands:
-            order = _Order(request, terms)
-            if fault(terms, "late", request.order_id, terms.late_ppm):
-                order.report_ns += terms.late_ms * NS_PER_MS
-            self._enter(order, self.leaves_ns(request, terms), taker_delay_ms)
+        """Take orders, cancels and replacements."""
+        for command in commands:
+            match command:
+                case Place():
+                    self._place(command)
+                case Replace():
+                    self._place(command.place, replaces=command.replaced)
+                case Cancel():
+                    self._cancel(command)
+
+    def _place(self, command: Place, replaces: str = "") -> None:
+        request, terms, taker_delay_ms = command
+        order = PaperOrder(request, terms, replaces)
+        if fault(terms, "late", request.order_id, terms.late_ppm):
+            order.report_ns += terms.late_ms * NS_PER_MS
+        self._enter(order, self.leaves_ns(request, terms), taker_delay_ms)
+
+    def _cancel(self, command: Cancel) -> None:
+        request, terms = command
+        name = f"{request.order_id}-cancel"  # its ways are drawn apart from the order's
+        due_ns = request.ts_ns + decide_latency_ns(terms, name) + wire_latency_ns(terms, name)
+        entry = arrival(PaperCancel(request, report_latency_ns(terms, name)), due_ns)
+        if due_ns > request.ts_ns:
+            heapq.heappush(self._queue, entry)
+        else:
+            self._early.append(entry)
 
     def expected_ns(self, command: Command) -> int:
         """Request time and the shortest way to the venue."""
@@ -108,10 +113,10 @@ class PaperVenue:
     def sent(self, word: OrderSent) -> None:
         """An order that is not at the venue yet leaves at this moment instead, or never."""
         entries = [entry[-1] for entry in (*self._queue, *self._early)]
-        order = next((e for e in entries if isinstance(e, _Order) and e.request.order_id == word.order_id), None)
+        order = next((e for e in entries if isinstance(e, PaperOrder) and e.request.order_id == word.order_id), None)
         assert order is not None, "nothing of an order is looked at before it left"
-        self._queue = [entry for entry in self._queue if _order_id(entry[-1]) != word.order_id]
-        self._early = [entry for entry in self._early if _order_id(entry[-1]) != word.order_id]
+        self._queue = [entry for entry in self._queue if order_id_of(entry[-1]) != word.order_id]
+        self._early = [entry for entry in self._early if order_id_of(entry[-1]) != word.order_id]
         heapq.heapify(self._queue)
         order.sent = True
         order.reports = 0
@@ -124,19 +129,21 @@ class PaperVenue:
     def unsent(self) -> list[OrderRequested]:
         """Requests of which nobody said when they left, and nothing was heard yet."""
         entries = [entry[-1] for entry in (*self._early, *self._queue)]
-        unheard = Counter(_order_id(one) for one in entries if isinstance(one, OrderReport))
-        orders = [one for one in entries if isinstance(one, _Order) and not (one.sent or one.met)]
+        reports = [entry for entry in (*self._early, *self._queue) if isinstance(entry[-1], OrderReport)]
+        unheard = Counter(entry[3] for entry in reports if entry[4])  # not what was said of a cancel
+        orders = [one for one in entries if isinstance(one, PaperOrder) and not (one.sent or one.met)]
         return [one.request for one in orders if one.reports == unheard[one.request.order_id]]
 
-    def _enter(self, order: _Order, leaves_ns: int, taker_delay_ms: int) -> None:
+    def _enter(self, order: PaperOrder, leaves_ns: int, taker_delay_ms: int) -> None:
         request, terms = order.request, order.terms
         delay_ns = taker_delay_ms * NS_PER_MS
         at_venue_ns = leaves_ns + wire_latency_ns(terms, request.order_id)
+        order.venue_ns = at_venue_ns
         order.arrival_ns = at_venue_ns + delay_ns
         if order.arrival_ns > request.ts_ns:
-            heapq.heappush(self._queue, _arrival(order, order.arrival_ns))
+            heapq.heappush(self._queue, arrival(order, order.arrival_ns))
         else:
-            self._early.append(_arrival(order, order.arrival_ns))
+            self._early.append(arrival(order, order.arrival_ns))
         if delay_ns:
             self._report(order, at_venue_ns, "delayed", cumulative=0)
 
@@ -174,9 +181,13 @@ class PaperVenue:
     def pop(self) -> OrderReport | None:
         """Do what is next: a report to journal (its sequence still -1), or None for something inside the venue."""
         due_ns, _, _, _, _, item = heapq.heappop(self._queue)
-        if isinstance(item, OrderReport):
-            return item
-        self._arrive(item, due_ns)
+        match item:
+            case OrderReport():
+                return item
+            case PaperCancel():
+                self._arrive_cancel(item, max(due_ns, self._market.now_ns))
+            case _:
+                self._arrive(item, due_ns)
         return None
 
     # Image
@@ -184,9 +195,9 @@ class PaperVenue:
     def image(self) -> msgspec.Raw:
         """A VenueImage as JSON: where the venue stands, without its market."""
         image = VenueImage(
-            queue=tuple(_due_image(due) for due in sorted(self._queue, key=lambda due: due[:-1])),
-            early=tuple(map(_due_image, self._early)),
-            waiting={key: tuple(map(_order_image, orders)) for key, orders in self._waiting.items()},
+            queue=tuple(due_image(due) for due in sorted(self._queue, key=lambda due: due[:-1])),
+            early=tuple(map(due_image, self._early)),
+            waiting={key: tuple(map(order_image, orders)) for key, orders in self._waiting.items()},
             levels=tuple(LevelImage(instrument_id, *level, *known) for instrument_id, level, known in self._taken),
             held=tuple(HeldImage(*key, quantity) for key, quantity in self._held.items()),
         )
@@ -200,9 +211,9 @@ class PaperVenue:
             raise CheckpointError(f"the paper venue cannot read its image: {error}") from error
 
     def _restore(self, image: VenueImage) -> None:
-        self._queue = [_due(one) for one in image.queue]  # sorted, so it is a heap
-        self._early = [_due(one) for one in image.early]
-        self._waiting = {key: [_order(one) for one in orders] for key, orders in image.waiting.items()}
+        self._queue = [due_of(one) for one in image.queue]  # sorted, so it is a heap
+        self._early = [due_of(one) for one in image.early]
+        self._waiting = {key: [order_of(one) for one in orders] for key, orders in image.waiting.items()}
         self._held = {(one.instrument_id, one.outcome): one.quantity_micros for one in image.held}
         self._taken = TakenDepth()
         for level in image.levels:
@@ -213,18 +224,18 @@ class PaperVenue:
         """Trades that the venue still has an order or a report of."""
         items = [entry[-1] for entry in (*self._queue, *self._early)]
         orders = [order for waiting in self._waiting.values() for order in waiting]
-        return {order.request.trade_id for order in orders} | {
-            one.trade_id if isinstance(one, OrderReport) else one.request.trade_id for one in items
-        }
+        return {order.request.trade_id for order in orders} | {trade_id_of(one) for one in items}
 
     # Arrival and match
 
-    def _arrive(self, order: _Order, due_ns: int) -> None:
+    def _arrive(self, order: PaperOrder, due_ns: int) -> None:
         request = order.request
         ts_ns = max(due_ns, self._market.now_ns)
         listed = self._market.instruments.get(request.instrument_id)
         if not order.met:
             refusal = self._refusal(order, listed, ts_ns)
+            if not refusal and order.replaces and not self._take_back(order.replaces, ts_ns, "replaced"):
+                refusal = "nothing to replace"
             if refusal:
                 self._report(order, ts_ns, "rejected", cumulative=0, reason=refusal)
                 return
@@ -236,13 +247,43 @@ class PaperVenue:
         book = self._market.books.get(request.instrument_id)
         if book is not None and self._can_meet(order, book, ts_ns):
             self._match(order, listed, book, ts_ns)
-        elif ts_ns >= order.arrival_ns + _patience_ns(book):
+        elif ts_ns >= order.arrival_ns + patience_ns(book):
             self._report(order, ts_ns, "canceled", cumulative=0, reason="no_book")
         else:
             order.met = True
             self._waiting.setdefault(request.instrument_id, []).append(order)
 
-    def _can_meet(self, order: _Order, book: BookState, ts_ns: int) -> bool:
+    def _arrive_cancel(self, cancel: PaperCancel, ts_ns: int) -> None:
+        request = cancel.request
+        if self._take_back(request.order_id, ts_ns, "canceled on request"):
+            return
+        report = refused_cancel(cancel, ts_ns)
+        heapq.heappush(self._queue, (report.ts_ns, REPORT, request.sequence, request.order_id, 0, report))
+
+    def _take_back(self, order_id: str, ts_ns: int, reason: str) -> bool:
+        """Cancel an order that is at the venue and has not matched; whether there is one."""
+        queued = [entry[-1] for entry in self._queue]
+        waiting = [order for orders in self._waiting.values() for order in orders]
+        found = next(
+            (
+                one
+                for one in (*queued, *waiting)
+                if isinstance(one, PaperOrder) and one.request.order_id == order_id and one.venue_ns <= ts_ns
+            ),
+            None,
+        )
+        if found is None:
+            return False
+        self._queue = [entry for entry in self._queue if entry[-1] is not found]
+        heapq.heapify(self._queue)
+        for instrument_id, orders in list(self._waiting.items()):
+            self._waiting[instrument_id] = [order for order in orders if order is not found]
+            if not self._waiting[instrument_id]:
+                del self._waiting[instrument_id]
+        self._report(found, ts_ns, "canceled", cumulative=0, reason=reason)
+        return True
+
+    def _can_meet(self, order: PaperOrder, book: BookState, ts_ns: int) -> bool:
         """A streaming book as it stands; a polled one only at a poll that found the order there."""
         request, market = order.request, self._market
         if not market.usable(request.instrument_id, ts_ns):
@@ -255,11 +296,11 @@ class PaperVenue:
         now = self._market.now_ns
         for instrument_id, orders in list(self._waiting.items()):
             book = self._market.books.get(instrument_id)
-            kept: list[_Order] = []
+            kept: list[PaperOrder] = []
             for order in orders:
-                ends = self._market.hours(instrument_id).shut or now >= order.arrival_ns + _patience_ns(book)
+                ends = self._market.hours(instrument_id).shut or now >= order.arrival_ns + patience_ns(book)
                 if ends or (book is not None and self._can_meet(order, book, now)):
-                    heapq.heappush(self._queue, _arrival(order, now))
+                    heapq.heappush(self._queue, arrival(order, now))
                 else:
                     kept.append(order)
             if kept:
@@ -267,7 +308,7 @@ class PaperVenue:
             else:
                 del self._waiting[instrument_id]
 
-    def _refusal(self, order: _Order, listed: InstrumentListed | None, ts_ns: int) -> str:
+    def _refusal(self, order: PaperOrder, listed: InstrumentListed | None, ts_ns: int) -> str:
         request, terms = order.request, order.terms
         if listed is None:
             return "unknown instrument"
@@ -292,7 +333,7 @@ class PaperVenue:
             return "fault: rejected"
         return ""
 
-    def _match(self, order: _Order, listed: InstrumentListed, book: BookState, ts_ns: int) -> None:
+    def _match(self, order: PaperOrder, listed: InstrumentListed, book: BookState, ts_ns: int) -> None:
         request = order.request
         if self._watch is not None:
             self._watch(request.order_id, self._market.now_ns)
@@ -306,7 +347,7 @@ class PaperVenue:
             takes, reason = [], "fault: depth gone"
         elif takes and fault(order.terms, "partial", request.order_id, order.terms.partial_ppm):
             half = floor_step(sum(t.quantity for t in takes) // 2, listed.quantity_step_micros)
-            takes, reason = _shorten(takes, half), "fault: partial"
+            takes, reason = shorten(takes, half), "fault: partial"
         filled = sum(t.quantity for t in takes)
         if request.time_in_force == "fill_or_kill" and filled < request.quantity_micros:
             self._report(order, ts_ns, "canceled", cumulative=0, reason=f"killed: {reason}")
@@ -315,7 +356,7 @@ class PaperVenue:
         if filled < request.quantity_micros:
             self._report(order, ts_ns, "canceled", cumulative=filled, reason=reason)
 
-    def _execute(self, order: _Order, book: BookState, takes: list[_Take], ts_ns: int) -> None:
+    def _execute(self, order: PaperOrder, book: BookState, takes: list[Take], ts_ns: int) -> None:
         request = order.request
         schedule = self._market.schedule(request.instrument_id, ts_ns)
         fees = FeeAccumulator(schedule)
@@ -338,12 +379,12 @@ class PaperVenue:
                 finality=self._market.instruments[request.instrument_id].policy.fill_finality,
             )
 
-    def _walk(self, request: OrderRequested, step: int, book: BookState, wanted: int) -> list[_Take]:
+    def _walk(self, request: OrderRequested, step: int, book: BookState, wanted: int) -> list[Take]:
         """Levels that the order takes, as far as they are still there for us."""
         buying, outcome = request.side == "buy", request.outcome
         levels = book.book.levels_to_buy(outcome) if buying else book.book.levels_to_sell(outcome)
         side: BookSide = "ask" if buying == (outcome == "yes") else "bid"
-        takes: list[_Take] = []
+        takes: list[Take] = []
         for price, size in levels:
             if not wanted or (price > request.price_limit_micros if buying else price < request.price_limit_micros):
                 break
@@ -351,7 +392,7 @@ class PaperVenue:
             left = self._taken.left(request.instrument_id, (side, yes_price), size)
             quantity = floor_step(min(left, wanted), step)
             if quantity:
-                takes.append(_Take(side, yes_price, price, quantity))
+                takes.append(Take(side, yes_price, price, quantity))
                 wanted -= quantity
         return takes
 
@@ -376,12 +417,12 @@ class PaperVenue:
 
     def _report(
         self,
-        order: _Order,
+        order: PaperOrder,
         ts_ns: int,
         status: OrderStatus,
         *,
         cumulative: int,
-        take: _Take | None = None,
+        take: Take | None = None,
         fee: int = 0,
         reason: str = "",
         schedule_hash: str = "",
@@ -418,7 +459,7 @@ class PaperVenue:
         if provisional:
             self._mine(order, report)
 
-    def _mine(self, order: _Order, fill: OrderReport) -> None:
+    def _mine(self, order: PaperOrder, fill: OrderReport) -> None:
         """Say later what became of a provisional fill: mined, or failed."""
         order.reports += 1
         failed = fault(order.terms, "reverse", fill.fill_id, order.terms.reverse_ppm)
@@ -440,61 +481,10 @@ class PaperVenue:
             self._held[key] -= quantity if order.request.side == "buy" else -quantity
         self._push(order, OrderReport(**fields))
 
-    def _push(self, order: _Order, report: OrderReport) -> None:
+    def _push(self, order: PaperOrder, report: OrderReport) -> None:
         request = order.request
         heapq.heappush(self._queue, (report.ts_ns, REPORT, request.sequence, request.order_id, order.reports, report))
 
 
 #: Every venue on paper.
 PAPER: Final[GatewayTable] = dict.fromkeys(VENUES, PaperVenue)
-
-
-def _due_image(due: _Entry) -> DueImage:
-    ts_ns, kind, sequence, order_id, number, item = due
-    if isinstance(item, OrderReport):
-        return DueImage(ts_ns, kind, sequence, order_id, number, None, item)
-    return DueImage(ts_ns, kind, sequence, order_id, number, _order_image(item), None)
-
-
-def _due(image: DueImage) -> _Entry:
-    place = (image.ts_ns, image.kind, image.sequence, image.order_id, image.number)
-    if image.order is not None:
-        return *place, _order(image.order)
-    if image.report is None:
-        raise CheckpointError("something is due at the paper venue that is neither an order nor a report")
-    return *place, image.report
-
-
-def _order_image(order: _Order) -> OrderImage:
-    return OrderImage(**{name: getattr(order, name) for name in _Order.__slots__})
-
-
-def _order(image: OrderImage) -> _Order:
-    order = _Order(image.request, image.terms)
-    for name in _Order.__slots__:
-        setattr(order, name, getattr(image, name))
-    return order
-
-
-def _arrival(order: _Order, due_ns: int) -> _Entry:
-    return due_ns, ARRIVAL, order.request.sequence, order.request.order_id, 0, order
-
-
-def _order_id(item: _Order | OrderReport) -> str:
-    return item.order_id if isinstance(item, OrderReport) else item.request.order_id
-
-
-def _patience_ns(book: BookState | None) -> int:
-    return POLLED_WAIT_NS if book is not None and book.delivery == "polled" else STREAMING_WAIT_NS
-
-
-def _shorten(takes: list[_Take], quantity: int) -> list[_Take]:
-    """The first takes, up to a quantity."""
-    kept: list[_Take] = []
-    for take in takes:
-        if quantity <= 0:
-            break
-        part = min(take.quantity, quantity)
-        kept.append(take._replace(quantity=part))
-        quantity -= part
-    return kept

@@ -4,7 +4,7 @@ import msgspec
 
 from crossbook.market.book import BookSide
 from executors.terms import PaperTerms
-from schemas.records import OrderReport, OrderRequested, Outcome
+from schemas.records import CancelRequested, OrderReport, OrderRequested, Outcome
 
 
 class OrderImage(msgspec.Struct, frozen=True):
@@ -12,6 +12,8 @@ class OrderImage(msgspec.Struct, frozen=True):
 
     request: OrderRequested
     terms: PaperTerms
+    replaces: str
+    venue_ns: int
     arrival_ns: int
     fills: int
     report_ns: int
@@ -20,8 +22,15 @@ class OrderImage(msgspec.Struct, frozen=True):
     sent: bool
 
 
+class CancelImage(msgspec.Struct, frozen=True):
+    """A cancel on its way to the paper venue."""
+
+    request: CancelRequested
+    report_ns: int
+
+
 class DueImage(msgspec.Struct, frozen=True):
-    """Something that the paper venue will do: an order arrives, or a report goes out."""
+    """Something that the paper venue will do: an order or a cancel arrives, or a report goes out."""
 
     ts_ns: int
     kind: int
@@ -30,6 +39,7 @@ class DueImage(msgspec.Struct, frozen=True):
     number: int
     order: OrderImage | None
     report: OrderReport | None
+    cancel: CancelImage | None
 
 
 class LevelImage(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from crossbook.market.book_state import Change
 from crossbook.market.market_state import MarketState
 from executors.errors import CheckpointError, LaneError
 from executors.terms import PaperTerms
-from schemas.records import OrderReport, OrderRequested, OrderSent
+from schemas.records import CancelRequested, OrderReport, OrderRequested, OrderSent
 
 NEVER_NS: Final = 2**63 - 1
 ARRIVAL: Final = 0
@@ -31,7 +31,37 @@ class Place(NamedTuple):
     taker_delay_ms: int
 
 
-Command: TypeAlias = Place
+class Cancel(NamedTuple):
+    """Take an order back: what of it is not filled when this reaches the venue is cancelled.
+
+    A venue that has no such order, or not any more, says `unknown` of it: that proves nothing, and whatever else it says of the order stands.
+    """
+
+    request: CancelRequested
+    terms: PaperTerms
+
+
+class Replace(NamedTuple):
+    """Put an order in the place of another one of ours, named by its id. The venue takes the old one back first.
+
+    Where it cannot, because it has no such order, or not any more, the new one is rejected: never are both live.
+    """
+
+    place: Place
+    replaced: str
+
+    @property
+    def request(self) -> OrderRequested:
+        """The new order."""
+        return self.place.request
+
+    @property
+    def terms(self) -> PaperTerms:
+        """Those of the new order."""
+        return self.place.terms
+
+
+Command: TypeAlias = Place | Cancel | Replace
 
 
 class Due(NamedTuple):
@@ -48,11 +78,11 @@ class Gateway(Protocol):
     """
 
     def send(self, commands: Iterable[Command]) -> None:
-        """Take orders. Everything that they follow from must be on the log."""
+        """Take orders, cancels and replacements, in this order. Everything that they follow from must be on the log."""
         ...
 
     def expected_ns(self, command: Command) -> int:
-        """Stream time before which the venue cannot have the order, Unix ns. The command must be sent before anyone looks past it."""
+        """Stream time before which the venue cannot have the command, Unix ns. The command must be sent before anyone looks past it."""
         ...
 
     def leaves_ns(self, request: OrderRequested, terms: PaperTerms) -> int:
@@ -213,7 +243,7 @@ class Routed:
         """As Gateway."""
         return self._consumed
 
-    def _of(self, request: OrderRequested) -> Gateway:
+    def _of(self, request: OrderRequested | CancelRequested) -> Gateway:
         gateway = self._by_venue.get(request.venue)
         if gateway is None:
             raise LaneError(f"no gateway is named for {request.venue}; known are {', '.join(self._by_venue)}")

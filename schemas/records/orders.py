@@ -165,6 +165,7 @@ class OrderRequested(TradeRecord, frozen=True, kw_only=True, gc=False):
     reduce_only: bool
     send_before_ns: int
     reserved_micros: int
+    replaces: str = ""
 
 
 class OrderSent(TradeRecord, frozen=True, kw_only=True, gc=False):

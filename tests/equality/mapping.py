@@ -37,6 +37,7 @@ ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {
     **{(record, "strategy"): "cross_venue" for record in ("TradeIntent", *OF_TRADES)},
     **{(record, "portfolio"): "main" for record in OF_EXECUTORS},
     **{(record, "life"): 0 for record in OF_EXECUTORS},
+    ("OrderRequested", "replaces"): "",
 }
 #: (old record name, new field) → the value that the fields of before imply.
 IMPLIED_FIELDS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {

@@ -12,8 +12,8 @@ from executors.engine import Engine
 from executors.errors import LaneError
 from executors.terms import PaperTerms, Terms
 from executors.venues.paper import PAPER, PaperVenue
-from executors.venues.port import NEVER_NS, Place, Routed, open_gateways
-from schemas.records import OrderReport, OrderRequested
+from executors.venues.port import NEVER_NS, Cancel, Place, Replace, Routed, open_gateways
+from schemas.records import CancelRequested, OrderReport, OrderRequested
 from tests.builders.executors.worlds import (
     CONTRACT,
     KA,
@@ -41,6 +41,18 @@ def request(number, instrument, now_ns):
         instrument_id=instrument, venue=instrument.partition(":")[0], outcome="yes", side="buy", price_limit_micros=420_000,
         quantity_micros=6 * CONTRACT, time_in_force="immediate_or_cancel", reduce_only=False, send_before_ns=T0 + S, reserved_micros=0,
     )  # fmt: skip
+
+
+def cancel(number, venue, now_ns, sequence=9):
+    request = CancelRequested(
+        sequence=sequence, ts_ns=now_ns, partition=0, position=0, trade_id=f"t{number}", order_id=f"o{number}", venue=venue, reason="test",
+        send_before_ns=now_ns + S,
+    )  # fmt: skip
+    return Cancel(request, PaperTerms())
+
+
+def ends(reports, number):
+    return [(one.order_status, one.reason) for one in reports if one.order_id == f"o{number}"]
 
 
 def opened(table):
@@ -149,3 +161,60 @@ def test_an_order_for_a_venue_without_a_gateway_is_refused_by_name():
     assert gateway.top(PM) == (None, None)
     with pytest.raises(LaneError, match="no gateway is named for any venue"):
         open_gateways({}, market)
+
+
+@TABLES
+@pytest.mark.parametrize("instrument", [KA, PM])
+def test_an_immediate_order_is_cancelled_before_it_matches(table, instrument):
+    """It waits out its taker delay; the cancel is there first."""
+    market, gateway = opened(table)
+    place = Place(request(1, instrument, market.now_ns), PaperTerms(), 1_000)
+    gateway.send([place, cancel(1, place.request.venue, market.now_ns)])
+    reports = pass_time(market, gateway, 4_000)
+    assert ends(reports, 1) == [("delayed", ""), ("canceled", "canceled on request")]
+    assert reports[-1].cumulative_quantity_micros == reports[-1].leaves_quantity_micros == 0
+    assert gateway.busy_trades() == set() and gateway.unsent() == [] and gateway.top(instrument)[1] == ASKS[0]
+
+
+@TABLES
+def test_a_cancel_of_what_is_not_there_ends_nothing(table):
+    """An order that nobody sent, one that has matched, and one that is still on its way: of each it is only said that nothing is known."""
+    market, gateway = opened(table)
+    gateway.send([cancel(7, "kalshi", market.now_ns)])
+    gateway.send([Place(request(1, KA, market.now_ns), PaperTerms(), 0)])
+    reports = pass_time(market, gateway, 1_000)
+    assert ends(reports, 7) == [("unknown", "nothing to cancel")]
+    gateway.send([cancel(1, "kalshi", market.now_ns)])
+    late = pass_time(market, gateway, 2_000)
+    assert [one.order_status for one in reports if one.order_id == "o1"][-1] == "filled"
+    assert ends(late, 1) == [("unknown", "nothing to cancel")] and gateway.busy_trades() == set()
+    slow = PaperTerms(wire_latency_ms=500)
+    gateway.send([Place(request(2, KA, market.now_ns), slow, 0), cancel(2, "kalshi", market.now_ns)])
+    reports = pass_time(market, gateway, 4_000)
+    assert {status for status, _ in ends(reports, 2)} == {"unknown", "filled"}
+
+
+@TABLES
+def test_a_replacement_takes_the_place_of_an_order_that_waits_and_both_never_live(table):
+    market, gateway = opened(table)
+    gateway.send([Place(request(1, KA, market.now_ns), PaperTerms(), 2_000)])
+    pass_time(market, gateway, 100)
+    gateway.send([Replace(Place(request(2, KA, market.now_ns), PaperTerms(), 0), "o1")])
+    reports = pass_time(market, gateway, 4_000)
+    assert ends(reports, 1) == [("canceled", "replaced")]
+    assert [status for status, _ in ends(reports, 2)] == ["filled"]
+    gateway.send([Replace(Place(request(3, KA, market.now_ns), PaperTerms(), 0), "o2")])
+    assert ends(pass_time(market, gateway, 8_000), 3) == [("rejected", "nothing to replace")]
+
+
+@TABLES
+def test_a_cancel_under_way_stands_in_the_image(table):
+    market, gateway = opened(table)
+    place = Place(request(1, PM, market.now_ns), PaperTerms(), 1_000)
+    gateway.send([place, cancel(1, "polymarket", market.now_ns), cancel(7, "kalshi", market.now_ns)])
+    assert gateway.busy_trades() == {"t1", "t7"}
+    again = open_gateways(table, market)
+    again.restore(gateway.image())
+    assert bytes(again.image()) == bytes(gateway.image())
+    while gateway.peek() is not None:
+        assert again.pop() == gateway.pop()

@@ -7,7 +7,8 @@ from crossbook.domain.fees import FeeAccumulator, make_schedule, schedule_hash
 from crossbook.market.market_state import MarketState
 from crossbook.venues.policies import POLICIES
 from executors.terms import PaperTerms
-from executors.venues.paper import STREAMING_WAIT_NS, PaperVenue
+from executors.venues.paper import PaperVenue
+from executors.venues.paper_orders import STREAMING_WAIT_NS
 from executors.venues.port import Place
 from schemas.records import Fill, InstrumentSettled, OrderMinimum, OrderRequested, PauseWindow, VenueStatus
 from tests.builders.executors.books import Books
