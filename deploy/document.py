@@ -313,7 +313,7 @@ instead. `declined`, `flat`, `closed` and `stuck` are ends, but a fill that come
 that is stuck: there a person has been called, and what it holds is shown again by each late fill.
 
 Every other state is attended: an order that the venue may still fill has its time-out, or the horizon after which an unknown one
-counts as dead; a trade without such an order has a timer of its own, or waits for a resume (`unattended` in `executors/hedge/trade.py`).
+counts as dead; a trade without such an order has a timer of its own, or waits for a resume (`unattended` in `executors/orders/work.py`).
 An input that the machine cannot work out makes the trade `stuck` from any state, with the error as its reason, once what the input
 said of fills is booked.
 

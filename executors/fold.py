@@ -28,7 +28,7 @@ from executors.orders.machine import (
     reason_of,
 )
 from executors.orders.order import Order, Unbooked, unbooked_purchase
-from executors.orders.work import INSTRUMENT_MOVED, WORKING, Intent, Work
+from executors.orders.work import INSTRUMENT_MOVED, WORKING, Intent, Seen, Work
 from executors.portfolio.booking import book, plan_key
 from executors.portfolio.risk import gate_order, place_of, purchase_bound
 from executors.state import ExecutorState
@@ -50,6 +50,7 @@ from schemas.records import (
     PairRevoked,
     PayoutBooked,
     PlanBound,
+    QuoteSeen,
     TimerFired,
     TopSeen,
     TradeState,
@@ -115,7 +116,7 @@ def _latency(_state: ExecutorState, _record: LatencyObserved) -> list[Output]:
     return []
 
 
-def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
+def _intent_seen(state: ExecutorState, record: Seen) -> list[Output]:
     intent = record.intent
     state.intents_seen[record.partition] = intent.number
     state.positions[record.partition] = record.position
@@ -140,7 +141,7 @@ def _intent_seen(state: ExecutorState, record: IntentSeen) -> list[Output]:
         return [_declined(state, record, reason_of(error))]
 
 
-def _declined(state: ExecutorState, record: IntentSeen, reason: str) -> TradeUpdate:
+def _declined(state: ExecutorState, record: Seen, reason: str) -> TradeUpdate:
     intent = record.intent
     said = state.machines[type(intent)].declined(intent)
     at = Place(record.ts_ns, record.partition, record.position)
@@ -273,6 +274,7 @@ def _payout_booked(state: ExecutorState, record: PayoutBooked) -> list[Output]:
 _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
     ExecutorConfigured: _configured,
     IntentSeen: _intent_seen,
+    QuoteSeen: _intent_seen,
     ControlApplied: _control_applied,
     HaltedByFile: _halted_by_file,
     LagWatched: _lag_watched,
@@ -420,6 +422,9 @@ def _cancel(state: ExecutorState, trade: Work, withdraw: Withdraw, ts_ns: int) -
     return CancelRequested(
         sequence=state.take_sequence(),
         ts_ns=ts_ns,
+        portfolio=state.portfolio,
+        life=state.life,
+        strategy=trade.intent.strategy,
         partition=trade.intent.partition,
         position=state.positions[trade.intent.partition],
         trade_id=trade.trade_id,

@@ -23,6 +23,7 @@ from schemas.records import (
     OrderRequested,
     OrderSent,
     PayoutBooked,
+    QuoteSeen,
     Record,
     TimerFired,
     TopSeen,
@@ -34,6 +35,7 @@ from schemas.records import (
 JournalInput: TypeAlias = (
     ExecutorConfigured
     | IntentSeen
+    | QuoteSeen
     | ControlApplied
     | HaltedByFile
     | LagWatched
@@ -52,6 +54,7 @@ Output: TypeAlias = JournalOutput | FillRecord
 INPUTS: Final = (
     ExecutorConfigured,
     IntentSeen,
+    QuoteSeen,
     ControlApplied,
     HaltedByFile,
     LagWatched,
@@ -81,7 +84,7 @@ def topic_of(record: Record) -> str:
 
 def key_of(record: Record) -> str | None:
     """Key of a record of the executor: its trade; none for what concerns no trade."""
-    if isinstance(record, IntentSeen):
+    if isinstance(record, (IntentSeen, QuoteSeen)):
         return trade_id_of(record.portfolio, record.intent.intent_id)
     trade_id: str = getattr(record, "trade_id", "")
     return trade_id or None
@@ -101,4 +104,6 @@ def comparable(record: Record) -> Record | None:
         return msgspec.structs.replace(record, ts_seen_ns=0, lag_ns=0, sequence=0, leader_advised=None, advice_id=None)
     if isinstance(record, LagWatched):
         return msgspec.structs.replace(record, lag_ns=0, sequence=0)
+    if isinstance(record, QuoteSeen):
+        return msgspec.structs.replace(record, ts_seen_ns=0, lag_ns=0, sequence=0)
     return msgspec.structs.replace(record, sequence=0)

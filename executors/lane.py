@@ -25,7 +25,7 @@ from executors.errors import LaneError
 from executors.journal import JournalInput, trade_id_of
 from executors.market_lane import MarketLane
 from executors.orders.machine import Book, Machine
-from executors.orders.work import Work
+from executors.orders.work import Intent, Work
 from executors.portfolio.equity import Book as MarkedBook
 from executors.state import ExecutorState
 from executors.venues.port import NEVER_NS, Gateway
@@ -36,10 +36,11 @@ from schemas.records import (
     ListingSeen,
     OrderReport,
     PayoutBooked,
+    QuoteIntent,
+    QuoteSeen,
     Record,
     TimerFired,
     TopSeen,
-    TradeIntent,
     Watermark,
 )
 
@@ -49,7 +50,7 @@ Journal = Callable[[JournalInput], None]
 
 
 class _Seen(NamedTuple):
-    intent: TradeIntent
+    intent: Intent
     offset: int
     ts_seen_ns: int
     advice: Advice | None
@@ -94,14 +95,14 @@ class Lane(MarketLane):
 
     def put_intent(
         self,
-        intent: TradeIntent,
+        intent: Intent,
         offset: int,
         ts_seen_ns: int,
         *,
         advice: Advice | None = None,
         lag_ns: int | None = None,
     ) -> None:
-        """The next record of `intents`. One that is journaled already is passed over.
+        """The next record of `intents`. One that is journaled already is passed over. Raises LaneError when no machine takes it.
 
         `advice`, `lag_ns`: use these, as a journal has them, instead of what `put_advice` brought and the wall clock says.
         """
@@ -111,6 +112,11 @@ class Lane(MarketLane):
             raise LaneError(
                 f"intents, partition {self.partition}: number {intent.number} came after {self._arrived}; "
                 "the topic lost records or belongs to another log; restore it or choose another prefix"
+            )
+        if type(intent) not in self.state.machines:
+            known = ", ".join(one.__name__ for one in self.state.machines)
+            raise LaneError(
+                f"intents, partition {self.partition}: no machine takes a {type(intent).__name__}; known are {known}"
             )
         self._arrived = intent.number
         self.intents.append(_Seen(intent, offset, ts_seen_ns, advice, lag_ns))
@@ -272,6 +278,21 @@ class Lane(MarketLane):
             self._see_listing(trade_id, strategy, book, now)
             self._record(self._top(trade_id, strategy, book.instrument_id, now))
         advice = seen.advice or self._advice.about(machine.advised(intent), now)
+        lag_ns = self.lag_ns if seen.lag_ns is None else seen.lag_ns
+        if isinstance(intent, QuoteIntent):
+            self._record(
+                QuoteSeen(
+                    sequence=-1,
+                    ts_ns=now,
+                    strategy=strategy,
+                    partition=self.partition,
+                    position=self.position,
+                    ts_seen_ns=seen.ts_seen_ns,
+                    intent=intent,
+                    lag_ns=lag_ns,
+                )
+            )
+            return
         self._record(
             IntentSeen(
                 sequence=-1,
@@ -283,7 +304,7 @@ class Lane(MarketLane):
                 intent=intent,
                 leader_advised=None if advice is None else advice.leader,
                 advice_id=None if advice is None else advice.advice_id,
-                lag_ns=self.lag_ns if seen.lag_ns is None else seen.lag_ns,
+                lag_ns=lag_ns,
             )
         )
 

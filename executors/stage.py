@@ -59,6 +59,7 @@ from schemas.records import (
     LeadLag,
     LogOpened,
     OrderRequested,
+    QuoteIntent,
     Record,
     TradeIntent,
     Watermark,
@@ -314,7 +315,7 @@ class Execute:
                 lane.put_watermark(record, offset)
         elif topic == "leadlag" and isinstance(record, LeadLag):
             lane.put_advice(record)
-        elif topic == "intents" and isinstance(record, TradeIntent):
+        elif topic == "intents" and isinstance(record, (TradeIntent, QuoteIntent)):
             lane.put_intent(record, offset, seen_ns)
         else:
             refusal = f"{type(record).__name__} does not belong on {topic}"

@@ -144,6 +144,7 @@ TOPICS: dict[str, Topic] = {
             (
                 "ExecutorConfigured",
                 "IntentSeen",
+                "QuoteSeen",
                 "ControlApplied",
                 "HaltedByFile",
                 "LagWatched",

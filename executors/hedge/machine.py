@@ -21,10 +21,10 @@ from executors.hedge.choice import completion_limit, displayed_price, unwind_cho
 from executors.hedge.plan import UNWIND_WAYS, bound_of, minimum_quantity
 from executors.hedge.run import Run
 from executors.hedge.tables import FAILED, TRADE_TABLE, Handler, InputKind
-from executors.hedge.trade import LegName, Trade, amended, planned_price, price_to_buy, unattended
+from executors.hedge.trade import LegName, Trade, amended, planned_price, price_to_buy
 from executors.orders.machine import Context, Event, Move, Resume, Step, reason_of
 from executors.orders.order import with_status
-from executors.orders.work import INSTRUMENT_MOVED
+from executors.orders.work import INSTRUMENT_MOVED, unattended
 from executors.terms import NS_PER_MS, NS_PER_S
 from schemas.records import ListingSeen, OrderReport, OrderSent, PlanBound, TimerFired, TopSeen, TradeIntent, TradePlan
 

@@ -5,16 +5,15 @@ decided by `executors.hedge.machine`. Must never leave an order that the venue m
 more, or at a worse price, than the bound of the committed plan says.
 """
 
-from typing import Final
-
 import msgspec
 
 from executors.errors import PlanError
 from executors.hedge.tables import ONWARD, TIMER_INPUTS, WAIT, Answer, InputKind
-from executors.hedge.trade import LEGS, SETTLED, LegName, Trade
+from executors.hedge.trade import LEGS, LegName, Trade
 from executors.orders.machine import Context, Move, Send, Step
-from executors.orders.order import Effect, Order, Timer, order_id_of, take_report
-from executors.terms import NS_PER_MS, NS_PER_S, report_ns, request_ns
+from executors.orders.order import Effect, Order, answer_due_ns, arm, attend, disarm, order_id_of, take_report
+from executors.orders.work import SETTLED
+from executors.terms import NS_PER_MS
 from schemas.records import (
     OrderReport,
     OrderSent,
@@ -26,10 +25,6 @@ from schemas.records import (
     TopSeen,
     TradeState,
 )
-
-#: How long an order may stay unknown: the window in which a request may still leave (0.3 s), the stamp windows of the venues'
-#: signatures, the lag of their order queries and the paper venue's patience with a polled book (12 s) stay below it.
-UNKNOWN_HORIZON_NS: Final = 15 * NS_PER_S
 
 
 class Run:
@@ -70,40 +65,32 @@ class Run:
 
     def arm(self, kind: TimerKind, due_ns: int, order_id: str = "") -> None:
         """Have the trade told at a moment; an earlier timer of the same name is replaced."""
-        self.disarm(kind, order_id)
-        self.set(timers=(*self.trade.timers, Timer(due_ns=due_ns, kind=kind, order_id=order_id)))
+        self.set(timers=arm(self.trade.timers, kind, due_ns, order_id))
 
     def disarm(self, kind: TimerKind, order_id: str = "") -> None:
         """Take a timer away."""
-        self.set(timers=tuple(t for t in self.trade.timers if (t.kind, t.order_id) != (kind, order_id)))
+        self.set(timers=disarm(self.trade.timers, kind, order_id))
 
     # Orders
 
     def put_order(self, order: Order) -> None:
-        """Take an order as it is now, with the timers that belong to it.
-
-        One that the venue may still fill has its time-out, or the horizon when nobody knows what it is; an ended one has none.
-        """
+        """Take an order as it is now, with the timers that belong to it."""
         orders = tuple(order if o.order_id == order.order_id else o for o in self.trade.orders)
-        self.set(orders=orders)
-        if not order.live:
-            self.set(timers=tuple(t for t in self.trade.timers if t.order_id != order.order_id))
-        elif order.status == "unknown":
-            if self.trade.timer("finality", order.order_id) is None:
-                self.arm("finality", self.context.now_ns + UNKNOWN_HORIZON_NS, order.order_id)
-            self.disarm("order_timeout", order.order_id)
-        else:
-            self.disarm("finality", order.order_id)
-            if self.trade.timer("order_timeout", order.order_id) is None:
-                self.expect(order)
+        timers = attend(self.trade.timers, order, self.context.now_ns, lambda: self._due_ns(order))
+        self.set(orders=orders, timers=timers)
 
     def expect(self, order: Order) -> None:
         """Arm the time-out of an order that is now at its venue: expected match + time-out."""
-        paper = self.context.terms.paper
-        delay_ns = self.trade.leg(order.leg).taker_delay_ms * NS_PER_MS
-        match_ns = order.ts_ns + request_ns(paper) + delay_ns + report_ns(paper)
-        due = max(match_ns, self.context.now_ns) + self.terms.hedge_timeout_ms * NS_PER_MS
-        self.arm("order_timeout", due, order.order_id)
+        self.arm("order_timeout", self._due_ns(order), order.order_id)
+
+    def _due_ns(self, order: Order) -> int:
+        return answer_due_ns(
+            order,
+            self.context.now_ns,
+            taker_delay_ms=self.trade.leg(order.leg).taker_delay_ms,
+            paper=self.context.terms.paper,
+            timeout_ms=self.terms.hedge_timeout_ms,
+        )
 
     def send(self, bound: PlanBound, attempt: int, *, price: int, quantity: int) -> str:
         """Send an attempt (from 1) under a bound of the plan; empty, or why the risk gate refused. Raises PlanError outside of it."""

@@ -10,8 +10,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from crossbook.domain.money import MICROS, cost_micros
-from executors.orders.work import WORKING, Work
-from schemas.records import IntentLeg, ListingSeen, Outcome, TopSeen, TradeIntent, TradeState
+from executors.orders.work import Work
+from schemas.records import IntentLeg, ListingSeen, Outcome, TopSeen, TradeIntent
 
 #: A hedge has a leader and a hedge.
 HEDGE_LEGS: Final = 2
@@ -19,8 +19,6 @@ HEDGE_LEGS: Final = 2
 LegName: TypeAlias = Literal["leader", "hedge"]
 LEGS: Final[tuple[LegName, LegName]] = ("leader", "hedge")
 OTHER: Final[dict[str, LegName]] = {"leader": "hedge", "hedge": "leader"}
-#: Trade states in which something was sent and nothing is meant to be sent any more.
-SETTLED: Final = frozenset[TradeState]({"hedged", "flat", "closed", "stuck"})
 
 
 class Trade(Work, frozen=True, kw_only=True):
@@ -125,22 +123,6 @@ class Trade(Work, frozen=True, kw_only=True):
                         bought += one.quantity_micros
                         cost += cost_micros(one.price_micros, one.quantity_micros) + one.fee_micros
         return -(-cost * quantity // bought) if bought else 0
-
-
-def unattended(trade: Trade) -> str:
-    """What of a trade nobody will ever speak of again, or empty: the law that every state but an end is attended.
-
-    An order that the venue may still fill has its time-out, or the horizon of an unknown one. A trade that still works and has
-    no such order has a timer of its own, or waits for the operator's resume.
-    """
-    if trade.state not in WORKING | SETTLED:
-        return ""  # nothing was ever sent
-    for order in trade.orders:
-        if order.live and all(trade.timer(kind, order.order_id) is None for kind in ("order_timeout", "finality")):
-            return f"order {order.order_id} is {order.status} and no timer is armed for it"
-    if trade.state in WORKING and trade.live_order is None and not trade.held_back and not trade.timers:
-        return f"{trade.state} with {trade.residual} unmatched, no order, no timer and no halt to wait for"
-    return ""
 
 
 def price_to_buy(top: TopSeen | None, outcome: Outcome) -> int | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from executors.journal import key_of
 from executors.state import ExecutorState
-from schemas.records import Fill, IntentSeen, LatencyKind, OrderRequested, Record, TradePlan, TradeUpdate
+from schemas.records import Fill, IntentSeen, LatencyKind, OrderRequested, QuoteSeen, Record, TradePlan, TradeUpdate
 
 
 class Observation(NamedTuple):
@@ -44,7 +44,7 @@ class LatencyWatch:
         `recorded`: partitions whose stamps are a recording's.
         """
         found: list[Observation] = []
-        seen = {key_of(r): r.ts_seen_ns for r in records if isinstance(r, IntentSeen)}
+        seen = {key_of(r): r.ts_seen_ns for r in records if isinstance(r, (IntentSeen, QuoteSeen))}
         touched: dict[str, None] = {}
         hedged: dict[str, None] = {}
         for record in records:

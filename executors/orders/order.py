@@ -5,15 +5,19 @@ happened, and which kind of input the report is to whoever sent the order. A rep
 or one that comes late, is recognised and books nothing again. Values, frozen; quantities are micros of a contract.
 """
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from crossbook.domain.money import cost_micros
 from executors.orders.table import ORDER_TABLE, REFUSED, STALE, TERMINAL
+from executors.terms import NS_PER_MS, NS_PER_S, PaperTerms, report_ns, request_ns
 from schemas.records import OrderReport, OrderStatus, Role, Side, TimerKind
 
+#: How long an order may stay unknown: the window in which a request may still leave (0.3 s), the stamp windows of the venues'
+#: signatures, the lag of their order queries and the paper venue's patience with a polled book (12 s) stay below it.
+UNKNOWN_HORIZON_NS: Final = 15 * NS_PER_S
 #: What a report is to the one who sent the order.
 OrderInput: TypeAlias = Literal[
     "open",  # an order is at the venue, possibly filled in part
@@ -191,3 +195,39 @@ def unbooked_purchase(orders: Iterable[Order], report: OrderReport) -> Unbooked 
         return None
     paid = cost_micros(report.last_price_micros, report.last_quantity_micros) + report.last_fee_micros
     return Unbooked(order.leg, paid)
+
+
+# Timers
+
+
+def arm(timers: tuple[Timer, ...], kind: TimerKind, due_ns: int, order_id: str = "") -> tuple[Timer, ...]:
+    """The timers with one more; an earlier one of the same name is replaced."""
+    return (*disarm(timers, kind, order_id), Timer(due_ns=due_ns, kind=kind, order_id=order_id))
+
+
+def disarm(timers: tuple[Timer, ...], kind: TimerKind, order_id: str = "") -> tuple[Timer, ...]:
+    """The timers without one."""
+    return tuple(t for t in timers if (t.kind, t.order_id) != (kind, order_id))
+
+
+def attend(timers: tuple[Timer, ...], order: Order, now_ns: int, due_ns: Callable[[], int]) -> tuple[Timer, ...]:
+    """The timers with those that an order needs as it is now.
+
+    One that the venue may still fill has its time-out (`due_ns`), or the horizon when nobody knows what it is; an ended one has none.
+    """
+    name = order.order_id
+    armed = {t.kind for t in timers if t.order_id == name}
+    if not order.live:
+        return tuple(t for t in timers if t.order_id != name)
+    if order.status == "unknown":
+        if "finality" not in armed:
+            timers = arm(timers, "finality", now_ns + UNKNOWN_HORIZON_NS, name)
+        return disarm(timers, "order_timeout", name)
+    timers = disarm(timers, "finality", name)
+    return timers if "order_timeout" in armed else arm(timers, "order_timeout", due_ns(), name)
+
+
+def answer_due_ns(order: Order, now_ns: int, *, taker_delay_ms: int, paper: PaperTerms, timeout_ms: int) -> int:
+    """When an order that is on its way or at its venue counts as silent: expected match and report + time-out, Unix ns."""
+    match_ns = order.ts_ns + request_ns(paper) + taker_delay_ms * NS_PER_MS + report_ns(paper)
+    return max(match_ns, now_ns) + timeout_ms * NS_PER_MS

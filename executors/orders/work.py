@@ -6,14 +6,20 @@ import msgspec
 
 from executors.orders.order import Order, Timer
 from executors.terms import ExecuteTerms
-from schemas.records import IntentLeg, TimerKind, TradeIntent, TradePlan, TradeState
+from schemas.records import IntentLeg, IntentSeen, QuoteIntent, QuoteSeen, TimerKind, TradeIntent, TradePlan, TradeState
 
 #: What a machine can be made for.
-Intent: TypeAlias = TradeIntent
+Intent: TypeAlias = TradeIntent | QuoteIntent
+#: The inputs that say that an intent is here.
+Seen: TypeAlias = IntentSeen | QuoteSeen
 #: States in which an order may be at a venue or may still be sent.
 WORKING: Final = frozenset[TradeState]({"leading", "hedging", "unwinding"})
 #: Why no order for a leg may leave: its instrument is in another partition now, and this lane sees no book of it any more.
 INSTRUMENT_MOVED: Final = "instrument_moved"
+
+
+#: States in which something was sent and nothing is meant to be sent any more.
+SETTLED: Final = frozenset[TradeState]({"hedged", "flat", "closed", "stuck"})
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,3 +72,19 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     def timer(self, kind: TimerKind, order_id: str = "") -> Timer | None:
         """An armed timer."""
         return next((t for t in self.timers if t.kind == kind and t.order_id == order_id), None)
+
+
+def unattended(work: Work) -> str:
+    """What of a work nobody will ever speak of again, or empty: the law that every state but an end is attended.
+
+    An order that the venue may still fill has its time-out, or the horizon of an unknown one. A work that still works and has
+    no such order has a timer of its own, or waits for the operator's resume.
+    """
+    if work.state not in WORKING | SETTLED:
+        return ""  # nothing was ever sent
+    for order in work.orders:
+        if order.live and all(work.timer(kind, order.order_id) is None for kind in ("order_timeout", "finality")):
+            return f"order {order.order_id} is {order.status} and no timer is armed for it"
+    if work.state in WORKING and work.live_order is None and not work.held_back and not work.timers:
+        return f"{work.state}, no order, no timer and no halt to wait for"
+    return ""

@@ -13,6 +13,8 @@ import msgspec
 from crossbook.log.chunks import cut, joined, of_other_code, whole_checkpoints
 from executors.engine import Engine
 from executors.errors import CheckpointError
+from executors.machines import MACHINES
+from executors.orders.machine import MachineTable
 from executors.recovery.image import (
     LaneImage,
     StateImage,
@@ -123,9 +125,9 @@ def thaw(payload: bytes) -> ExecuteImage:
         raise CheckpointError(f"it cannot be read: {error}") from error
 
 
-def start_state(image: ExecuteImage) -> ExecutorState:
-    """The state to fold the rest of the journal with."""
-    return restore_state(image.state)
+def start_state(image: ExecuteImage, machines: MachineTable = MACHINES) -> ExecutorState:
+    """The state to fold the rest of the journal with. Raises CheckpointError when a work in it has no machine here."""
+    return restore_state(image.state, machines)
 
 
 def start_lanes(engine: Engine, image: ExecuteImage) -> None:

@@ -20,10 +20,23 @@ from executors.errors import ExecutorError
 from executors.fold import step
 from executors.hedge.plan import order_ids
 from executors.journal import FILLS, INPUTS, JOURNAL_OUTPUTS, key_of
+from executors.machines import MACHINES
+from executors.orders.machine import MachineTable
+from executors.orders.work import Intent, Seen
 from executors.state import ExecutorState
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
-from schemas.records import Fill, IntentSeen, OrderRequested, PlanBound, Record, TradeIntent, TradePlan
+from schemas.records import (
+    Fill,
+    IntentSeen,
+    OrderRequested,
+    PlanBound,
+    QuoteIntent,
+    QuoteSeen,
+    Record,
+    TradeIntent,
+    TradePlan,
+)
 from schemas.topics import MAIN, partition_of
 
 __all__ = ["Difference", "VerifyResult", "compare_executions", "verify_executions"]
@@ -53,7 +66,11 @@ class _Check:
     """One pass over journal and fills."""
 
     def __init__(
-        self, fills: Iterator[LogLine], codec: Codec, intents: Callable[[int], Iterator[LogLine]] | None
+        self,
+        fills: Iterator[LogLine],
+        codec: Codec,
+        intents: Callable[[int], Iterator[LogLine]] | None,
+        machines: MachineTable,
     ) -> None:
         self._codec = codec
         self._intents = None if intents is None else _Intents(intents, codec)
@@ -65,7 +82,7 @@ class _Check:
         self.first: Difference | None = None
         self.first_of_fills: Difference | None = None
         self.executions = self.inputs = self.mismatches = self.unrequested = 0
-        self._state = ExecutorState()
+        self._state = ExecutorState(machines)
         self._expected: deque[Record] = deque()
         self._cause: Record | None = None
         self._intent_numbers: dict[int, int] = {}
@@ -172,7 +189,7 @@ class _Check:
         self.inputs += 1
         if _raw(key_of(record)) != line.key:
             self._differ(number, line, record, "another key")
-        if isinstance(record, IntentSeen):
+        if isinstance(record, (IntentSeen, QuoteSeen)):
             self._intent(number, line, record)
         try:
             outputs = step(self._state, record)
@@ -188,7 +205,7 @@ class _Check:
             else:
                 self._expected.append(output)
 
-    def _intent(self, number: int, line: LogLine, seen: IntentSeen) -> None:
+    def _intent(self, number: int, line: LogLine, seen: Seen) -> None:
         """The intents of a partition are journaled in their order, all of them, as they were committed."""
         before = self._intent_numbers.get(seen.partition, 0)
         self._intent_numbers[seen.partition] = seen.intent.number
@@ -252,9 +269,9 @@ class _Intents:
     def __init__(self, lines: Callable[[int], Iterator[LogLine]], codec: Codec) -> None:
         self._open = lines
         self._codec = codec
-        self._ahead: dict[int, Iterator[TradeIntent]] = {}
+        self._ahead: dict[int, Iterator[Intent]] = {}
 
-    def find(self, seen: IntentSeen) -> TradeIntent | None:
+    def find(self, seen: Seen) -> Intent | None:
         """The committed intent of the journaled one's number, None when there is none."""
         number = seen.intent.number
         ahead = self._ahead.get(seen.partition)
@@ -268,10 +285,10 @@ class _Intents:
         self._ahead[seen.partition] = iter(())
         return None
 
-    def _readable(self, partition: int) -> Iterator[TradeIntent]:
+    def _readable(self, partition: int) -> Iterator[Intent]:
         for line in self._open(partition):
             record = _decoded(self._codec, line)
-            if isinstance(record, TradeIntent):
+            if isinstance(record, (TradeIntent, QuoteIntent)):
                 yield record
 
 
@@ -280,9 +297,10 @@ def compare_executions(
     fills: Iterator[LogLine],
     codec: Codec,
     intents: Callable[[int], Iterator[LogLine]] | None = None,
+    machines: MachineTable = MACHINES,
 ) -> VerifyResult:
     """Verify a journal and its fills, given as lines; `intents` gives the committed intents of a partition."""
-    check = _Check(fills, codec, intents)
+    check = _Check(fills, codec, intents, machines)
     check.journal(list(journal))
     check.end()
     return VerifyResult(
@@ -326,7 +344,9 @@ def _difference(
         number=number,
         expected=expected,
         found=found,
-        key_expected=None if expected is None or isinstance(expected, TradeIntent) else _raw(key_of(expected)),
+        key_expected=None
+        if expected is None or isinstance(expected, (TradeIntent, QuoteIntent))
+        else _raw(key_of(expected)),
         key_found=None if line is None else line.key,
         offset_found=-1 if line is None else line.offset,
         cause_position=getattr(cause, "sequence", -1),

@@ -120,10 +120,8 @@ class Outputs:
             "strategy": strategy,
             "ts_received_ns": self._cause.ts_received_ns,  # type: ignore[attr-defined]  # each record of `market` has it
         }
-        if isinstance(record, TradeIntent):
-            self._state.intents += 1
-            return fields | {"number": self._state.intents}
-        return fields
+        self._state.intents += 1
+        return fields | {"number": self._state.intents}
 
     def watermark(self) -> None:
         """Write the proof that everything up to here is folded."""

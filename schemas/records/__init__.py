@@ -81,6 +81,7 @@ from schemas.records.orders import (
     OrderRequested,
     OrderSent,
     PayoutBooked,
+    QuoteSeen,
     TimerFired,
     TopSeen,
     TradePlan,
@@ -178,6 +179,7 @@ __all__ = [
     "Quantile",
     "QuoteIntent",
     "QuoteMode",
+    "QuoteSeen",
     "RawFrame",
     "Record",
     "ReferencePrice",
@@ -266,6 +268,7 @@ RECORDS: dict[str, type[Record]] = {
         QuoteIntent,
         TakeIntent,
         CancelRequested,
+        QuoteSeen,
         OrderReconciled,
         LifeOpened,
     )

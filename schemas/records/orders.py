@@ -18,7 +18,7 @@ from schemas.records.base import (
     Venue,
 )
 from schemas.records.parts import FeeSchedule, PlanBound, PriceRange
-from schemas.records.signals import TradeIntent
+from schemas.records.signals import QuoteIntent, TradeIntent
 from schemas.records.terms import ExecuteTerms, PaperTerms
 
 
@@ -54,6 +54,16 @@ class IntentSeen(TradeRecord, frozen=True, kw_only=True, gc=False):
     intent: TradeIntent
     leader_advised: str | None = None
     advice_id: str | None = None
+    lag_ns: int = 0
+
+
+class QuoteSeen(TradeRecord, frozen=True, kw_only=True, gc=False):
+    """Input: an intent of quotes reached the executor."""
+
+    partition: int
+    position: int
+    ts_seen_ns: int
+    intent: QuoteIntent
     lag_ns: int = 0
 
 

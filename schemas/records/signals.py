@@ -150,6 +150,7 @@ class QuoteIntent(Record, frozen=True, kw_only=True, gc=False):
     partition: int
     position: int
     index: int
+    number: int
     instrument_id: str
     fair_value_micros: int
     half_spread_micros: int
@@ -173,6 +174,7 @@ class TakeIntent(Record, frozen=True, kw_only=True, gc=False):
     partition: int
     position: int
     index: int
+    number: int
     instrument_id: str
     outcome: Outcome
     side: Side

@@ -4,6 +4,7 @@ import msgspec
 
 from executors.fold import step
 from executors.journal import trade_id_of
+from executors.machines import MACHINES
 from executors.state import ExecutorState
 from schemas.records import (
     ControlApplied,
@@ -13,6 +14,7 @@ from schemas.records import (
     OrderReport,
     OrderRequested,
     PayoutBooked,
+    QuoteSeen,
     TimerFired,
     TradeUpdate,
 )
@@ -23,8 +25,8 @@ from tests.builders.executors.worlds import KA, PM, T0, TERMS, top
 class Desk:
     """`sent`: orders requested so far; `inputs` and `outputs`: the journal, as two lists; `now`: stream time."""
 
-    def __init__(self, terms=TERMS):
-        self.state, self.now, self.number = ExecutorState(), T0, 0
+    def __init__(self, terms=TERMS, machines=MACHINES):
+        self.state, self.now, self.number = ExecutorState(machines), T0, 0
         self.inputs, self.outputs, self.sent = [], [], []
         self.configure(terms)
 
@@ -47,6 +49,12 @@ class Desk:
         for seen in tops:
             self.put(msgspec.structs.replace(seen, trade_id=trade_id_of("main", one.intent_id), ts_ns=self.now))
         return self.put(IntentSeen(sequence=-1, ts_ns=self.now, partition=0, position=10, ts_seen_ns=0, intent=one))
+
+    def quote(self, one, *seen):
+        """Open a quote on what was seen of its instrument."""
+        for record in seen:
+            self.put(msgspec.structs.replace(record, trade_id=trade_id_of("main", one.intent_id), ts_ns=self.now))
+        return self.put(QuoteSeen(sequence=-1, ts_ns=self.now, partition=0, position=10, ts_seen_ns=0, intent=one))
 
     def open(self, one, bid_a=390_000, bid_b=500_000):
         """Open a trade on calm books, YES of Polymarket and NO of Kalshi."""

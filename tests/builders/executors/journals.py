@@ -2,6 +2,7 @@
 
 from crossbook.log.reading import LogLine
 from executors.journal import key_of, topic_of
+from executors.machines import MACHINES
 from executors.recovery.verify import compare_executions
 from schemas.codec import load_codec
 from schemas.records import VenueHeld
@@ -20,9 +21,9 @@ def lines(records):
     ]
 
 
-def verified(written):
+def verified(written, machines=MACHINES):
     fills = [r for r in written if topic_of(r) == "fills"]
-    return compare_executions(lines(journal_of(written)), iter(lines(fills)), CODEC)
+    return compare_executions(lines(journal_of(written)), iter(lines(fills)), CODEC, machines=machines)
 
 
 def venue_holds(written):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from executors.hedge.trade import unattended
+from executors.orders.work import unattended
 from tests.builders.executors.desk import Desk
 from tests.builders.executors.worlds import CONTRACT, KA, PM, S, intent
 

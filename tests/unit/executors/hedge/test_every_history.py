@@ -4,8 +4,8 @@ no leg is bought past the plan, and what is sold is held and final."""
 import os
 
 from executors.hedge.machine import advance
-from executors.hedge.trade import unattended
 from executors.orders.table import TERMINAL
+from executors.orders.work import unattended
 from tests.builders.executors.machines import context, events_of, start
 
 DEPTH = int(os.environ.get("EXPLORE_DEPTH", "8"))

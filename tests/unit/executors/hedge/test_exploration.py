@@ -16,9 +16,9 @@ from crossbook.domain.limits import bounds_of, limit_names
 from crossbook.domain.money import MICROS
 from executors.engine import refold
 from executors.hedge.plan import order_ids
-from executors.hedge.trade import LEGS, unattended
+from executors.hedge.trade import LEGS
 from executors.journal import FILLS
-from executors.orders.work import WORKING
+from executors.orders.work import WORKING, unattended
 from executors.recovery.image import restore_state, state_image
 from executors.state import ExecutorState
 from executors.terms import ExecuteTerms, Terms

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from executors.hedge.machine import advance
 from executors.hedge.plan import order_ids
-from executors.hedge.run import UNKNOWN_HORIZON_NS
 from executors.hedge.tables import INPUTS, STATES, TRADE_TABLE
 from executors.orders.machine import Resume
-from executors.orders.order import Timer
+from executors.orders.order import UNKNOWN_HORIZON_NS, Timer
 from executors.orders.table import ORDER_TABLE, REFUSED, STALE, STATUSES
 from executors.orders.work import WORKING
 from tests.builders.executors.machines import DEAR, context, report, start, timer
