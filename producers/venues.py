@@ -123,14 +123,16 @@ def check_adapters(adapters: Adapters, settings: Settings) -> None:
     """Refuse a table that cannot work, before anything is opened.
 
     Raises:
-        SettingsError: two rows of one name, a name that the vocabulary lacks, settings of a venue that has no row, or no venue that
-            is enabled.
+        SettingsError: two rows of one name, a name that the vocabulary lacks, settings under `venues` of a venue that has no row or a
+            section of its own, or no venue that is enabled.
     """
     names = [one.venue for one in adapters]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(f"venue {', '.join(twice)} has more than one adapter")
     if unknown := [name for name in names if name not in VENUES]:
         raise SettingsError(f"adapter of {', '.join(unknown)}: no such venue is known; extend the vocabulary `venue`")
+    if doubled := sorted(settings.venues.keys() & type(settings).model_fields.keys()):
+        raise SettingsError(f"setting venues.{doubled[0]}: the section of this venue is {doubled[0]}")
     if strange := sorted(settings.venues.keys() - set(names)):
         raise SettingsError(f"setting venues.{strange[0]}: no adapter is called so; known are {', '.join(names)}")
     sections = [one.settings_of(settings) for one in adapters]

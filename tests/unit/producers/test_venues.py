@@ -134,6 +134,7 @@ def test_the_table_of_the_product_works_with_its_defaults():
     [
         ((*BUILT_IN, BUILT_IN[0]), {}, "polymarket has more than one adapter"),
         (BUILT_IN, {"venues": {"acme": {}}}, r"venues\.acme: no adapter is called so; known are polymarket, kalshi"),
+        (BUILT_IN, {"venues": {"kalshi": {"enabled": False}}}, r"setting venues\.kalshi: the section of this venue is kalshi"),
         (TABLE, {"venues": {"acme": {}}}, r"setting venues\.acme\.url: Field required"),
         (TABLE, {"venues": {"acme": {"url": "u", "per_conection": 1}}}, r"venues\.acme\.per_conection"),
         (BUILT_IN, {"polymarket": {"enabled": False}, "kalshi": {"enabled": False}},
