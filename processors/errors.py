@@ -15,7 +15,7 @@ class ProcessorError(StageError):
 
 
 class CodeDigestError(ProcessorError):
-    """DecideConfigured names other decision code; only that code can repeat its decisions."""
+    """MarketConfigured or StrategyConfigured names other decision code; only that code can repeat its decisions."""
 
     exit_code = EXIT_SETTINGS
 

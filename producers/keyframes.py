@@ -6,8 +6,6 @@ Decides when: everything once an interval, the instruments spread evenly over it
 import asyncio
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from crossbook.runtime.settings import FrictionSettings
 from producers.market_writer import MarketWriter, friction_pack
 from producers.relay import Relay
@@ -77,4 +75,5 @@ class Keyframes:
         self._writer.broadcast(friction_pack(self._friction, ts_ns))
         in_force = self._relay.in_force
         if in_force is not None:
-            self._writer.broadcast(msgspec.structs.replace(in_force, ts_received_ns=ts_ns))
+            for record in in_force.at(ts_ns).records:
+                self._writer.broadcast(record)

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from crossbook.domain.dead_letters import dead_letter
 from crossbook.log.errors import LogError
 from crossbook.log.head import head_dropped, known_market
+from crossbook.market.configuration import Configuration
 from crossbook.market.image import MarketImage
 from crossbook.runtime.errors import BufferFullError, RecordTooLargeError
 from crossbook.runtime.kafka import RECORD_BYTES_MAX, offset_range, open_consumer, poll_batch
@@ -29,14 +30,15 @@ from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import (
     DeadLetter,
-    DecideConfigured,
     FeedStatus,
     FrictionPack,
     LogOpened,
+    MarketConfigured,
     PairListed,
     RawFrame,
     Record,
     ReferenceStatus,
+    StrategyConfigured,
 )
 from schemas.topics import TOPICS
 
@@ -74,7 +76,7 @@ class LogHead(msgspec.Struct, frozen=True, kw_only=True):
     ends: dict[int, int] = {}
     ts_last_ns: int = 0
     sessions: dict[str, int] = {}
-    configured: DecideConfigured | None = None
+    configured: Configuration | None = None
     friction: FrictionPack | None = None
     placements: dict[str, str] = {}
     pairs_listed: dict[str, PairListed] = {}
@@ -319,7 +321,10 @@ def _log_head(
         if isinstance(record, FeedStatus | ReferenceStatus):
             sessions[record.feed] = max(sessions.get(record.feed, 0), record.session)
     stamps = [market.now_ns for market in known] + [getattr(record, "ts_received_ns", 0) for record in tail]
-    configured = [market.configured for market in known if market.configured is not None]
+    strategies = {one.strategy: one for market in known for one in market.strategies}
+    strategies |= {one.strategy: one for one in tail if isinstance(one, StrategyConfigured)}
+    settings = [market.configured for market in known if market.configured is not None]
+    configured = _last(tail, MarketConfigured) or (settings[-1] if settings else None)
     friction = [market.friction for market in known if market.friction is not None]
     return LogHead(
         log_id=log_id,
@@ -327,7 +332,7 @@ def _log_head(
         ends=ends,
         ts_last_ns=max(stamps, default=0),
         sessions=sessions,
-        configured=_last(tail, DecideConfigured) or (configured[-1] if configured else None),
+        configured=None if configured is None else Configuration(configured, tuple(strategies.values())),
         friction=_last(tail, FrictionPack) or (friction[-1] if friction else None),
     )
 

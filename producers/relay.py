@@ -1,7 +1,7 @@
 """The relay of `control` into `market`: what operators and a starting decide say takes effect at a position of the log.
 
-Decides which words of `control` concern the producers and how they follow each other: DecideAnnounced becomes DecideConfigured
-in every partition, unless it says what is in force already; PairApproved and PairRevoked change the universe. It must never
+Decides which words of `control` concern the producers and how they follow each other: DecideAnnounced becomes a Configuration
+(StrategyConfigured, MarketConfigured) in every partition, unless it says what is in force already; PairApproved and PairRevoked change the universe. It must never
 reorder words, and never take a word twice: the caller tells it which were written.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
 import structlog
 from confluent_kafka import Consumer, TopicPartition
 
 from crossbook.domain.dead_letters import dead_letter
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.errors import SettingsError
 from crossbook.runtime.kafka import offset_range, open_consumer, poll_batch
 from crossbook.runtime.settings import KafkaSettings
@@ -25,16 +25,12 @@ from producers.universe.pairs import PairsFileError, load_pairs_file
 from producers.universe.universe import Universe
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.records import DecideAnnounced, DecideConfigured, PairApproved, PairRevoked, Record
+from schemas.records import DecideAnnounced, PairApproved, PairRevoked, Record
 from schemas.topics import TOPICS
 
 BATCH = 200
 IDLE_S = 0.05
 PAIRS_FILE_OPERATOR: Final = "pairs file"
-#: Fields of DecideConfigured that say what is in force.
-_SETTINGS = tuple(
-    name for name in DecideConfigured.__struct_fields__ if name not in {"ts_received_ns", "control_offset"}
-)
 
 
 class Word(NamedTuple):
@@ -90,12 +86,12 @@ class Relay:
         writer: MarketWriter,
         universe: Universe,
         router: Router,
-        in_force: DecideConfigured | None,
+        in_force: Configuration | None,
         stamp: Callable[[], int],
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self.in_force = in_force
-        self._wanted: DecideConfigured | None = None
+        self._wanted: Configuration | None = None
         self._writer = writer
         self._universe = universe
         self._router = router
@@ -117,7 +113,9 @@ class Relay:
         for word in words:
             match word.record:
                 case DecideAnnounced():
-                    self._wanted = configured(word.record, word.offset, self._stamp())
+                    self._wanted = Configuration.of(
+                        word.record, ts_received_ns=self._stamp(), control_offset=word.offset
+                    )
                 case PairApproved():
                     self._router.do(self._universe.approve(word.record, self._stamp()))
                     if self._universe.wanted():
@@ -133,12 +131,12 @@ class Relay:
 
     def configure(self) -> None:
         """Put the newest announcement in force, unless it is; tried again while the buffer is full."""
-        wanted = self._wanted
-        if wanted is None or in_force_already(self.in_force, wanted):
+        wanted, known = self._wanted, self.in_force
+        if wanted is None or (known is not None and wanted.says_no_more_than(known)):
             return
-        if self._writer.broadcast(wanted):
+        if all(self._writer.broadcast(record) for record in wanted.records):
             self.in_force = wanted
-            self._log.info("decide.configured", control_offset=wanted.control_offset)
+            self._log.info("decide.configured", control_offset=wanted.market.control_offset)
 
     def approve_file(self, name: str) -> None:
         """Approve the pairs of a pairs file; an empty name is none.
@@ -167,21 +165,3 @@ class Relay:
             payload=word.payload,
         )
         self._router.dead(letter)
-
-
-def configured(announced: DecideAnnounced, control_offset: int, ts_ns: int) -> DecideConfigured:
-    """The record that puts an announcement in force."""
-    return DecideConfigured(
-        ts_received_ns=ts_ns,
-        control_offset=control_offset,
-        **{name: getattr(announced, name) for name in _SETTINGS},
-    )
-
-
-def in_force_already(known: DecideConfigured | None, new: DecideConfigured) -> bool:
-    """Whether `new` says nothing that `known` does not."""
-    if known is None:
-        return False
-    return known == msgspec.structs.replace(
-        new, ts_received_ns=known.ts_received_ns, control_offset=known.control_offset
-    )

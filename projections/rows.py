@@ -19,7 +19,6 @@ from schemas.records import (
     ControlApplied,
     DeadLetter,
     DecideAnnounced,
-    DecideConfigured,
     EdgeQuote,
     EdgeStatistics,
     ExecutorConfigured,
@@ -40,6 +39,7 @@ from schemas.records import (
     LimitsChanged,
     ListingSeen,
     LogOpened,
+    MarketConfigured,
     OrderReconciled,
     OrderReport,
     OrderRequested,
@@ -57,6 +57,7 @@ from schemas.records import (
     ReferencePrice,
     ReferenceStatus,
     SettingsChanged,
+    StrategyConfigured,
     TakeIntent,
     TimerFired,
     TopOfBook,
@@ -316,7 +317,8 @@ _PLAN_COLUMNS = (
 
 HANDLERS: dict[type[Record], Handler] = {
     LogOpened: _fields("logs", "ts_received_ns>ts_ns", "partitions", "base_offset"),
-    DecideConfigured: _configuration("code_digest", "ts_received_ns"),
+    MarketConfigured: _configuration("code_digest", "ts_received_ns"),
+    StrategyConfigured: _configuration("code_digest", "ts_received_ns"),
     FrictionPack: _configuration("hash", "ts_received_ns"),
     ExecutorConfigured: _configuration("code_digest", "ts_ns"),
     InstrumentListed: _fields(

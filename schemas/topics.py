@@ -83,7 +83,8 @@ TOPICS: dict[str, Topic] = {
             ("decide", "execute", "project"),
             (
                 "LogOpened",
-                "DecideConfigured",
+                "MarketConfigured",
+                "StrategyConfigured",
                 "FrictionPack",
                 "InstrumentListed",
                 "InstrumentMoved",

@@ -12,6 +12,7 @@ ChangeKind: TypeAlias = Literal[
     "none",
     "log",
     "configured",
+    "strategy",
     "friction",
     "instrument",
     "moved",

@@ -13,12 +13,13 @@ from crossbook.market.book_state import BookState, FeedHealth
 from crossbook.market.market_state import MarketState
 from crossbook.market.references import ReferenceState
 from schemas.records import (
-    DecideConfigured,
     Delivery,
     FeedState,
     FrictionPack,
     InstrumentListed,
+    MarketConfigured,
     PairListed,
+    StrategyConfigured,
     VenueStatus,
 )
 
@@ -86,7 +87,8 @@ class MarketImage(msgspec.Struct, frozen=True):
     feeds: dict[str, FeedImage]
     settled: dict[str, int]
     friction: FrictionPack | None
-    configured: DecideConfigured | None
+    configured: MarketConfigured | None
+    strategies: tuple[StrategyConfigured, ...]
     references: tuple[ReferenceImage, ...]
     reference_feeds: dict[str, FeedImage]
     legs: dict[str, tuple[str, str]]
@@ -120,6 +122,7 @@ def market_image(market: MarketState) -> MarketImage:
         settled=market.settled,
         friction=market.friction,
         configured=market.configured,
+        strategies=tuple(market.strategies.values()),
         references=tuple(
             ReferenceImage(**{name: getattr(one, name) for name in ReferenceImage.__struct_fields__})
             for one in market.references.prices.values()
@@ -156,6 +159,7 @@ def restore_market(market: MarketState, image: MarketImage) -> None:
     market.settled = dict(image.settled)
     market.friction = image.friction
     market.configured = image.configured
+    market.strategies = {one.strategy: one for one in image.strategies}
     if image.configured is not None:
         market.adopt_windows(image.configured)
     for one in image.references:

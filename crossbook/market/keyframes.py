@@ -3,7 +3,7 @@
 from typing import Final
 
 from crossbook.market.book import OrderBook
-from schemas.records import BookSnapshot, DecideConfigured, InstrumentListed, PairListed, Record, VenueStatus
+from schemas.records import BookSnapshot, InstrumentListed, PairListed, Record, VenueStatus
 
 #: The rest of a listing (title, volume, time of reading) is for people.
 TERMS: Final = tuple(
@@ -13,9 +13,6 @@ TERMS: Final = tuple(
 )
 PAIR_TERMS: Final = tuple(name for name in PairListed.__struct_fields__ if name not in {"ts_received_ns", "keyframe"})
 VENUE_TERMS: Final = tuple(name for name in VenueStatus.__struct_fields__ if name not in {"ts_received_ns", "keyframe"})
-SETTINGS: Final = tuple(
-    name for name in DecideConfigured.__struct_fields__ if name not in {"ts_received_ns", "control_offset"}
-)
 
 
 def same_but(one: Record, other: Record, names: tuple[str, ...]) -> bool:

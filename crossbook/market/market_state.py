@@ -18,13 +18,13 @@ from crossbook.domain.grid import PriceGrid
 from crossbook.domain.identities import LEGS_CHANGED, TOKENS_CHANGED, Identities
 from crossbook.domain.trading_hours import FOREVER, Hours, hours
 from crossbook.market.book_state import BookState, Change, ChangeKind, FeedHealth
+from crossbook.market.configuration import MARKET_TERMS, STRATEGY_TERMS
 from crossbook.market.feed_clock import RECORDED, FeedClock
-from crossbook.market.keyframes import PAIR_TERMS, SETTINGS, TERMS, VENUE_TERMS, same_but, same_levels
+from crossbook.market.keyframes import PAIR_TERMS, TERMS, VENUE_TERMS, same_but, same_levels
 from crossbook.market.references import References
 from schemas.records import (
     BookDelta,
     BookSnapshot,
-    DecideConfigured,
     FeedStatus,
     FeeSchedule,
     FrictionPack,
@@ -32,23 +32,26 @@ from schemas.records import (
     InstrumentMoved,
     InstrumentSettled,
     LogOpened,
+    MarketConfigured,
     PairDelisted,
     PairListed,
     PublicTrade,
     Record,
     ReferencePrice,
     ReferenceStatus,
+    StrategyConfigured,
     VenueStatus,
 )
 
 __all__ = ["BookState", "Change", "ChangeKind", "FeedHealth", "MarketState"]
 
-#: Windows before the first DecideConfigured: those of DESIGN (2 s each).
+#: Windows before the first MarketConfigured: those of DESIGN (2 s each).
 WINDOW_DEFAULT_NS: Final = 2_000_000_000
 
 
 _LOG: Final = Change("log")
 _CONFIGURED: Final = Change("configured")
+_STRATEGY: Final = Change("strategy")
 _FRICTION: Final = Change("friction")
 _HEARTBEAT: Final = Change("feed", reason="heartbeat")
 _KEYFRAME: Final = Change("none", reason="keyframe")
@@ -60,8 +63,8 @@ _SETTLED: Final = Hours("settled", FOREVER)
 class MarketState:
     """Fold of one partition of `market`; see the module.
 
-    `position` is that of the last record folded (-1: none), `instruments`, `venues`, `pairs`, `friction`, `configured` the newest
-    word, `identities` what an id has stood for, `refused` why an instrument cannot be used, `settled` the payout of YES in micros: the
+    `position` is that of the last record folded (-1: none), `instruments`, `venues`, `pairs`, `friction`, `configured` and
+    `strategies` the newest word, `identities` what an id has stood for, `refused` why an instrument cannot be used, `settled` the payout of YES in micros: the
     first one told, `contradicted` another one told later; `recorded` says that stamps are a recording's (LogOpened).
     """
 
@@ -86,7 +89,8 @@ class MarketState:
         self.venues: dict[str, VenueStatus] = {}
         self._hours: dict[str, Hours] = {}  # memo, each until its time is over
         self.friction: FrictionPack | None = None
-        self.configured: DecideConfigured | None = None
+        self.configured: MarketConfigured | None = None
+        self.strategies: dict[str, StrategyConfigured] = {}
         self.jump_ns = WINDOW_DEFAULT_NS
         self.polled_fresh_ns = WINDOW_DEFAULT_NS
         self.feed_stale_ns = WINDOW_DEFAULT_NS
@@ -104,7 +108,8 @@ class MarketState:
             PairListed: self._pair_listed,
             PairDelisted: self._pair_delisted,
             FrictionPack: self._friction_pack,
-            DecideConfigured: self._decide_configured,
+            MarketConfigured: self._market_configured,
+            StrategyConfigured: self._strategy_configured,
             LogOpened: self._log_opened,
         }
 
@@ -450,15 +455,23 @@ class MarketState:
         self.friction = record
         return _FRICTION
 
-    def _decide_configured(self, record: DecideConfigured) -> Change:
+    def _market_configured(self, record: MarketConfigured) -> Change:
         self.adopt_windows(record)
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
-        if self.configured is not None and same_but(self.configured, record, SETTINGS):
+        if self.configured is not None and same_but(self.configured, record, MARKET_TERMS):
             return _KEYFRAME
         self.configured = record
         return _CONFIGURED
 
-    def adopt_windows(self, record: DecideConfigured) -> None:
+    def _strategy_configured(self, record: StrategyConfigured) -> Change:
+        self.clock.advance(record.ts_received_ns, None, self.jump_ns)
+        before = self.strategies.get(record.strategy)
+        if before is not None and same_but(before, record, STRATEGY_TERMS):
+            return _KEYFRAME
+        self.strategies[record.strategy] = record
+        return _STRATEGY
+
+    def adopt_windows(self, record: MarketConfigured) -> None:
         """Take the three windows that validity and time rest on."""
         self.jump_ns = record.jump_ns
         self.polled_fresh_ns = record.polled_fresh_ns

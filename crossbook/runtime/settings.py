@@ -194,7 +194,7 @@ class CatalogSettings(Section):
 
 
 class DecideSettings(Section):
-    """Thresholds of decide; they reach it as DecideConfigured through the log."""
+    """Thresholds of decide; they reach it as MarketConfigured and StrategyConfigured through the log."""
 
     min_edge_micros: int = Field(
         25_000, description="smallest net edge per contract for an intent (25000 is 2.5 cents)"
@@ -211,6 +211,9 @@ class DecideSettings(Section):
     jump_ms: int = Field(2_000, ge=1, description="a larger forward step of the clock needs a second feed's word")
     cost_max_micros: int = Field(250_000_000, ge=1, description="largest cost incl. fee of one leg of an intent")
     checkpoint_events: int = Field(20_000, ge=100, description="a checkpoint every this many events")
+    strategies: dict[str, dict[str, int | str]] = Field(
+        {}, description="settings of further strategies by name, as in [decide.strategies.NAME]; times in ns"
+    )
 
 
 class FrictionSettings(Section):

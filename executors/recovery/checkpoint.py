@@ -29,7 +29,7 @@ from schemas.records import Checkpoint
 from schemas.topics import partition_of
 
 STAGE: Final = "execute"
-FORMAT_VERSION: Final = 11
+FORMAT_VERSION: Final = 12
 
 
 class ExecuteImage(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from processors.strategies.table import STRATEGIES
 from schemas.records import Checkpoint
 
 STAGE: Final = "decide"
-FORMAT_VERSION: Final = 6
+FORMAT_VERSION: Final = 7
 
 
 class DecideImage(msgspec.Struct, frozen=True):
@@ -60,8 +60,8 @@ def thaw(payload: bytes, code_digest: str, makers: Strategies = STRATEGIES) -> D
     try:
         image = _DECODER.decode(payload)
         restore_market(state.market, image.market)
-        if state.market.configured is not None:
-            state.configure(state.market.configured)
+        for configured in state.market.strategies.values():
+            state.configure(configured)
         for name, kept in image.strategies.items():
             state.strategies[name].restore(bytes(kept))
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, LookupError, StrategySettingsError) as error:

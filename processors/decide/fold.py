@@ -2,7 +2,7 @@
 
 `step(state, position, record) -> outputs` is the whole decision. It folds the market, asks the strategies, gives their drafts a place,
 and decides when tops and watermarks are due. Must never look at anything but its arguments: no clock, file, setting or environment;
-settings arrive in the log as DecideConfigured, and until the first one it only keeps track.
+settings arrive in the log as StrategyConfigured and MarketConfigured, and until the first MarketConfigured it only keeps track.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from processors.decide.outputs import Outputs
 from processors.decide.state import DecideState, Output
 from processors.errors import CodeDigestError
 from processors.strategies.base import Draft
-from schemas.records import DecideConfigured, EdgeStatistics, Record
+from schemas.records import EdgeStatistics, MarketConfigured, Record, StrategyConfigured
 
 _SUSPECT: Final = Change("suspect")
 _TIME: Final = Change("time")
@@ -32,8 +32,8 @@ def step(state: DecideState, position: int, record: Record) -> Sequence[Output]:
     if kind in state.may_be_idle:
         if not (change.top_changed or change.refreshed) and clock.now_ns < state.watermark_due_ns and not clock.claims:
             return ()
-    elif kind == "configured":
-        _adopt(state)
+    elif kind in {"configured", "strategy"}:
+        _adopt(state, record)
     configured = market.configured
     if configured is None or not clock.now_ns:
         _track(state, change)
@@ -48,7 +48,7 @@ def step(state: DecideState, position: int, record: Record) -> Sequence[Output]:
         _reference(state, outputs, configured, change)
     elif kind == "trade":
         _trade(state, outputs, change)
-    elif kind != "none":
+    elif kind not in {"none", "strategy"}:
         _track(state, change)
         _ask(state, outputs, change)
     forced = kind == "feed" and change.reason in {"down", "ended"}
@@ -62,9 +62,8 @@ def skip(state: DecideState, position: int) -> None:
     state.market.skip(position)
 
 
-def _adopt(state: DecideState) -> None:
-    configured = state.market.configured
-    assert configured is not None
+def _adopt(state: DecideState, configured: Record) -> None:
+    assert isinstance(configured, (MarketConfigured, StrategyConfigured))
     if configured.code_digest != state.code_digest:
         raise CodeDigestError(
             partition=state.market.partition,
@@ -72,7 +71,8 @@ def _adopt(state: DecideState) -> None:
             configured=configured.code_digest,
             running=state.code_digest,
         )
-    state.configure(configured)
+    if isinstance(configured, StrategyConfigured):
+        state.configure(configured)
 
 
 def _track(state: DecideState, change: Change) -> None:
@@ -104,7 +104,7 @@ def _ask(state: DecideState, outputs: Outputs, change: Change) -> None:
             outputs.put(name, drafts)
 
 
-def _book(state: DecideState, outputs: Outputs, configured: DecideConfigured, change: Change) -> None:
+def _book(state: DecideState, outputs: Outputs, configured: MarketConfigured, change: Change) -> None:
     """A best level changed, or a polled book was polled anew: ask the strategies, then write its top if that is due."""
     instrument_id = change.instrument_id
     assert instrument_id is not None
@@ -113,7 +113,7 @@ def _book(state: DecideState, outputs: Outputs, configured: DecideConfigured, ch
     _top_if_due(state, outputs, configured, instrument_id)
 
 
-def _reference(state: DecideState, outputs: Outputs, configured: DecideConfigured, change: Change) -> None:
+def _reference(state: DecideState, outputs: Outputs, configured: MarketConfigured, change: Change) -> None:
     """A reference was priced: ask the strategies, then write its top if that is due."""
     reference_id = change.instrument_id
     if reference_id is None or not change.top_changed:
@@ -130,13 +130,13 @@ def _trade(state: DecideState, outputs: Outputs, change: Change) -> None:
             outputs.put(name, strategy.on(state.market, change))
 
 
-def _top_if_due(state: DecideState, outputs: Outputs, configured: DecideConfigured, instrument_id: str) -> None:
+def _top_if_due(state: DecideState, outputs: Outputs, configured: MarketConfigured, instrument_id: str) -> None:
     written_ns = state.top_written_ns.get(instrument_id)
     if written_ns is None or state.market.clock.now_ns - written_ns >= configured.top_interval_ns:
         outputs.top(instrument_id)
 
 
-def _tick(state: DecideState, outputs: Outputs, configured: DecideConfigured) -> None:
+def _tick(state: DecideState, outputs: Outputs, configured: MarketConfigured) -> None:
     """Stream time has come for a watermark: ask the strategies, write what waits, then counters, then the watermark itself."""
     market = state.market
     now = market.clock.now_ns

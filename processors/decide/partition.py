@@ -7,12 +7,13 @@ this, so that both mean the same by "the log".
 
 from collections.abc import Sequence
 
+from crossbook.market.configuration import Configuration
 from processors.decide.fold import skip, step
 from processors.decide.state import DecideState, Output
 from processors.errors import InputError
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.records import DecideConfigured, LogOpened, Record
+from schemas.records import LogOpened, Record
 
 
 class PartitionFold:
@@ -57,11 +58,7 @@ class PartitionFold:
             self.base_offset = offset
         return step(self.state, offset - self.base_offset, record)
 
-    def runs_under(self, wanted: DecideConfigured) -> bool:
+    def runs_under(self, wanted: Configuration) -> bool:
         """Whether the newest settings in the log are the wanted ones."""
-        found = self.state.market.configured
-        return found is not None and all(
-            getattr(found, name) == getattr(wanted, name)
-            for name in DecideConfigured.__struct_fields__
-            if name not in {"ts_received_ns", "control_offset"}
-        )
+        market = self.state.market
+        return wanted.is_in_force(market.configured, market.strategies)

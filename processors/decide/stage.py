@@ -14,6 +14,7 @@ from confluent_kafka import Message, TopicPartition
 
 from crossbook.domain.dead_letters import dead_letter
 from crossbook.log.errors import LogError
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError
 from crossbook.runtime.kafka import (
@@ -29,7 +30,7 @@ from crossbook.runtime.settings import Settings
 from processors.decide.checkpoint import STAGE, to_records
 from processors.decide.code_digest import decision_digest
 from processors.decide.resume import Resumed, last_written, place_of, resume
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from processors.errors import CodeDigestError
 from processors.strategies.base import Strategies
 from processors.strategies.table import STRATEGIES
@@ -70,6 +71,7 @@ class Decide:
 
     def __init__(self, settings: Settings, strategies: Strategies = STRATEGIES) -> None:
         self._settings = settings
+        self._strategies = strategies
         self._kafka = settings.kafka
         self._codec: Codec = load_codec()
         self._digest = decision_digest(strategies)
@@ -165,8 +167,10 @@ class Decide:
         if self._announced or any(self._next[n] < one.committed_offset for n, one in self._partitions.items()):
             return
         self._announced = True
-        said = announcement(self._settings.decide, self._digest, ts_ns=now_ns(), operator=STAGE)
-        wanted = as_configured(said, ts_received_ns=said.ts_ns, control_offset=-1)
+        said = announcement(
+            self._settings.decide, self._digest, ts_ns=now_ns(), operator=STAGE, strategies=self._strategies
+        )
+        wanted = Configuration.of(said, ts_received_ns=said.ts_ns, control_offset=-1)
         if not all(one.fold.runs_under(wanted) for one in self._partitions.values()):
             self._plain.send("control", said)
             _log.info("decide.announced", code_digest=self._digest)

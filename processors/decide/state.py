@@ -7,26 +7,15 @@ left out of checkpoints. The order of every dict here is the order of events, ne
 from typing import Final, NamedTuple
 
 from crossbook.market.book_state import ChangeKind
+from crossbook.market.configuration import settings_of
 from crossbook.market.market_state import MarketState
+from processors.errors import StrategySettingsError
 from processors.strategies.base import Strategies, Strategy
 from processors.strategies.table import STRATEGIES
-from schemas.records import DecideConfigured, Record
+from schemas.records import Record, StrategyConfigured
 
 #: Changes that cause nothing by themselves unless a best level changed or a polled book was polled anew.
 MAY_BE_IDLE: Final[frozenset[ChangeKind]] = frozenset({"book", "none", "trade", "reference"})
-#: Settings of the fold itself; the others are the strategies'.
-_OF_THE_FOLD: Final = frozenset(
-    {
-        "ts_received_ns",
-        "code_digest",
-        "control_offset",
-        "top_interval_ns",
-        "watermark_interval_ns",
-        "polled_fresh_ns",
-        "feed_stale_ns",
-        "jump_ns",
-    }
-)
 
 
 class Output(NamedTuple):
@@ -72,14 +61,14 @@ class DecideState:
         self.intents = 0
         self.may_be_idle = MAY_BE_IDLE  # memo
 
-    def configure(self, configured: DecideConfigured) -> None:
-        """Have every strategy work under these settings; one that did not run yet begins."""
-        settings = {
-            name: str(getattr(configured, name)) for name in configured.__struct_fields__ if name not in _OF_THE_FOLD
-        }
-        for name, make in self.makers.items():
-            strategy = self.strategies.get(name)
-            if strategy is None:
-                strategy = self.strategies[name] = make()
-                self.may_be_idle -= strategy.follows
-            strategy.configure(settings)
+    def configure(self, configured: StrategyConfigured) -> None:
+        """Have a strategy work under these settings; one that did not run yet begins. Raises StrategySettingsError."""
+        name = configured.strategy
+        strategy = self.strategies.get(name)
+        if strategy is None:
+            if name not in self.makers:
+                raise StrategySettingsError(f"{name}: this code has no such strategy; it has {', '.join(self.makers)}")
+            strategy = self.makers[name]()
+        strategy.configure(settings_of(configured))
+        self.strategies[name] = strategy
+        self.may_be_idle -= strategy.follows

@@ -125,6 +125,10 @@ class Strategy(Protocol):
     """One strategy in the fold of one partition."""
 
     @property
+    def version(self) -> str:
+        """What people call this state of it; the code digest is what counts."""
+
+    @property
     def follows(self) -> frozenset[ChangeKind]:
         """Frequent changes that it asks for beside the others: trades.
 

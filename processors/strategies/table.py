@@ -3,6 +3,7 @@
 from typing import Final
 
 from processors.strategies.base import Strategies
+from processors.strategies.cross_venue.settings import NAME
 from processors.strategies.cross_venue.strategy import CrossVenue
 
-STRATEGIES: Final[Strategies] = {"cross_venue": CrossVenue}
+STRATEGIES: Final[Strategies] = {NAME: CrossVenue}

@@ -21,16 +21,17 @@ import structlog
 from crossbook.domain.errors import StageError
 from crossbook.log.errors import LogError
 from crossbook.log.reading import LogLine
+from crossbook.market.configuration import Configuration
 from crossbook.market.feed_clock import RECORDED
 from crossbook.runtime.errors import BufferFullError
 from crossbook.runtime.kafka import RecordProducer, create_topics, wait_for_broker
 from crossbook.runtime.settings import FrictionSettings, Settings
 from producers.market_writer import Sender, friction_pack, read_log_head
 from producers.recordings.fees import FeeFile
-from producers.relay import ControlReader, Word, configured
+from producers.relay import ControlReader, Word
 from producers.universe.partition import partition_of
 from schemas.codec import load_codec
-from schemas.records import DecideAnnounced, DecideConfigured, LogOpened, Record
+from schemas.records import DecideAnnounced, LogOpened, Record
 
 STATUS_NS = 500_000_000
 #: Time goes on this long after the last row, so that what is open can end by its timers.
@@ -95,17 +96,22 @@ class Recording(Protocol):
     def log_id(self, settings: Settings) -> str:
         """Id of the log that it makes: of the files, the fees, and the settings that reach the log."""
 
-    def log(self, log_id: str, decide: DecideConfigured, report: ImportReport) -> Iterator[Placed]:
+    def log(self, log_id: str, decide: Configuration, report: ImportReport) -> Iterator[Placed]:
         """Every record of the log, in order; `report` grows on the way. May be called again: the records are the same."""
 
 
 def log_id_of(said: dict[str, object], settings: Settings) -> str:
     """An id that changes with whatever is said (JSON values) and with the settings of decide."""
-    everything = said | {"decide": settings.decide.model_dump(mode="json")}
+    decide = settings.decide.model_dump(mode="json")
+    if not decide["strategies"]:
+        del decide[
+            "strategies"
+        ]  # none beside the one that the section is of: the id is that of before there could be any
+    everything = said | {"decide": decide}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def log_head(log_id: str, decide: DecideConfigured, fees: FeeFile, partitions: int, ts_ns: int) -> Iterator[Placed]:
+def log_head(log_id: str, decide: Configuration, fees: FeeFile, partitions: int, ts_ns: int) -> Iterator[Placed]:
     """What every partition begins with: LogOpened, the frictions, the settings of decide."""
     for partition in range(partitions):
         opened = LogOpened(
@@ -119,7 +125,8 @@ def log_head(log_id: str, decide: DecideConfigured, fees: FeeFile, partitions: i
         yield Placed(partition, None, opened, ts_ns)
     friction = FrictionSettings(**fees.friction.model_dump())
     yield from everywhere(friction_pack(friction, ts_ns), partitions, ts_ns)
-    yield from everywhere(decide, partitions, ts_ns)
+    for record in decide.records:
+        yield from everywhere(record, partitions, ts_ns)
 
 
 def everywhere(record: Record, partitions: int, ts_ns: int) -> Iterator[Placed]:
@@ -137,7 +144,7 @@ def recording_lines(
     recording: Recording,
     settings: Settings,
     encode: EncodeMany,
-    decide: DecideConfigured,
+    decide: Configuration,
     report: ImportReport | None = None,
 ) -> Iterator[tuple[int, LogLine]]:
     """The whole `market` log of a recording with no broker: (partition, line), offsets from 0 in each partition.
@@ -258,7 +265,7 @@ def run_import(
     return report
 
 
-def _await_decide(settings: Settings, ts_ns: int, timeout_s: float, stop: threading.Event) -> DecideConfigured | None:
+def _await_decide(settings: Settings, ts_ns: int, timeout_s: float, stop: threading.Event) -> Configuration | None:
     """The newest announcement on `control`, waited for; None when told to stop."""
     reader = ControlReader(settings.kafka, load_codec())
     end = time.monotonic() + timeout_s
@@ -274,7 +281,7 @@ def _await_decide(settings: Settings, ts_ns: int, timeout_s: float, stop: thread
             announced = _newest(reader.read(0.2))
     finally:
         reader.close()
-    return configured(announced, -1, ts_ns)
+    return Configuration.of(announced, ts_received_ns=ts_ns, control_offset=-1)
 
 
 def _newest(words: Sequence[Word]) -> DecideAnnounced | None:

@@ -1,27 +1,21 @@
 """Records of `control`, `checkpoints.*` and `deadletter`: what operators and stages say of the system itself."""
 
 from schemas.records.base import Record, Relation, Scope, TradingState
-from schemas.records.parts import PayoutCell
+from schemas.records.parts import PayoutCell, StrategyAnnounced
 
 
 class DecideAnnounced(Record, frozen=True, kw_only=True, gc=False):
-    """decide states its settings and code digest; the relay copies them into `market`."""
+    """decide states its settings and code digest; the relay makes them StrategyConfigured and MarketConfigured in `market`."""
 
     ts_ns: int
     operator: str
     code_digest: str
-    min_edge_micros: int
-    edge_change_micros: int
     top_interval_ns: int
     watermark_interval_ns: int
     polled_fresh_ns: int
     feed_stale_ns: int
-    cooldown_ns: int
-    intent_valid_ns: int
-    close_window_ns: int
-    game_start_window_ns: int
     jump_ns: int
-    cost_max_micros: int
+    strategies: tuple[StrategyAnnounced, ...]
 
 
 class PairApproved(Record, frozen=True, kw_only=True, gc=False):

@@ -1,7 +1,15 @@
 """Records of `tape` and `market`: what venues said and what was configured, in the order that decisions are made in."""
 
 from schemas.records.base import Delivery, Direction, FeedState, InstrumentStatus, Record, Relation, Side, Venue
-from schemas.records.parts import FeeSchedule, OrderMinimum, PauseWindow, PayoutCell, PriceRange, VenuePolicy
+from schemas.records.parts import (
+    FeeSchedule,
+    OrderMinimum,
+    PauseWindow,
+    PayoutCell,
+    PriceRange,
+    StrategySetting,
+    VenuePolicy,
+)
 
 
 class RawFrame(Record, frozen=True, kw_only=True, gc=False):
@@ -28,23 +36,27 @@ class LogOpened(Record, frozen=True, kw_only=True, gc=False):
     clock: str = "wall"
 
 
-class DecideConfigured(Record, frozen=True, kw_only=True, gc=False):
-    """Settings and code digest under which decide works from this position on."""
+class MarketConfigured(Record, frozen=True, kw_only=True, gc=False):
+    """How `market` is read and when tops and watermarks are written, from this position on, and by which code. Decide writes nothing before the first one; the strategies are configured before it."""
 
     ts_received_ns: int
     code_digest: str
-    min_edge_micros: int
-    edge_change_micros: int
     top_interval_ns: int
     watermark_interval_ns: int
     polled_fresh_ns: int
     feed_stale_ns: int
-    cooldown_ns: int
-    intent_valid_ns: int
-    close_window_ns: int
-    game_start_window_ns: int
     jump_ns: int
-    cost_max_micros: int
+    control_offset: int
+
+
+class StrategyConfigured(Record, frozen=True, kw_only=True, gc=False):
+    """Settings under which a strategy works from this position on."""
+
+    ts_received_ns: int
+    strategy: str
+    version: str
+    code_digest: str
+    settings: tuple[StrategySetting, ...]
     control_offset: int
 
 

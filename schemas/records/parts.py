@@ -108,3 +108,18 @@ class PlanBound(Record, frozen=True, kw_only=True, gc=False):
     attempt_first: int
     attempts_max: int
     ts_deadline_ns: int
+
+
+class StrategySetting(Record, frozen=True, kw_only=True, gc=False):
+    """One setting of a strategy."""
+
+    name: str
+    value: str
+
+
+class StrategyAnnounced(Record, frozen=True, kw_only=True, gc=False):
+    """A strategy and the settings that it is to work under."""
+
+    strategy: str
+    version: str
+    settings: tuple[StrategySetting, ...]

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossbook.log.archive.encode_many import ManyEncoder
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.settings import Settings
 from deploy.lab.memory import peak_rss_mb
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from producers.recordings.formats import open_recording
 from producers.recordings.frame import ImportReport, Recording, recording_lines
 from schemas.codec import load_codec
@@ -103,7 +104,7 @@ def measure(mode: str, name: str, folder: Path, fees: Path) -> dict[str, Any]:
 
 def _entries(mode: str, recording: Recording, settings: Settings, report: ImportReport) -> Iterator[object]:
     announced = announcement(settings.decide, "0" * 64, ts_ns=recording.ts_first_ns, operator="bench")
-    decide = as_configured(announced, ts_received_ns=recording.ts_first_ns, control_offset=-1)
+    decide = Configuration.of(announced, ts_received_ns=recording.ts_first_ns, control_offset=-1)
     if mode == "records":
         return recording.log(report.log_id, decide, report)
     return recording_lines(recording, settings, ManyEncoder(load_codec()), decide, report)

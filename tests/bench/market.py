@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from crossbook.domain.fees import make_schedule
 from crossbook.domain.names import KALSHI, POLYMARKET, instrument_id
+from crossbook.market.configuration import Configuration
 from crossbook.market.feed_clock import RECORDED
 from crossbook.runtime.settings import DecideSettings
 from crossbook.venues.policies import POLICIES
 from processors.decide.code_digest import decision_digest
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from schemas.records import (
     BookDelta,
     BookSnapshot,
@@ -104,7 +105,7 @@ class World:
         said = announcement(decide, decision_digest(), ts_ns=ts_ns, operator="bench")
         records: list[Record] = [
             LogOpened(ts_received_ns=ts_ns, log_id=LOG_ID, partition=0, partitions=1, base_offset=0, clock=clock),
-            as_configured(said, ts_received_ns=ts_ns, control_offset=-1),
+            *Configuration.of(said, ts_received_ns=ts_ns, control_offset=-1).records,
             FrictionPack(
                 ts_received_ns=ts_ns, gas_micros=0, fx_ppm=0, on_ramp_ppm=0, lockup_ppm_per_year=40_000,
                 source="bench", hash="f" * 64,

@@ -33,7 +33,7 @@ def lively_market(events=1_500, seed=5, pairs=2):
     rng = random.Random(seed)
     records = [
         mr.opened(),
-        mr.configured(min_edge_micros=0, cooldown_ns=300 * MS),
+        *mr.settings(min_edge_micros=0, cooldown_ns=300 * MS),
         mr.friction(gas_micros=1_000, fx_ppm=100),
     ]
     ids, sequences, sessions, mids = [], {}, {"kalshi": 1, "polymarket": 1}, {}

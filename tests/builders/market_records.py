@@ -5,23 +5,25 @@ from collections.abc import Iterable, Sequence
 from msgspec import structs
 
 from crossbook.domain.fees import make_schedule, schedule_hash
+from crossbook.market.configuration import Configuration, as_settings
 from crossbook.venues.policies import POLICIES
 from processors.decide.fold import step
 from processors.decide.state import DecideState, Output
 from schemas.records import (
     BookDelta,
     BookSnapshot,
-    DecideConfigured,
     FeedStatus,
     FrictionPack,
     InstrumentListed,
     LogOpened,
+    MarketConfigured,
     OrderMinimum,
     PairListed,
     PauseWindow,
     PayoutCell,
     PriceRange,
     Record,
+    StrategyConfigured,
     VenueStatus,
 )
 
@@ -35,6 +37,15 @@ KALSHI_FEES = make_schedule(model="kalshi_quadratic", taker_rate_ppm=70_000, ts_
 POLYMARKET_FEES = make_schedule(model="polymarket_curve", taker_rate_ppm=30_000, ts_effective_ns=0, source="test")
 LOT = 10_000
 CONTRACT = 1_000_000
+PAIR_SETTINGS = {
+    "min_edge_micros": 25_000,
+    "edge_change_micros": 1_000,
+    "cooldown_ns": 2_000 * MS,
+    "intent_valid_ns": 500 * MS,
+    "close_window_ns": 120_000 * MS,
+    "game_start_window_ns": 60_000 * MS,
+    "cost_max_micros": 250 * CONTRACT,
+}
 
 
 def opened(ts_ns=T0, *, partition=0):
@@ -42,23 +53,44 @@ def opened(ts_ns=T0, *, partition=0):
 
 
 def configured(ts_ns=T0, **changes):
+    """How the market is read."""
     values = {
         "code_digest": DIGEST,
-        "min_edge_micros": 25_000,
-        "edge_change_micros": 1_000,
         "top_interval_ns": 100 * MS,
         "watermark_interval_ns": 250 * MS,
         "polled_fresh_ns": 2_000 * MS,
         "feed_stale_ns": 2_000 * MS,
-        "cooldown_ns": 2_000 * MS,
-        "intent_valid_ns": 500 * MS,
-        "close_window_ns": 120_000 * MS,
-        "game_start_window_ns": 60_000 * MS,
         "jump_ns": 2_000 * MS,
-        "cost_max_micros": 250 * CONTRACT,
         "control_offset": -1,
     }
-    return DecideConfigured(ts_received_ns=ts_ns, **(values | changes))
+    return MarketConfigured(ts_received_ns=ts_ns, **(values | changes))
+
+
+def strategy(ts_ns=T0, name="cross_venue", *, code_digest=DIGEST, control_offset=-1, **changes):
+    """What a strategy works under; the second strategy of the tests takes the same."""
+    values = PAIR_SETTINGS | changes
+    return StrategyConfigured(
+        ts_received_ns=ts_ns,
+        strategy=name,
+        version="1",
+        code_digest=code_digest,
+        settings=as_settings({name: str(value) for name, value in values.items()}),
+        control_offset=control_offset,
+    )
+
+
+def settings(ts_ns=T0, **changes) -> list[Record]:
+    """Both: the strategy's settings first, then the market's, as they stand in a log."""
+    both = {name: value for name, value in changes.items() if name in {"code_digest", "control_offset"}}
+    of_the_pair = {name: value for name, value in changes.items() if name in PAIR_SETTINGS}
+    of_the_market = {name: value for name, value in changes.items() if name not in {*both, *of_the_pair}}
+    return [strategy(ts_ns, **both, **of_the_pair), configured(ts_ns, **both, **of_the_market)]
+
+
+def reconfigured(records: Iterable[Record], configuration: Configuration) -> list[Record]:
+    """The same records under other settings."""
+    given = iter(configuration.records)
+    return [next(given) if isinstance(record, StrategyConfigured | MarketConfigured) else record for record in records]
 
 
 def friction(ts_ns=T0, **changes):
@@ -207,11 +239,11 @@ def delta(instrument_id, ts_ns, sequence, *, bids=(), asks=(), session=1, previo
     )
 
 
-def head(ts_ns=T0, **settings) -> list[Record]:
+def head(ts_ns=T0, **changes) -> list[Record]:
     """Everything that a pair needs before its first books."""
     return [
         opened(ts_ns),
-        configured(ts_ns, **settings),
+        *settings(ts_ns, **changes),
         friction(ts_ns),
         instrument(A, ts_ns),
         instrument(B, ts_ns),

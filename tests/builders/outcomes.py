@@ -103,12 +103,12 @@ class Venue:
         return mr.snapshot(self.id, now, self.sequence, bids=bids, asks=asks)
 
 
-def market(seed, seconds, pairs=3):
+def market(seed, seconds, pairs=3, min_edge=25_000):
     """Records of a market with a few pairs whose venues learn the same value at different speeds."""
     rng = random.Random(seed)
     records = [
         mr.opened(),
-        mr.configured(close_window_ns=0, game_start_window_ns=0),
+        *mr.settings(close_window_ns=0, game_start_window_ns=0, min_edge_micros=min_edge),
         mr.friction(lockup_ppm_per_year=50_000, gas_micros=2_000),
     ]
     venues = []
@@ -170,8 +170,7 @@ class Run:
 
 def simulated(seed=3, seconds=300, pairs=3, *, rough=True, min_edge=25_000, **changes) -> Outcome:
     """What decide and the engine make of a seeded market."""
-    records = market(seed, seconds, pairs)
-    records[1] = msgspec.structs.replace(records[1], min_edge_micros=min_edge)
+    records = market(seed, seconds, pairs, min_edge)
     rates = (
         {"vanish_ppm": 100_000, "partial_ppm": 200_000, "reject_ppm": 40_000, "reverse_ppm": 60_000} if rough else {}
     )

@@ -25,6 +25,7 @@ class MakerImage(msgspec.Struct):
 class Maker:
     """Quotes an instrument whose mid moved by a cent, and takes every third trade's instrument."""
 
+    version = "0.1"
     follows = frozenset({"trade"})
 
     def __init__(self):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.equality.files import TOPICS, read_manifest, read_topic
-from tests.equality.mapping import forward, masked
+from tests.equality.mapping import forward_all, masked
 
 #: So many differences of a source are named; the rest is counted.
 NAMED_MAX = 5
@@ -32,7 +32,7 @@ class Comparison:
         """Compare one source's topics."""
         found = 0
         for topic in TOPICS:
-            pairs = zip_longest(read_topic(before, name, topic), read_topic(after, name, topic))
+            pairs = zip_longest(forward_all(read_topic(before, name, topic)), read_topic(after, name, topic))
             for number, (theirs, ours) in enumerate(pairs):
                 if theirs is None or ours is None:
                     what = ours or theirs
@@ -45,7 +45,7 @@ class Comparison:
     def _records(
         self, place: str, topic: str, theirs: tuple[str, dict[str, Any]], ours: tuple[str, dict[str, Any]], found: int
     ) -> int:
-        wanted, fields = forward(*theirs)
+        wanted, fields = theirs
         self.compared[topic, ours[0]] += 1
         if wanted != ours[0]:
             self._differ(f"{place}: {wanted} before, {ours[0]} after", found)

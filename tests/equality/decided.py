@@ -9,7 +9,7 @@ from deploy.lab.backtest.run import run_backtest
 from processors.decide.code_digest import decision_digest
 from processors.decide.fold import step
 from processors.decide.state import DecideState
-from schemas.records import DecideConfigured, Record
+from schemas.records import MarketConfigured, Record, StrategyConfigured
 from tests.builders.logs.memory import MemoryLog
 from tests.equality.sources import terms_of
 
@@ -52,6 +52,6 @@ def decide_all(name: str, market: Sequence[Record]) -> dict[str, list[Record]]:
 
 def under_this_code(record: Record) -> Record:
     """A configuration names the code that folds it."""
-    if isinstance(record, DecideConfigured):
+    if isinstance(record, MarketConfigured | StrategyConfigured):
         return msgspec.structs.replace(record, code_digest=decision_digest())
     return record

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from schemas.records import RECORDS, Record
-from tests.equality.mapping import forward
+from tests.equality.mapping import forward_all
 
 TOPICS = ("market", "signals", "intents", "journal", "fills")
 MANIFEST = "manifest.json"
@@ -59,8 +59,7 @@ def read_topic(folder: Path, name: str, topic: str) -> Iterator[tuple[str, dict[
 def read_market(folder: Path, name: str) -> Sequence[Record]:
     """Records of `market` of an earlier dump, mapped forward and made of today's classes."""
     found = []
-    for record, fields in read_topic(folder, name, "market"):
-        now, mapped = forward(record, fields)
+    for now, mapped in forward_all(read_topic(folder, name, "market")):
         found.append(msgspec.convert(mapped, RECORDS[now]))
     return found
 

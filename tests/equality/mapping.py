@@ -5,7 +5,7 @@ they name code or schemas, not what was decided. Must never hide a value that a 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +13,18 @@ import msgspec
 from crossbook.venues.policies import POLICIES
 
 Fields = dict[str, Any]
+Row = tuple[str, Fields]
+
+#: Settings of the cross-venue strategy: what of DecideConfigured stands in StrategyConfigured since.
+PAIR_SETTINGS: Final = (
+    "close_window_ns",
+    "cooldown_ns",
+    "cost_max_micros",
+    "edge_change_micros",
+    "game_start_window_ns",
+    "intent_valid_ns",
+    "min_edge_micros",
+)
 
 #: Records of an executor that name a trade, and all of its records.
 OF_TRADES: Final = (
@@ -29,7 +41,7 @@ IDS: Final[dict[str, tuple[str, str]]] = {
     "venue_order_id": ("paper-main-", "paper-"),
 }
 #: Old record name → new one.
-RENAMED_RECORDS: Final[dict[str, str]] = {}
+RENAMED_RECORDS: Final[dict[str, str]] = {"DecideConfigured": "MarketConfigured"}
 #: (old record name, old field) → new field.
 RENAMED_FIELDS: Final[dict[tuple[str, str], str]] = {}
 #: (old record name, new field) → the value that every record of before has.
@@ -60,15 +72,36 @@ UNMASKED: Final[dict[tuple[str, str], tuple[str, dict[str, str]]]] = {
 }
 #: (new record name, field) → why it is not compared.
 MASKED: Final[dict[tuple[str, str], str]] = {
-    ("DecideConfigured", "code_digest"): "names the code of decide",
+    ("MarketConfigured", "code_digest"): "names the code of decide",
+    ("StrategyConfigured", "code_digest"): "names the code of decide",
     ("ExecutorConfigured", "code_digest"): "names the code of the executor",
     ("PayoutBooked", "partition"): "a payout of before named no place",
     ("PayoutBooked", "position"): "a payout of before named no place",
 }
 
 
-def forward(record: str, fields: Fields) -> tuple[str, Fields]:
-    """Name and fields after the break; a record of after it stays as it is."""
+def forward_all(rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows of a topic after the break. Where DecideConfigured became two records, the first stands where its place was held."""
+    held: Row | None = None
+    for row in rows:
+        if held is not None:
+            split = held[0] == "FrictionPack" and row[0] == "DecideConfigured"
+            yield _strategy_configured(row[1]) if split else forward(*held)
+        held = row
+    if held is not None:
+        yield forward(*held)
+
+
+def _strategy_configured(fields: Fields) -> Row:
+    kept = {name: fields[name] for name in ("ts_received_ns", "code_digest", "control_offset")}
+    settings = [{"name": name, "value": str(fields[name])} for name in PAIR_SETTINGS]
+    return "StrategyConfigured", kept | {"strategy": "cross_venue", "version": "1", "settings": settings}
+
+
+def forward(record: str, fields: Fields) -> Row:
+    """Name and fields after the break."""
+    if record == "DecideConfigured":
+        fields = {name: value for name, value in fields.items() if name not in PAIR_SETTINGS}
     fields = _with_parts(fields)
     if (record, fields.get("action")) in UNMASKED:
         record, kept = UNMASKED[record, fields["action"]]
@@ -158,6 +191,7 @@ def table() -> list[str]:
         ("implied fields", [f"{of}.{name}: by the other fields" for of, name in (*IMPLIED_FIELDS, *IMPLIED_PARTS)]),
         ("fields of their own", typed),
         ("ids", [f"{name}: {before or 'nothing'} → {now}" for name, (now, before) in IDS.items()]),
+        ("split", [f"DecideConfigured.{name} → StrategyConfigured.settings" for name in PAIR_SETTINGS]),
         ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
         ("records of their own", [f"{old} {action} → {new}" for (old, action), (new, _) in UNMASKED.items()]),
         ("plans", ["TradePlan.slots → bounds: one for the orders of a role, leg and side"]),

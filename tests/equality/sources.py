@@ -5,12 +5,13 @@ Decides which terms go with which name; the records of `market` themselves may a
 
 from collections.abc import Sequence
 
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.settings import DecideSettings, ExecuteSettings, PaperSettings, Settings
 from processors.decide.code_digest import decision_digest
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from producers.recordings.formats import open_recording
 from producers.recordings.frame import ImportReport
-from schemas.records import DecideConfigured, FrictionPack, Record
+from schemas.records import Record
 from tests.builders.places import REPOSITORY
 from tests.equality.worlds import world_records
 
@@ -49,19 +50,7 @@ def match_names() -> list[str]:
 def records_of(name: str) -> list[Record]:
     """Records of `market` of a source."""
     kind, _, rest = name.rpartition("-")
-    return padded(world_records(int(rest), SECONDS, RATE) if kind == "world" else _match(kind, EDGES[rest]))
-
-
-def padded(records: Sequence[Record]) -> list[Record]:
-    """The same with the frictions told again right before each DecideConfigured: a record that changes nothing.
-
-    It holds the place of the second record that DecideConfigured becomes, so that no position, and no id made of one, moves.
-    """
-    frictions = next(record for record in records if isinstance(record, FrictionPack))
-    found: list[Record] = []
-    for record in records:
-        found += [frictions, record] if isinstance(record, DecideConfigured) else [record]
-    return found
+    return world_records(int(rest), SECONDS, RATE) if kind == "world" else _match(kind, EDGES[rest])
 
 
 def terms_of(name: str) -> tuple[ExecuteSettings, PaperSettings]:
@@ -78,6 +67,6 @@ def _match(match: str, edge_micros: int) -> list[Record]:
     fees = REPOSITORY / "docs" / "examples" / "fees_worldcup.yaml"
     recording = open_recording("bbo-pairs", [RECORDINGS / f"{match}.parquet"], fees, 1)
     announced = announcement(decide, decision_digest(), ts_ns=recording.ts_first_ns, operator="test")
-    configured = as_configured(announced, ts_received_ns=recording.ts_first_ns, control_offset=-1)
+    configured = Configuration.of(announced, ts_received_ns=recording.ts_first_ns, control_offset=-1)
     log_id = recording.log_id(settings)
     return [placed.record for placed in recording.log(log_id, configured, ImportReport(log_id=log_id))]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from crossbook.domain.names import KALSHI, POLYMARKET, instrument_id
+from crossbook.market.configuration import Configuration
 from crossbook.market.feed_clock import RECORDED
 from crossbook.runtime.settings import DecideSettings, FrictionSettings
 from deploy.sandbox.binance import wire as binance_wire
@@ -25,7 +26,7 @@ from deploy.sandbox.world.floor import Market
 from deploy.sandbox.world.happenings import LevelSet, TickChanged, TradeDone, WorldEvent
 from deploy.sandbox.world.world import World
 from processors.decide.code_digest import decision_digest
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from producers.binance.protocol import BinanceProtocol
 from producers.feeds.fields import parse_json
 from producers.feeds.protocol import FetchBook, Output, ProbeBooks, Reconnect, RefreshListing
@@ -145,7 +146,7 @@ class Ingested:
         self.records += [
             LogOpened(ts_received_ns=T0, log_id=log_id, partition=0, partitions=1, base_offset=0, clock=RECORDED),
             friction_pack(FrictionSettings(), T0),
-            as_configured(announced, ts_received_ns=T0, control_offset=-1),
+            *Configuration.of(announced, ts_received_ns=T0, control_offset=-1).records,
         ]
         for pair in approvals(self.world):
             self._do(self.universe.approve(pair, T0))

@@ -135,7 +135,7 @@ def test_a_log_that_begins_late_is_restored_at_its_own_offsets(kafka, request, t
     plain = RecordProducer(late, CODEC, "test")
     for _ in range(7):
         plain.send_bytes("market", b"before the log", partition=0)
-    records = [mr.opened(), mr.configured(), mr.friction()]
+    records = [mr.opened(), *mr.settings(), mr.friction()]
     records[0] = msgspec.structs.replace(records[0], base_offset=7)
     for record in records:
         plain.send("market", record, partition=0)

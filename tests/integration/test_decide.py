@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from confluent_kafka import TopicPartition
 
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.kafka import (
     Outgoing,
     RecordProducer,
@@ -26,7 +27,7 @@ from crossbook.runtime.kafka import (
 from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import DecideSettings, KafkaSettings, Settings
 from processors.decide.code_digest import decision_digest
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from processors.decide.stage import Decide
 from processors.verify.verify import verify_decide
 from schemas.codec import load_codec
@@ -84,8 +85,8 @@ def start(settings):
 def market(digest=None):
     """Records for every test; a test that changes some takes a copy."""
     said = announcement(DecideSettings(min_edge_micros=0), digest or decision_digest(), ts_ns=mr.T0, operator="test")
-    head = as_configured(said, ts_received_ns=mr.T0, control_offset=0)
-    return [head if isinstance(record, mr.DecideConfigured) else record for record in lively_market(events=1_500)]
+    head = Configuration.of(said, ts_received_ns=mr.T0, control_offset=0)
+    return mr.reconfigured(lively_market(events=1_500), head)
 
 
 def write(settings, records):

@@ -19,7 +19,7 @@ from producers.market_writer import LogHead, MarketWriter, friction_pack
 from producers.recordings.bbo.replay import run_import
 from producers.universe.partition import partition_of
 from schemas.codec import load_codec
-from schemas.records import DecideConfigured, LogOpened, Record
+from schemas.records import LogOpened, MarketConfigured, Record
 from tests.builders.places import REPOSITORY as ROOT
 from tests.builders.recordings.bbo import ANNOUNCED, ROWS, fees, row, write
 
@@ -64,7 +64,7 @@ def test_two_speeds_and_prefixes_give_equal_bytes(kafka, tmp_path: Path) -> None
     first = load_codec().decode(logs[0][0][2])
     assert isinstance(first, LogOpened)
     assert first.log_id == report.log_id
-    configured = [r for *_, v in logs[0] if isinstance(r := load_codec().decode(v), DecideConfigured)]
+    configured = [r for *_, v in logs[0] if isinstance(r := load_codec().decode(v), MarketConfigured)]
     assert [c.control_offset for c in configured] == [-1, -1]
     again = run_import(settings, [file], fee_file, 0.0)
     assert again.resumed_at == again.records == len(logs[0])

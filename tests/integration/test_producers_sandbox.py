@@ -10,9 +10,9 @@ from schemas.records import (
     BookSnapshot,
     DeadLetter,
     DecideAnnounced,
-    DecideConfigured,
     InstrumentListed,
     LogOpened,
+    MarketConfigured,
     PairListed,
     RawFrame,
     ReferencePrice,
@@ -34,10 +34,8 @@ def world(kafka, tmp_path: Path) -> Iterator[World]:
 
 
 ANNOUNCED = DecideAnnounced(
-    ts_ns=1, operator="decide", code_digest="00", min_edge_micros=25_000, edge_change_micros=1_000,
-    top_interval_ns=1, watermark_interval_ns=1, polled_fresh_ns=2_000_000_000, feed_stale_ns=2_000_000_000,
-    cooldown_ns=1, intent_valid_ns=1, close_window_ns=1, game_start_window_ns=1, jump_ns=2_000_000_000,
-    cost_max_micros=1,
+    ts_ns=1, operator="decide", code_digest="00", top_interval_ns=1, watermark_interval_ns=1, polled_fresh_ns=2_000_000_000,
+    feed_stale_ns=2_000_000_000, jump_ns=2_000_000_000, strategies=(),
 )  # fmt: skip
 
 
@@ -76,7 +74,7 @@ def test_books_pairs_and_settings_reach_the_log(world: World) -> None:
     assert world.state.log_id == log_id
     fresh = world.records[seen:]
     assert not any(isinstance(r, LogOpened) for r in fresh)
-    said = [r for r in world.records if isinstance(r, DecideConfigured)]
+    said = [r for r in world.records if isinstance(r, MarketConfigured)]
     assert {(r.code_digest, r.control_offset) for r in said} == {("00", 0)}  # repeated as a keyframe, never as news
     assert world.state.pairs["pair-1"].group == world.state.instruments[a].group
 

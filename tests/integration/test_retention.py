@@ -13,6 +13,7 @@ from crossbook.log.archive.errors import RetentionError
 from crossbook.log.archive.read import ArchiveLog
 from crossbook.log.archive.write import write_archive
 from crossbook.log.errors import LogError
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.kafka import RecordProducer, admin_client, committed_offsets, create_topics, open_consumer
 from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import ClickHouseSettings, KafkaSettings, Settings
@@ -24,7 +25,7 @@ from executors.stage import Execute
 from processors.decide.checkpoint import to_records
 from processors.decide.code_digest import decision_digest
 from processors.decide.partition import PartitionFold
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from processors.decide.stage import Decide
 from processors.decide.state import DecideState
 from processors.verify.verify import verify_decide
@@ -56,10 +57,10 @@ def settings_for(kafka, clickhouse, folder, name):
 
 def market(settings):
     said = announcement(settings.decide, decision_digest(), ts_ns=mr.T0, operator="test")
-    head = as_configured(said, ts_received_ns=mr.T0, control_offset=0)
+    head = Configuration.of(said, ts_received_ns=mr.T0, control_offset=0)
     opened, *records = lively_market(events=1_000)[:END]
     first = msgspec.structs.replace(opened, clock="recorded")  # the stamps are made up
-    return [first, *(head if isinstance(one, mr.DecideConfigured) else one for one in records)]
+    return [first, *mr.reconfigured(records, head)]
 
 
 def write(settings, records):

@@ -11,9 +11,10 @@ from crossbook.log.archive.encode_many import ManyEncoder
 from crossbook.log.archive.errors import ArchiveConflictError
 from crossbook.log.archive.write import ArchiveWriter
 from crossbook.log.reading import LogLine
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.settings import Settings
 from processors.decide.code_digest import decision_digest
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from producers.recordings.frame import ImportReport, Recording, recording_lines
 from schemas.codec import load_codec
 
@@ -32,7 +33,7 @@ def archive_recording(recording: Recording, settings: Settings, folder: Path) ->
         raise ArchiveConflictError(f"{folder} holds an archive already; choose another folder")
     report = ImportReport(log_id=recording.log_id(settings))
     said = announcement(settings.decide, decision_digest(), ts_ns=recording.ts_first_ns, operator="import")
-    decide = as_configured(said, ts_received_ns=recording.ts_first_ns, control_offset=-1)
+    decide = Configuration.of(said, ts_received_ns=recording.ts_first_ns, control_offset=-1)
     lines = recording_lines(recording, settings, ManyEncoder(load_codec()), decide, report)
     with ArchiveWriter(
         folder, source=f"recording {report.log_id}", prefix=settings.kafka.prefix, partitions=settings.kafka.partitions

@@ -7,17 +7,19 @@ the order within a feed.
 import hashlib
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from crossbook.log.reading import Log
+from crossbook.market.configuration import MARKET_TERMS, as_settings, settings_of
 from deploy.lab.backtest.models import FeedLatency
-from executors.terms import NS_PER_MS, NS_PER_S
+from executors.terms import NS_PER_S
 from processors.errors import InputError
+from processors.strategies.cross_venue.settings import NAME as CROSS_VENUE
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.records import DecideConfigured, InstrumentListed, LogOpened, Record
+from schemas.records import InstrumentListed, LogOpened, MarketConfigured, Record, StrategyConfigured
 
 #: (position, record), None for one that could not be decoded.
 Placed: TypeAlias = tuple[int, Record | None]
@@ -66,7 +68,7 @@ def _decoded(log: Log, codec: Codec, partition: int) -> Iterator[tuple[int, Reco
 class Preparation:
     """Changes of records that are no books, in place of what the log says.
 
-    `decide` are settings by their names in DecideConfigured; `digest` the code that runs. `others` collects digests that the log
+    `decide` are settings by their names in MarketConfigured or in the settings of the cross-venue pair; `digest` the code that runs. `others` collects digests that the log
     was decided by and that are not it.
     """
 
@@ -74,32 +76,30 @@ class Preparation:
         self._decide = dict(decide)
         self.digest = digest
         self._taker_delay_ms = taker_delay_ms
-        self.configured: DecideConfigured | None = None
+        self.market: MarketConfigured | None = None
+        self.pair: dict[str, str] = {}
         self.others: set[str] = set()
 
     def __call__(self, record: Record) -> Record:
         """The record as the backtest's stages get it."""
-        if isinstance(record, DecideConfigured):
+        if isinstance(record, MarketConfigured | StrategyConfigured):
             if record.code_digest != self.digest:
                 self.others.add(record.code_digest)
-            record = msgspec.structs.replace(record, code_digest=self.digest, **self._decide)
-            self.configured = record
+            record = self._configured(msgspec.structs.replace(record, code_digest=self.digest))
         elif isinstance(record, InstrumentListed) and self._taker_delay_ms >= 0:
             record = msgspec.structs.replace(record, taker_delay_ms=self._taker_delay_ms)
         return record
 
-
-def as_decide_fields(changes: Mapping[str, Any]) -> dict[str, int]:
-    """Settings of the section `decide` as fields of DecideConfigured: `_ms` and `_s` become `_ns`."""
-    fields: dict[str, int] = {}
-    for name, value in changes.items():
-        if name.endswith("_ms"):
-            fields[f"{name.removesuffix('_ms')}_ns"] = value * NS_PER_MS
-        elif name.endswith("_s"):
-            fields[f"{name.removesuffix('_s')}_ns"] = value * NS_PER_S
-        else:
-            fields[name] = value
-    return fields
+    def _configured(self, record: MarketConfigured | StrategyConfigured) -> Record:
+        if isinstance(record, MarketConfigured):
+            changes = {name: value for name, value in self._decide.items() if name in MARKET_TERMS}
+            self.market = msgspec.structs.replace(record, **changes)
+            return self.market
+        if record.strategy != CROSS_VENUE:
+            return record
+        given = settings_of(record)
+        self.pair = given | {name: str(value) for name, value in self._decide.items() if name in given}
+        return msgspec.structs.replace(record, settings=as_settings(self.pair))
 
 
 class Delayed:

@@ -20,7 +20,7 @@ from crossbook.log.reading import Log
 from crossbook.runtime.settings import BacktestSettings, DecideSettings
 from deploy.lab.backtest.collect import Collection
 from deploy.lab.backtest.errors import BacktestError
-from deploy.lab.backtest.feed import Delayed, Placed, Preparation, as_decide_fields, market_records
+from deploy.lab.backtest.feed import Delayed, Placed, Preparation, market_records
 from deploy.lab.backtest.guard import LookAheadGuard
 from deploy.lab.backtest.lanes import FollowingEngine, WatchedMarket
 from deploy.lab.backtest.live import LiveRun, Turn, Word, read_live, read_words
@@ -31,14 +31,15 @@ from deploy.lab.compare.bytes import compare_executions, compare_intents, compar
 from deploy.lab.memory import peak_rss_mb
 from deploy.lab.outcome.outcome import Comparison, Outcome
 from executors.recovery.code_digest import execution_digest
-from executors.terms import NS_PER_MS, NS_PER_S, ExecuteTerms, PaperTerms, Terms, cash_by_venue, make_terms, with_limit
+from executors.terms import NS_PER_MS, ExecuteTerms, PaperTerms, Terms, cash_by_venue, make_terms, with_limit
 from executors.venues.port import NEVER_NS
 from processors.decide.code_digest import decision_digest
+from processors.decide.settings import UNITS_NS, in_ns
 from processors.decide.state import DecideState
 from processors.strategies.base import Strategies
 from processors.strategies.table import STRATEGIES
 from schemas.codec import Codec, load_codec
-from schemas.records import DecideConfigured, ExecutorConfigured, LogOpened, OrderRequested, OrderSent, TradeIntent
+from schemas.records import ExecutorConfigured, LogOpened, OrderRequested, OrderSent, TradeIntent
 
 #: Without a journal to go by, a partition may be this far ahead of another in stream time: a watermark's interval.
 AHEAD_NS: Final = 50 * NS_PER_MS
@@ -58,7 +59,7 @@ class _Setting:
     def __init__(self, options: BacktestOptions, live: LiveRun) -> None:
         self.options = options
         self.backtest = BacktestSettings.model_validate(options.backtest.model_dump() | options.changed("backtest"))
-        self.decide = as_decide_fields(options.changed("decide"))
+        self.decide = in_ns(options.changed("decide"))
         self._measured_ns = live.measured_ns
         base = live.terms or make_terms(options.execute.model_dump(), options.paper.model_dump())
         self.terms = self.adapt(base)
@@ -253,7 +254,7 @@ def _outcome(
         ts_first_ns=min((run.first_ns for run in runs.values() if run.first_ns), default=0),
         ts_last_ns=engine.now_ns,
         events=sum(run.events for run in runs.values()),
-        settings=_flat(prepare.configured, terms, setting.backtest),
+        settings=_flat(prepare, terms, setting.backtest),
         changed=dict(options.changes) | ({} if options.seed is None else {"seed": options.seed}),
         models=describe(setting.backtest, terms.paper, options.positions),
         journal=tuple(kept.journal),
@@ -271,16 +272,16 @@ def _outcome(
     )
 
 
-def _flat(configured: DecideConfigured | None, terms: Terms, backtest: BacktestSettings) -> dict[str, Any]:
+def _flat(prepare: Preparation, terms: Terms, backtest: BacktestSettings) -> dict[str, Any]:
     """Settings in force under the names that --set takes."""
     flat: dict[str, Any] = {}
-    if configured is not None:
-        for name in DecideSettings.model_fields:
-            for suffix, scale in (("_ms", NS_PER_MS), ("_s", NS_PER_S), ("", 1)):
-                field = f"{name.removesuffix(suffix)}_ns" if suffix else name
-                if name.endswith(suffix) and hasattr(configured, field):
-                    flat[f"decide.{name}"] = getattr(configured, field) // scale
-                    break
+    fields = {} if prepare.market is None else msgspec.structs.asdict(prepare.market)
+    fields |= {name: int(value) for name, value in prepare.pair.items()}
+    for name in DecideSettings.model_fields:
+        stem, _, unit = name.rpartition("_")
+        field = f"{stem}_ns" if unit in UNITS_NS else name
+        if field in fields:
+            flat[f"decide.{name}"] = fields[field] // UNITS_NS.get(unit, 1)
     flat |= {f"execute.{name}": getattr(terms.execute, name) for name in ExecuteTerms.__struct_fields__ if name != CASH}
     flat |= {f"execute.{CASH}.{venue}": micros for venue, micros in cash_by_venue(terms.execute).items()}
     flat |= {
@@ -357,8 +358,8 @@ def _warnings(
         found.append("positions are simulated: comparisons show what the feed latency changed, not mismatches")
     if late := sum(one.late for one in delayed):
         found.append(f"{late:,} events came too late for their place in time and were put behind later ones")
-    if prepare.configured is None:
-        found.append("the log holds no DecideConfigured: nothing was decided")
+    if prepare.market is None:
+        found.append("the log holds no MarketConfigured: nothing was decided")
     if prepare.others:
         found.append(f"the log was decided by other code ({', '.join(sorted(o[:12] for o in prepare.others))}…)")
     digests = {w.record.code_digest for w in live.words if isinstance(w.record, ExecutorConfigured)}

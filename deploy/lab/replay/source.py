@@ -30,13 +30,14 @@ from schemas.codec import HEADER, Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import (
     BookSnapshot,
-    DecideConfigured,
     FeedStatus,
     InstrumentSettled,
     LogOpened,
+    MarketConfigured,
     Record,
     ReferencePrice,
     ReferenceStatus,
+    StrategyConfigured,
 )
 from schemas.registry import load_registry
 
@@ -73,7 +74,7 @@ class ReplaySource:
         self._settings_ids = {
             HEADER.pack(0, schema.id)
             for schema in load_registry().by_id.values()
-            if schema.record == "DecideConfigured"
+            if schema.record in {"MarketConfigured", "StrategyConfigured"}
         }
         self.ranges = {number: (ranges or {}).get(number, Positions()) for number in range(log.partitions)}
         for number in self.ranges:
@@ -155,7 +156,7 @@ class ReplaySource:
             record = self._codec.decode(value)
         except SchemaError:
             return
-        if isinstance(record, DecideConfigured) and record.code_digest != self._digest:
+        if isinstance(record, MarketConfigured | StrategyConfigured) and record.code_digest != self._digest:
             raise CodeDigestError(
                 partition=partition, position=position, configured=record.code_digest, running=self._digest
             )
@@ -198,6 +199,7 @@ def keyframes(market: MarketState) -> list[tuple[str | None, Record]]:
     found: list[tuple[str | None, Record]] = []
     if market.friction is not None:
         found.append((None, market.friction))
+    found += [(None, configured) for configured in market.strategies.values()]
     if market.configured is not None:
         found.append((None, market.configured))
     found += [(None, status) for status in market.venues.values()]

@@ -11,25 +11,28 @@ import msgspec
 
 from crossbook.log.errors import LogError
 from crossbook.log.reading import Log
+from crossbook.market.configuration import settings_of
 from deploy.lab.outcome.outcome import Model, Outcome
+from processors.strategies.cross_venue.settings import NAME as CROSS_VENUE
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import (
-    DecideConfigured,
     EdgeQuote,
     EdgeStatistics,
     ExecutorConfigured,
     InstrumentListed,
     InstrumentSettled,
     LogOpened,
+    MarketConfigured,
     PairListed,
     Record,
+    StrategyConfigured,
     TradeIntent,
 )
 from schemas.registry import load_registry
 from schemas.topics import MAIN, partition_of
 
-_MARKET = ("LogOpened", "DecideConfigured", "InstrumentListed", "PairListed", "InstrumentSettled")
+_MARKET = ("LogOpened", "MarketConfigured", "StrategyConfigured", "InstrumentListed", "PairListed", "InstrumentSettled")
 _SIGNALS = ("EdgeQuote", "EdgeStatistics")
 LIVE = (
     Model(
@@ -59,10 +62,12 @@ class _Reading:
         match record:
             case LogOpened():
                 self.log_id = record.log_id
-            case DecideConfigured():
+            case MarketConfigured():
                 self.code_digest = record.code_digest
-                self.settings["decide.min_edge_micros"] = record.min_edge_micros
-                self.settings["decide.cooldown_ms"] = record.cooldown_ns // 1_000_000
+            case StrategyConfigured(strategy=strategy) if strategy == CROSS_VENUE:
+                given = settings_of(record)
+                self.settings["decide.min_edge_micros"] = int(given["min_edge_micros"])
+                self.settings["decide.cooldown_ms"] = int(given["cooldown_ns"]) // 1_000_000
             case InstrumentListed():
                 self.instruments[record.instrument_id] = record
             case PairListed():

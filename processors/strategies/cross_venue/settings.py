@@ -1,6 +1,11 @@
 """The settings that the cross-venue strategy works under. Defaults, bounds and texts are those of the settings' section `decide`."""
 
+from typing import Final
+
 import msgspec
+
+#: Name of the strategy in the table, in settings and in records.
+NAME: Final = "cross_venue"
 
 
 class CrossVenueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,6 +27,7 @@ _OVER: Final = frozenset({"closed", "after_close"})
 class CrossVenue:
     """The strategy in one partition."""
 
+    version: Final = "1"
     follows: Final[frozenset[ChangeKind]] = frozenset()
 
     def __init__(self) -> None:

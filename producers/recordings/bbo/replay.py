@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from crossbook.domain.errors import SymbolError
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.names import KALSHI, POLYMARKET, instrument_id
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.settings import Settings
 from crossbook.venues.policies import POLICIES
 from producers.errors import RecordingError
@@ -44,7 +45,6 @@ from producers.recordings.frame import (
 from producers.recordings.repeats import REPEATED
 from schemas.records import (
     BookSnapshot,
-    DecideConfigured,
     FeedState,
     FeedStatus,
     InstrumentListed,
@@ -146,7 +146,7 @@ class Recording:
         """Stamp of the first row, Unix ns."""
         return self.survey.ts_first_ns
 
-    def log(self, log_id: str, decide: DecideConfigured, report: ImportReport) -> Iterator[Placed]:
+    def log(self, log_id: str, decide: Configuration, report: ImportReport) -> Iterator[Placed]:
         """Every record of the log, in order."""
         start_ns = self.survey.ts_first_ns
         yield from frame.log_head(log_id, decide, self.fees, self._partitions, start_ns)

@@ -21,6 +21,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from crossbook.domain.errors import DomainError
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.settings import Settings
 from producers.binance import wire
 from producers.binance.protocol import BinanceProtocol
@@ -33,7 +34,7 @@ from producers.recordings.clocks import HOUR_MS, UnitCheck, possible, without_st
 from producers.recordings.columns import reading
 from producers.recordings.fees import FeeFile, FrictionFees, load_fee_file
 from producers.recordings.frame import STATUS_NS, ImportReport, Placed, everywhere
-from schemas.records import DeadLetter, DecideConfigured, Record, ReferencePrice
+from schemas.records import DeadLetter, Record, ReferencePrice
 
 Market = Literal["spot", "usdm"]
 #: A frame is at most this long; a longer line is no frame.
@@ -124,7 +125,7 @@ class Recording:
         }
         return frame.log_id_of(said, settings)
 
-    def log(self, log_id: str, decide: DecideConfigured, report: ImportReport) -> Iterator[Placed]:
+    def log(self, log_id: str, decide: Configuration, report: ImportReport) -> Iterator[Placed]:
         """Every record of the log, in order."""
         report.ignored += self._ignored
         yield from frame.log_head(log_id, decide, self.fees, self._partitions, self.ts_first_ns)

@@ -10,6 +10,7 @@ from typing import Final
 
 from crossbook.domain.grid import PriceGrid
 from crossbook.domain.names import KALSHI
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.settings import Settings
 from producers.errors import RecordingError
 from producers.recordings import frame
@@ -22,7 +23,6 @@ from producers.recordings.kalshi_l2.markets import Known, read_markets
 from producers.recordings.kalshi_l2.replay import Replay, Source
 from producers.recordings.kalshi_l2.rows import LAYOUT, Style
 from producers.recordings.kalshi_l2.spot import US_NS, survey_spot
-from schemas.records import DecideConfigured
 
 BTC15M: Final = Style("kalshi_btc15m_l2_spot", "recv_ms", by_session=True, spot=True)
 GOLD15M: Final = Style("kalshi_gold15m_l2", "ts_ms", by_session=False, spot=False)
@@ -90,7 +90,7 @@ class KalshiL2:
         }
         return frame.log_id_of(said, settings)
 
-    def log(self, log_id: str, decide: DecideConfigured, report: ImportReport) -> Iterator[Placed]:
+    def log(self, log_id: str, decide: Configuration, report: ImportReport) -> Iterator[Placed]:
         """Every record of the log, in order."""
         report.ignored = list(self._ignored)
         if self._moved:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from crossbook.domain.names import POLYMARKET
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.settings import Settings
 from producers.errors import RecordingError
 from producers.recordings import frame
@@ -19,7 +20,6 @@ from producers.recordings.fees import FeeFile, MarketFees, load_fee_file
 from producers.recordings.frame import MS_NS, ImportReport, Placed
 from producers.recordings.polymarket_l2.markets import Known, read_markets
 from producers.recordings.polymarket_l2.replay import LAYOUT, Replay, Source
-from schemas.records import DecideConfigured
 
 NAME: Final = "polymarket_btc5m_l2"
 SLUG: Final = "btc-updown-5m-"
@@ -76,7 +76,7 @@ class PolymarketL2:
         said: dict[str, object] = {"format": NAME, "files": self._digests, "partitions": self.partitions}
         return frame.log_id_of(said, settings)
 
-    def log(self, log_id: str, decide: DecideConfigured, report: ImportReport) -> Iterator[Placed]:
+    def log(self, log_id: str, decide: Configuration, report: ImportReport) -> Iterator[Placed]:
         """Every record of the log, in order."""
         report.ignored = list(self._ignored)
         if self._moved:

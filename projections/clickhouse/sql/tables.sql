@@ -110,7 +110,7 @@ CREATE TABLE IF NOT EXISTS {db}.venue_status (
 CREATE TABLE IF NOT EXISTS {db}.configurations (
 {coordinates}
   ts_ns Int64 COMMENT 'When it was stated, Unix ns',
-  record LowCardinality(String) COMMENT 'DecideConfigured, FrictionPack or ExecutorConfigured',
+  record LowCardinality(String) COMMENT 'MarketConfigured, StrategyConfigured, FrictionPack or ExecutorConfigured',
   hash String COMMENT 'Code digest, or hash of the friction pack',
   body String COMMENT 'The whole record as JSON',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'

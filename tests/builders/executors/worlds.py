@@ -11,11 +11,11 @@ from executors.terms import ExecuteTerms, PaperTerms, Terms
 from schemas.records import (
     BookDelta,
     BookSnapshot,
-    DecideConfigured,
     FeedStatus,
     InstrumentListed,
     IntentLeg,
     LogOpened,
+    MarketConfigured,
     OrderMinimum,
     PriceRange,
     TopSeen,
@@ -188,21 +188,14 @@ def status(venue, ts_ns, state="live"):
 
 
 def configured(ts_ns=T0):
-    return DecideConfigured(
+    return MarketConfigured(
         ts_received_ns=ts_ns,
         code_digest="d",
-        min_edge_micros=25_000,
-        edge_change_micros=1_000,
         top_interval_ns=100 * MS,
         watermark_interval_ns=250 * MS,
         polled_fresh_ns=2 * S,
         feed_stale_ns=2 * S,
-        cooldown_ns=0,
-        intent_valid_ns=500 * MS,
-        close_window_ns=0,
-        game_start_window_ns=0,
         jump_ns=2 * S,
-        cost_max_micros=250 * MICROS,
         control_offset=-1,
     )
 

@@ -11,7 +11,7 @@ CODEC = load_codec()
 
 def log_of(outcome, tops=(), *, without=()):
     """The topics that an outcome's run would have written live."""
-    head = [mr.opened(), mr.configured(cooldown_ns=2_000 * mr.MS)]
+    head = [mr.opened(), *mr.settings(cooldown_ns=2_000 * mr.MS)]
     settled = [
         InstrumentSettled(ts_received_ns=ts_ns, instrument_id=name, payout_yes_micros=payout, source="test")
         for name, (payout, ts_ns) in outcome.settled.items()

@@ -11,7 +11,7 @@ from processors.decide.code_digest import decision_digest
 from processors.decide.partition import PartitionFold
 from processors.decide.state import DecideState
 from schemas.codec import load_codec
-from schemas.records import DecideConfigured, LogOpened, TradeIntent, Watermark
+from schemas.records import LogOpened, MarketConfigured, StrategyConfigured, TradeIntent, Watermark
 from tests.builders.executors.worlds import MICROS, feed_all
 from tests.builders.lively_market import lively_market
 from tests.builders.logs.memory import MemoryLog
@@ -26,7 +26,8 @@ TERMS = Terms(
 def market_of(events=600, seed=5, partition=0, partitions=1, digest=None):
     """Records of a partition, configured for the code that runs."""
     changes = {
-        DecideConfigured: {"code_digest": digest or decision_digest()},
+        MarketConfigured: {"code_digest": digest or decision_digest()},
+        StrategyConfigured: {"code_digest": digest or decision_digest()},
         LogOpened: {"partition": partition, "partitions": partitions},
     }
     return [

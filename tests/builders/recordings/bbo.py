@@ -9,16 +9,23 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from crossbook.market.configuration import Configuration
 from crossbook.runtime.settings import Settings
 from producers.recordings.bbo.replay import Recording
 from producers.recordings.frame import TAIL_NS, ImportReport, send_log
-from producers.relay import configured
 from tests.builders.producers.announced import ANNOUNCED as ANY_SETTINGS
 from tests.builders.producers.senders import MemorySender
 
 FIRST_MS = 1_783_200_000_000
 WINDOW_NS = 2_000_000_000
 ANNOUNCED = msgspec.structs.replace(ANY_SETTINGS, jump_ns=WINDOW_NS, polled_fresh_ns=WINDOW_NS, feed_stale_ns=WINDOW_NS)
+
+
+def configured(ts_ns):
+    """What an importer writes of it."""
+    return Configuration.of(ANNOUNCED, ts_received_ns=ts_ns, control_offset=-1)
+
+
 TOKEN = "12345"
 TICKER = "KXCUP-26-X"
 FEES: dict[str, Any] = {
@@ -71,7 +78,7 @@ def imported(
 ) -> tuple[MemorySender, ImportReport]:
     sender = MemorySender()
     report = ImportReport(log_id=recording.log_id(Settings()))
-    decide = configured(ANNOUNCED, -1, recording.survey.ts_first_ns)
+    decide = configured(recording.survey.ts_first_ns)
     clock = {"now": 0.0}
 
     def pause(seconds: float) -> None:

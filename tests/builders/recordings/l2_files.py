@@ -13,9 +13,8 @@ import yaml
 from crossbook.market.market_state import MarketState
 from crossbook.runtime.settings import Settings
 from producers.recordings.frame import ImportReport, Placed, Recording
-from producers.relay import configured
 from schemas.records import Record
-from tests.builders.recordings.bbo import ANNOUNCED
+from tests.builders.recordings.bbo import configured
 
 MS = 1_000_000
 #: 2026-05-12 00:00:00 UTC, ms.
@@ -81,7 +80,7 @@ def write_fees(folder: Path, **more: Any) -> Path:
 def run(recording: Recording) -> tuple[list[Placed], ImportReport]:
     """Everything that an importer makes."""
     report = ImportReport(log_id=recording.log_id(Settings()))
-    placed = list(recording.log(report.log_id, configured(ANNOUNCED, -1, recording.ts_first_ns), report))
+    placed = list(recording.log(report.log_id, configured(recording.ts_first_ns), report))
     return placed, report
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from producers.keyframes import Keyframes
 from producers.relay import Word
-from schemas.records import DecideConfigured, FrictionPack, InstrumentListed, PairListed
+from schemas.records import FrictionPack, InstrumentListed, MarketConfigured, PairListed, StrategyConfigured
 from tests.builders.producers.announced import ANNOUNCED
 from tests.builders.producers.listings import make_listing
 from tests.builders.producers.senders import MemorySender
@@ -46,8 +46,8 @@ def test_after_a_block_everything_but_books_is_said_as_news():
     sender, status, keyframes = parts()
     keyframes.whole()
     assert status.asked == [True]
-    assert kinds(sender)[:2] == [FrictionPack, DecideConfigured]
-    assert {InstrumentListed, PairListed} <= set(kinds(sender)[2:])
+    assert kinds(sender)[:2] == [FrictionPack, StrategyConfigured]
+    assert {MarketConfigured, InstrumentListed, PairListed} <= set(kinds(sender)[2:])
     assert not any(getattr(record, "keyframe", False) for record in sender.records())
 
 

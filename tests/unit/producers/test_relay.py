@@ -1,12 +1,11 @@
 """What is said on `control` takes effect in the log, in order, and an announcement in force is not said again."""
 
-import msgspec
 import pytest
 
 from crossbook.runtime.errors import SettingsError
-from producers.relay import Word, configured, in_force_already
-from schemas.records import DeadLetter, DecideConfigured, PairListed, PairRevoked
-from tests.builders.producers.announced import ANNOUNCED, FIELDS
+from producers.relay import Word
+from schemas.records import DeadLetter, MarketConfigured, PairListed, PairRevoked
+from tests.builders.producers.announced import ANNOUNCED
 from tests.builders.producers.listings import make_listing
 from tests.builders.producers.senders import MemorySender
 from tests.builders.producers.stages import ingest
@@ -15,27 +14,12 @@ from tests.builders.producers.universes import approved
 A, B = make_listing("polymarket", "0xa"), make_listing("kalshi", "KXB")
 
 
-def test_every_setting_is_copied() -> None:
-    record = configured(ANNOUNCED, 12, 34)
-    assert (record.control_offset, record.ts_received_ns, record.code_digest) == (12, 34, "ab")
-    assert {name: getattr(record, name) for name in FIELDS} == FIELDS
-
-
-def test_only_a_difference_is_news() -> None:
-    known = configured(ANNOUNCED, 1, 1)
-    assert not in_force_already(None, known)
-    assert in_force_already(known, configured(ANNOUNCED, 9, 9))
-    for name in FIELDS:
-        assert not in_force_already(known, configured(msgspec.structs.replace(ANNOUNCED, **{name: 2}), 1, 1))
-    assert not in_force_already(known, configured(msgspec.structs.replace(ANNOUNCED, code_digest="cd"), 1, 1))
-
-
 def test_announcements_reach_every_partition_once() -> None:
     sender = MemorySender()
     one = ingest(sender)
     one.relay.hear([Word(0, ANNOUNCED, b""), Word(1, ANNOUNCED, b"")])
     one.relay.hear([Word(2, ANNOUNCED, b"")])
-    configured = [r for r in sender.records() if isinstance(r, DecideConfigured)]
+    configured = [r for r in sender.records() if isinstance(r, MarketConfigured)]
     assert [r.control_offset for r in configured] == [1, 1]  # the last of a batch counts, in both partitions
 
 

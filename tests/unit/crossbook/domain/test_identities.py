@@ -10,7 +10,7 @@ from tests.builders import market_records as mr
 from tests.builders.market_records import CONTRACT, MS, T0, A, B
 
 OTHER = "polymarket:0xrival"
-HEAD = [mr.opened(), mr.configured(), mr.friction(), mr.instrument(A), mr.instrument(B), mr.instrument(OTHER)]
+HEAD = [mr.opened(), *mr.settings(), mr.friction(), mr.instrument(A), mr.instrument(B), mr.instrument(OTHER)]
 
 
 def fold(records, market=None):

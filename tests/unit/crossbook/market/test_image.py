@@ -15,7 +15,7 @@ from tests.builders.lively_market import lively_market
 HELD = {
     MarketState: {
         "clock", "position", "log_id", "partition", "partitions", "base_offset", "recorded", "instruments", "books", "feeds", "references",
-        "pairs", "identities", "settled", "contradicted", "venues", "friction", "configured",
+        "pairs", "identities", "settled", "contradicted", "venues", "friction", "configured", "strategies",
     },
     Identities: {"legs", "pairs", "instruments"},
     FeedClock: {"now_ns", "clamped", "claims"},
@@ -75,6 +75,6 @@ def test_a_fold_goes_on_from_an_image_as_if_nothing_had_been(seed, cut):
 def test_the_fields_that_stand_in_checkpoints():
     assert MarketImage.__struct_fields__ == (
         "position", "log_id", "partition", "partitions", "base_offset", "recorded", "now_ns", "clamped", "claims", "instruments", "pairs",
-        "books", "feeds", "settled", "friction", "configured", "references", "reference_feeds", "legs",
+        "books", "feeds", "settled", "friction", "configured", "strategies", "references", "reference_feeds", "legs",
         "contradicted_pairs", "contradicted_instruments", "venues", "contradicted",
     )  # fmt: skip

@@ -12,7 +12,7 @@ from tests.builders.market_records import CONTRACT, MS, T0, A, B
 BID, ASK = [(400_000, 5 * CONTRACT)], [(410_000, 5 * CONTRACT)]
 START = [
     mr.opened(),
-    mr.configured(),
+    *mr.settings(),
     mr.instrument(A),
     mr.instrument(B),
     mr.status("kalshi", T0),
@@ -289,7 +289,7 @@ def test_unchanged_listings_are_no_change():
         mr.instrument(A, later, volume_micros=9, keyframe=True),
         mr.pair(later, keyframe=True),
         mr.friction(later),
-        mr.configured(later, control_offset=7),
+        *mr.settings(later, control_offset=7),
         mr.opened(later),
     ]
     _, changes = fold(again, market)

@@ -218,7 +218,7 @@ def test_cool_down_holds_for_the_pair():
 
 
 def test_a_complement_pair_buys_both_yes_or_both_no():
-    head = [*mr.head()[:5], mr.pair(relation="complement"), *mr.head()[6:]]
+    head = [mr.pair(relation="complement") if isinstance(one, mr.PairListed) else one for one in mr.head()]
     bid, ask = [(390_000, BIG)], [(400_000, BIG)]
     _, outputs = mr.fold(
         [*head, mr.snapshot(A, T0 + MS, 1, bids=bid, asks=ask), mr.snapshot(B, T0 + MS, 1, bids=bid, asks=ask)]
@@ -265,13 +265,14 @@ def test_tops_are_written_at_most_once_an_interval():
     assert stamps == [T0, *(T0 + n * 100 * MS for n in range(1, 4))]
 
 
-def test_nothing_is_written_before_settings_and_other_code_is_refused():
+@pytest.mark.parametrize("other", mr.settings(T0, code_digest="e" * 64), ids=["strategy", "market"])
+def test_nothing_is_written_before_settings_and_other_code_is_refused(other):
     records = mr.head() + books()
-    without = [record for record in records if not isinstance(record, mr.DecideConfigured)]
+    without = [record for record in records if not isinstance(record, mr.MarketConfigured)]
     state, outputs = mr.fold(without)
     assert outputs == []
     with pytest.raises(CodeDigestError, match="decided by code eeee"):
-        mr.fold([mr.configured(T0, code_digest="e" * 64)], state)
+        mr.fold([other], thaw(freeze(state), mr.DIGEST))
 
 
 def test_an_unreadable_record_counts_as_a_position():

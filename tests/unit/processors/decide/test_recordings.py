@@ -23,7 +23,7 @@ def recorded_market(rows):
     rows = sorted(rows, key=lambda row: row["fetch_ms"])
     ts_ns = rows[0]["fetch_ms"] * mr.MS
     yield mr.opened(ts_ns)
-    yield mr.configured(ts_ns)
+    yield from mr.settings(ts_ns)
     yield mr.friction(ts_ns)
     grid = (mr.PriceRange(start_micros=100, end_micros=999_900, tick_micros=100),)
     seen = {}

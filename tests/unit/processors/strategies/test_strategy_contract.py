@@ -5,7 +5,6 @@ import pytest
 
 from processors.decide.checkpoint import freeze, thaw
 from processors.decide.code_digest import decision_digest, decision_modules
-from processors.decide.fold import step
 from processors.decide.partition import PartitionFold
 from processors.decide.state import DecideState
 from processors.errors import CheckpointError, StrategySettingsError
@@ -25,10 +24,13 @@ TABLES = pytest.mark.parametrize(
 MAKERS = pytest.mark.parametrize("make", BOTH.values(), ids=BOTH)
 
 
-def market(events=500, seed=4):
-    """A lively market with trades of others in it."""
+def market(table, events=500, seed=4):
+    """A lively market with trades of others in it, which configures each strategy of a table under the same settings."""
     found = []
     for number, record in enumerate(lively_market(events, seed)):
+        if isinstance(record, mr.StrategyConfigured):
+            found += [msgspec.structs.replace(record, strategy=name) for name in table]
+            continue
         found.append(record)
         if isinstance(record, mr.BookDelta) and number % 3 == 0:
             found.append(
@@ -46,7 +48,7 @@ def fold(records, table, state=None):
 
 @TABLES
 def test_equal_logs_give_equal_outputs_and_something_is_intended(table):
-    records = market()
+    records = market(table)
     (one, first), (other, second) = fold(records, table), fold(records, table)
     assert digest(first) == digest(second)
     assert freeze(one) == freeze(other)
@@ -57,7 +59,7 @@ def test_equal_logs_give_equal_outputs_and_something_is_intended(table):
 
 @TABLES
 def test_an_image_goes_round_and_a_restart_anywhere_continues_with_the_same_bytes(table):
-    records = market(300)
+    records = market(table, 300)
     whole, outputs = fold(records, table)
     for cut in range(2, len(records), 23):
         half, first = fold(records[:cut], table)
@@ -71,7 +73,7 @@ def test_an_image_goes_round_and_a_restart_anywhere_continues_with_the_same_byte
 @TABLES
 @pytest.mark.parametrize("size", [1, 7, None], ids=["one", "seven", "all"])
 def test_batches_do_not_show(table, size):
-    records = market(200)
+    records = market(table, 200)
     codec = load_codec()
     partition = PartitionFold(0, codec, DecideState(mr.DIGEST, table))
     lines = list(lines_of(records))
@@ -85,7 +87,7 @@ def test_batches_do_not_show(table, size):
 
 @TABLES
 def test_the_fold_numbers_what_strategies_want_and_writes_the_tops_they_name_before(table):
-    records = market()
+    records = market(table)
     _, outputs = fold(records, table)
     intents = trades = 0
     tops = {}
@@ -118,13 +120,11 @@ def test_the_fold_numbers_what_strategies_want_and_writes_the_tops_they_name_bef
 
 
 def test_one_strategy_does_not_change_what_another_one_decides():
-    records = market()
-
     def told(table, kinds):
-        place = ("index", "intent_id")
+        place = ("position", "index", "intent_id")
         return [
             {name: value for name, value in msgspec.structs.asdict(output.record).items() if name not in place}
-            for output in fold(records, table)[1]
+            for output in fold(market(table), table)[1]
             if type(output.record) in kinds
         ]
 
@@ -150,7 +150,8 @@ def test_a_draft_holds_no_place(make):
                 assert draft.group
             return drafts
 
-    fold(market(), {"watched": Watched})
+    table = {"watched": Watched}
+    fold(market(table), table)
 
 
 @MAKERS
@@ -169,12 +170,13 @@ def test_a_strategy_may_not_write_what_is_the_folds():
             forged = Watermark(**UNPLACED, intents=0, clamped=0)
             return [msgspec.structs.replace(draft, record=forged) for draft in super().on(view, change)]
 
+    table = {"forger": Forger}
     with pytest.raises(AssertionError, match="forger may not write Watermark"):
-        fold(market(), {"forger": Forger})
+        fold(market(table), table)
 
 
 def test_a_state_of_a_strategy_that_this_code_has_not_is_ignored():
-    state, _ = fold(market(50), BOTH)
+    state, _ = fold(market(BOTH, 50), BOTH)
     with pytest.raises(CheckpointError, match="could not be read"):
         thaw(freeze(state), mr.DIGEST, STRATEGIES)
 
@@ -185,8 +187,11 @@ def test_the_digest_names_the_strategies_of_the_table_too():
     assert "tests.builders.strategies" in decision_modules(BOTH)
 
 
-def test_a_strategy_added_to_the_fold_does_not_see_before_it_is_configured():
-    state = DecideState(mr.DIGEST, BOTH)
-    for position, record in enumerate(record for record in mr.head() if not isinstance(record, mr.DecideConfigured)):
-        assert step(state, position, record) == ()
-    assert state.strategies == {}
+def test_a_strategy_runs_from_where_the_log_configures_it_and_an_unknown_one_is_refused():
+    early = market(STRATEGIES, 300)
+    late = [*early[:200], mr.strategy(early[199].ts_received_ns, "maker"), *early[200:]]
+    outputs = fold(late, BOTH)[1]
+    quoted = [output.record.position for output in outputs if isinstance(output.record, QuoteIntent)]
+    assert quoted and min(quoted) > 200
+    with pytest.raises(StrategySettingsError, match="maker: this code has no such strategy; it has cross_venue"):
+        fold(late, STRATEGIES)

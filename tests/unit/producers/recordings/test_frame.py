@@ -5,9 +5,8 @@ from pathlib import Path
 from crossbook.runtime.settings import Settings
 from producers.recordings.bbo.replay import Recording
 from producers.recordings.frame import ImportReport, recording_lines
-from producers.relay import configured
 from schemas.codec import load_codec
-from tests.builders.recordings.bbo import ANNOUNCED, ROWS, fees, imported, write
+from tests.builders.recordings.bbo import ROWS, configured, fees, imported, write
 
 
 def one_by_one(records):
@@ -17,7 +16,7 @@ def one_by_one(records):
 def test_the_lines_of_a_recording_are_what_an_import_sends(tmp_path: Path) -> None:
     recording = Recording([write(tmp_path, ROWS)], fees(tmp_path), 3)
     sender, sent = imported(recording)
-    decide = configured(ANNOUNCED, -1, recording.ts_first_ns)
+    decide = configured(recording.ts_first_ns)
     report = ImportReport(log_id=recording.log_id(Settings()))
     codec = load_codec()
     lines = list(recording_lines(recording, Settings(), one_by_one, decide, report))
@@ -33,6 +32,6 @@ def test_the_lines_of_a_recording_are_what_an_import_sends(tmp_path: Path) -> No
 
 def test_the_lines_need_no_report(tmp_path: Path) -> None:
     recording = Recording([write(tmp_path, ROWS)], fees(tmp_path), 1)
-    decide = configured(ANNOUNCED, -1, recording.ts_first_ns)
+    decide = configured(recording.ts_first_ns)
     first = [value for _, value in recording_lines(recording, Settings(), one_by_one, decide)]
     assert first == [value for _, value in recording_lines(recording, Settings(), one_by_one, decide)]

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crossbook.market.configuration import settings_of
 from crossbook.runtime.settings import BacktestSettings
-from deploy.lab.backtest.feed import Delayed, Preparation, as_decide_fields, market_records
+from deploy.lab.backtest.feed import Delayed, Preparation, market_records
 from deploy.lab.backtest.models import make_feed_latency
+from processors.decide.settings import in_ns
 from processors.errors import InputError
 from schemas.records import InstrumentListed, LogOpened
 from tests.builders.logs.live import CODEC, lines, market
@@ -80,13 +82,17 @@ def test_positions_begin_with_log_opened():
 
 
 def test_preparation_changes_what_it_is_told_and_nothing_else():
-    fields = as_decide_fields({"cooldown_ms": 5, "close_window_s": 2, "min_edge_micros": 9})
-    assert fields == {"cooldown_ns": 5 * MS, "close_window_ns": 2_000 * MS, "min_edge_micros": 9}
+    fields = in_ns({"cooldown_ms": 5, "close_window_s": 2, "min_edge_micros": 9, "jump_ms": 3})
+    assert fields == {"cooldown_ns": 5 * MS, "close_window_ns": 2_000 * MS, "min_edge_micros": 9, "jump_ns": 3 * MS}
     prepare = Preparation(decide=fields, digest="d", taker_delay_ms=7)
-    configured = prepare(RECORDS[1])
-    assert (configured.cooldown_ns, configured.code_digest) == (5 * MS, "d")
-    assert configured.top_interval_ns == RECORDS[1].top_interval_ns
-    assert prepare.configured == configured and prepare.others == {RECORDS[1].code_digest}
+    pair, market = prepare(RECORDS[1]), prepare(RECORDS[2])
+    before, after = settings_of(RECORDS[1]), settings_of(pair)
+    assert {name: value for name, value in after.items() if value != before[name]} == {
+        "cooldown_ns": str(5 * MS), "close_window_ns": str(2_000 * MS), "min_edge_micros": "9",
+    }  # fmt: skip
+    assert market == msgspec.structs.replace(RECORDS[2], code_digest="d", jump_ns=3 * MS)
+    assert (prepare.market, prepare.pair, pair.code_digest) == (market, after, "d")
+    assert prepare.others == {RECORDS[2].code_digest}
     listing = next(r for r in RECORDS if isinstance(r, InstrumentListed))
     assert prepare(listing).taker_delay_ms == 7
     assert prepare(RECORDS[-1]) is RECORDS[-1]

@@ -272,7 +272,9 @@ def test_what_cannot_be_run_is_refused_by_name():
 
 def test_other_code_is_said_and_run_under():
     records = [
-        msgspec.structs.replace(r, code_digest="e" * 64) if type(r).__name__ == "DecideConfigured" else r
+        msgspec.structs.replace(r, code_digest="e" * 64)
+        if type(r).__name__ in {"MarketConfigured", "StrategyConfigured"}
+        else r
         for r in RECORDS
     ]
     outcome = run_backtest(market_log(records), BacktestOptions(execute=WIDE))

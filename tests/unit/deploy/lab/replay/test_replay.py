@@ -24,14 +24,15 @@ from processors.verify.verify import Positions
 from schemas.codec import load_codec
 from schemas.records import (
     BookSnapshot,
-    DecideConfigured,
     FeedStatus,
     FrictionPack,
     InstrumentListed,
     LogOpened,
+    MarketConfigured,
     PairListed,
     ReferencePrice,
     ReferenceStatus,
+    StrategyConfigured,
     VenueStatus,
 )
 from tests.builders import market_records as mr
@@ -105,10 +106,11 @@ def test_a_later_range_begins_with_the_state(log):
     source = ReplaySource(log, {0: Positions(180)})
     records = decoded(written(source))
     kinds = list(dict.fromkeys(type(record) for record in records))
-    assert kinds[:8] == [
+    assert kinds[:9] == [
         LogOpened,
         FrictionPack,
-        DecideConfigured,
+        StrategyConfigured,
+        MarketConfigured,
         VenueStatus,
         InstrumentListed,
         PairListed,
@@ -146,7 +148,7 @@ def test_the_state_is_the_one_that_the_source_had(log, begin, checkpoints):
         assert here.books[instrument_id].valid == state.valid
     assert here.instruments == there.instruments
     assert here.pairs == there.pairs
-    assert (here.friction, here.configured) == (there.friction, there.configured)
+    assert (here.friction, here.configured, here.strategies) == (there.friction, there.configured, there.strategies)
 
 
 def test_references_and_payouts_are_a_part_of_the_state():

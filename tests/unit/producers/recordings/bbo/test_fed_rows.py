@@ -2,11 +2,12 @@
 
 import pytest
 
+from crossbook.market.configuration import Configuration
 from crossbook.market.market_state import MarketState
 from crossbook.runtime.settings import DecideSettings, Settings
 from processors.decide.code_digest import decision_digest
 from processors.decide.fold import step
-from processors.decide.settings import announcement, as_configured
+from processors.decide.settings import announcement
 from processors.decide.state import DecideState
 from producers.errors import RecordingError
 from producers.recordings.bbo.fed_rows import NEEDED, fed_rows
@@ -82,7 +83,7 @@ def test_another_file_is_refused_by_name(tmp_path, content, said):
 def records_of(file):
     recording = open_recording("xv-fed-dec2025", [file], FEES, 1)
     said = announcement(DecideSettings(), decision_digest(), ts_ns=recording.ts_first_ns, operator="test")
-    configured = as_configured(said, ts_received_ns=recording.ts_first_ns, control_offset=-1)
+    configured = Configuration.of(said, ts_received_ns=recording.ts_first_ns, control_offset=-1)
     report = ImportReport(log_id=recording.log_id(Settings()))
     return [placed.record for placed in recording.log(report.log_id, configured, report)], report
 

@@ -15,16 +15,15 @@ from crossbook.runtime.settings import Settings
 from producers.errors import RecordingError
 from producers.recordings.bbo.replay import Recording
 from producers.recordings.frame import ImportReport
-from producers.relay import configured
 from schemas.records import BookSnapshot, FeedStatus, InstrumentListed, LogOpened, PairListed
 from tests.builders.places import REPOSITORY
 from tests.builders.recordings.bbo import (
-    ANNOUNCED,
     FEES,
     FIRST_MS,
     ROWS,
     TICKER,
     TOKEN,
+    configured,
     fees,
     imported,
     row,
@@ -289,7 +288,7 @@ def test_one_false_row_in_a_real_match_changes_no_decision(recordings: Path, tmp
     for path in (file, tmp_path / "bad.parquet"):
         recording = Recording([path], fee_file, 1)
         report = ImportReport(log_id="")
-        decide = configured(ANNOUNCED, -1, recording.survey.ts_first_ns)
+        decide = configured(recording.survey.ts_first_ns)
         found.append(([placed.record for placed in recording.log("", decide, report)], report))
     (clean, _), (bad, report) = found
     assert report.dropped == {"names another pair than the recording's": 1}
@@ -303,6 +302,6 @@ def test_the_real_recording(recordings: Path, name: str, rows: int) -> None:
     file = recordings / "data" / "xv_worldcup_bbo" / f"{name}.parquet"
     recording = Recording([file], REPOSITORY / "docs" / "examples" / "fees_worldcup.yaml", 1)
     report = ImportReport(log_id=recording.log_id(Settings()))
-    decide = configured(ANNOUNCED, -1, recording.survey.ts_first_ns)
+    decide = configured(recording.survey.ts_first_ns)
     books = sum(isinstance(placed.record, BookSnapshot) for placed in recording.log(report.log_id, decide, report))
     assert (report.rows, books, report.dropped) == (rows, rows, Counter())

@@ -14,10 +14,9 @@ from crossbook.runtime.settings import Settings
 from producers.errors import RecordingError
 from producers.recordings.binance.wire import Recording
 from producers.recordings.frame import ImportReport, recording_lines
-from producers.relay import configured
 from schemas.codec import load_codec
 from schemas.records import LogOpened, ReferencePrice, ReferenceStatus
-from tests.builders.producers.announced import ANNOUNCED
+from tests.builders.producers.announced import configured
 from tests.builders.recordings.binance import MS, OFFSET_MS, SPOT, START_NS, depth, quote
 
 
@@ -41,7 +40,7 @@ class Import:
         self.recording = Recording(files, fees, partitions, **options)
         self.settings = Settings()
         self.report = ImportReport(log_id=self.recording.log_id(self.settings))
-        decide = configured(ANNOUNCED, -1, self.recording.ts_first_ns)
+        decide = configured(self.recording.ts_first_ns)
         codec = load_codec()
         self.state = MarketState()
         self.raw: list[tuple[int, bytes]] = []

@@ -69,7 +69,9 @@ def test_a_book_and_its_changes_in_yes_terms(tmp_path):
         change(300, 3, 4, 1, 5_600, 300),
     ]
     placed, report, state = imported(tmp_path, rows)
-    assert [type(one.record).__name__ for one in placed[:3]] == ["LogOpened", "FrictionPack", "DecideConfigured"]
+    assert [type(one.record).__name__ for one in placed[:4]] == [
+        "LogOpened", "FrictionPack", "StrategyConfigured", "MarketConfigured",
+    ]  # fmt: skip
     assert of_kind(placed, LogOpened)[0].log_id == report.log_id
     (snapshot,) = of_kind(placed, BookSnapshot)
     assert (snapshot.bid_prices, snapshot.ask_prices) == ((400_000, 390_000), (450_000,))

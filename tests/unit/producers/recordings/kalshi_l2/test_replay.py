@@ -7,10 +7,9 @@ import pytest
 from crossbook.market.market_state import MarketState
 from producers.recordings.frame import ImportReport
 from producers.recordings.kalshi_l2.open import BTC15M, GOLD15M, KalshiL2
-from producers.relay import configured
 from schemas.records import BookDelta, BookSnapshot
 from tests.builders.places import REPOSITORY
-from tests.builders.recordings.bbo import ANNOUNCED
+from tests.builders.recordings.bbo import configured
 from tests.builders.recordings.l2_files import MS
 
 
@@ -72,7 +71,7 @@ def test_the_real_recording_equals_a_book_of_plain_dicts(recordings, folder, sty
     expected = expected_books(rows_in_order(where / "events.parquet", count, style), (closes, style.clock))
     state = MarketState()
     compared = snapshots = 0
-    decide = configured(ANNOUNCED, -1, recording.ts_first_ns)
+    decide = configured(recording.ts_first_ns)
     for position, placed in enumerate(recording.log("", decide, report)):
         state.apply(position, placed.record)
         if not isinstance(placed.record, BookDelta | BookSnapshot):

@@ -15,10 +15,9 @@ from producers.recordings import columns
 from producers.recordings.frame import ImportReport
 from producers.recordings.polymarket_l2.open import PolymarketL2
 from producers.recordings.timeline import WITNESS
-from producers.relay import configured
 from schemas.records import BookDelta, BookSnapshot, FeedStatus, InstrumentListed, InstrumentSettled
 from tests.builders.places import REPOSITORY
-from tests.builders.recordings.bbo import ANNOUNCED
+from tests.builders.recordings.bbo import configured
 from tests.builders.recordings.l2_files import MS, folded, of_kind, run
 from tests.builders.recordings.polymarket import CHANGED, SAME, START, WHOLE, message, write, write_fees
 
@@ -244,7 +243,7 @@ def test_the_real_recording_equals_a_book_of_plain_dicts(recordings):
     state = MarketState()
     report = ImportReport(log_id="")
     compared = 0
-    for position, placed in enumerate(recording.log("", configured(ANNOUNCED, -1, recording.ts_first_ns), report)):
+    for position, placed in enumerate(recording.log("", configured(recording.ts_first_ns), report)):
         state.apply(position, placed.record)
         if not isinstance(placed.record, BookDelta | BookSnapshot):
             continue
@@ -306,7 +305,7 @@ def test_the_book_equals_the_messages_that_the_venue_sent(recordings):
     tokens = {f"polymarket:{known.facts.condition}": known.facts.tokens[0] for known in recording.markets.values()}
     state, equal, seen = MarketState(), 0, 0
     report = ImportReport(log_id="")
-    for position, placed in enumerate(recording.log("", configured(ANNOUNCED, -1, recording.ts_first_ns), report)):
+    for position, placed in enumerate(recording.log("", configured(recording.ts_first_ns), report)):
         record = placed.record
         if placed.ts_ns > (last + 1_000) * MS:
             break
