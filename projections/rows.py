@@ -19,8 +19,8 @@ from schemas.records import (
     ControlApplied,
     DeadLetter,
     DecideAnnounced,
-    EdgeQuote,
     EdgeStatistics,
+    EdgeUpdate,
     ExecutorConfigured,
     FeedStatus,
     Fill,
@@ -56,6 +56,7 @@ from schemas.records import (
     Record,
     ReferencePrice,
     ReferenceStatus,
+    ReferenceTop,
     SettingsChanged,
     StrategyConfigured,
     TakeIntent,
@@ -348,13 +349,17 @@ HANDLERS: dict[type[Record], Handler] = {
         "tops", "ts_ns", "position", "instrument_id", "valid", "fresh", "bid_price_micros", "bid_size_micros", "ask_price_micros",
         "ask_size_micros", "ts_received_ns",
     ),
-    EdgeQuote: _fields(
-        "edges", "ts_ns", "position", "pair_id", "package", "state", "reason", "quantity_micros", "price_a_micros", "price_b_micros",
+    ReferenceTop: _fields(
+        "tops", "ts_ns", "position", "reference_id>instrument_id", "valid", "fresh", "bid_price_micros", "bid_size_micros",
+        "ask_price_micros", "ask_size_micros", "ts_received_ns",
+    ),
+    EdgeUpdate: _fields(
+        "edges", "ts_ns", "position", "strategy", "pair_id", "instrument_a", "instrument_b", "package", "state", "reason", "quantity_micros", "price_a_micros", "price_b_micros",
         "cost_a_micros", "cost_b_micros", "payout_micros", "gross_micros", "fee_a_micros", "fee_b_micros", "friction_micros",
         "lockup_micros", "net_micros", "net_per_contract_micros", "distance_micros",
     ),
     EdgeStatistics: _fields(
-        "edge_statistics", "ts_ns", "position", "pair_id", "package", "evaluations", "gross_positive", "net_positive", "episodes",
+        "edge_statistics", "ts_ns", "position", "strategy", "pair_id", "package", "evaluations", "gross_positive", "net_positive", "episodes",
         "at_threshold", "episodes_at_threshold", "net_best_micros",
     ),
     Watermark: _fields("watermarks", "ts_ns", "position", "intents", "clamped"),

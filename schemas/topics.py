@@ -109,7 +109,7 @@ TOPICS: dict[str, Topic] = {
             "signals",
             "decide",
             ("leadlag", "execute", "project"),
-            ("TopOfBook", "EdgeQuote", "EdgeStatistics", "Watermark"),
+            ("TopOfBook", "ReferenceTop", "EdgeUpdate", "EdgeStatistics", "Watermark"),
             "group",
             Spread.BY_GROUP,
             28 * DAY_MS,

@@ -11,13 +11,13 @@ import msgspec
 
 from processors.decide.state import DecideState, Output
 from processors.strategies.base import Draft
-from schemas.records import RECORDS, QuoteIntent, Record, TakeIntent, TopOfBook, TradeIntent, Watermark
+from schemas.records import RECORDS, QuoteIntent, Record, ReferenceTop, TakeIntent, TopOfBook, TradeIntent, Watermark
 from schemas.topics import TOPICS
 
 #: Hex digits of the log's id that an intent's id begins with.
 LOG_ID_DIGITS: Final = 12
 #: Records of `signals` that are the fold's alone.
-_OWN: Final = frozenset({"TopOfBook", "Watermark"})
+_OWN: Final = frozenset({"TopOfBook", "ReferenceTop", "Watermark"})
 _SIGNALS: Final = frozenset(RECORDS[name] for name in TOPICS["signals"].records if name not in _OWN)
 _INTENTS: Final = (TradeIntent, QuoteIntent, TakeIntent)
 
@@ -67,7 +67,7 @@ class Outputs:
         state.tops_unwritten.pop(instrument_id, None)
 
     def _reference(self, reference_id: str) -> None:
-        """Write the newest price of a reference as a top, under its own id as key: it belongs to no group."""
+        """Write the newest price of a reference, under its own id as key: it belongs to no group."""
         state = self._state
         market = state.market
         reference = market.references.prices.get(reference_id)
@@ -75,13 +75,13 @@ class Outputs:
             return
         self._tops.add(reference_id)
         fresh = market.references.fresh(reference, market.clock.now_ns, market.feed_stale_ns)
-        record = TopOfBook(
+        record = ReferenceTop(
             ts_ns=market.clock.now_ns,
             log_id=market.log_id,
             partition=market.partition,
             position=market.position,
             index=len(self.written),
-            instrument_id=reference_id,
+            reference_id=reference_id,
             valid=reference.valid,
             fresh=fresh,
             bid_price_micros=reference.bid_price,

@@ -36,7 +36,7 @@ from processors.strategies.base import Strategies
 from processors.strategies.table import STRATEGIES
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
-from schemas.records import EdgeStatistics, TopOfBook, Watermark
+from schemas.records import EdgeStatistics, ReferenceTop, TopOfBook, Watermark
 from schemas.topics import TOPICS
 
 BATCH_RECORDS = 500
@@ -45,7 +45,7 @@ POSITION_INTERVAL_S = 1.0
 #: Tops, counters and proofs may wait this long for company; a quote or an intent commits at once. A transaction costs the broker
 #: the same for one record as for fifty, and while one is under way an intent has to wait for it.
 HELD_S = 0.025
-MAY_WAIT = (TopOfBook, EdgeStatistics, Watermark)
+MAY_WAIT = (TopOfBook, ReferenceTop, EdgeStatistics, Watermark)
 POLL_S = 0.1
 BROKER_WAIT_S = 5.0
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from processors.leadlag.statistics import Lead, Ticks, bar_lead, hy_lead, lag_grid
-from schemas.records import EdgeQuote, LeadLag, Record, TopOfBook, Watermark
+from schemas.records import EdgeUpdate, LeadLag, Record, ReferenceTop, TopOfBook, Watermark
 
 NS_PER_MS: Final = 1_000_000
 #: Advice needs the same name from this many of the last windows (seed 004).
@@ -67,7 +67,7 @@ class Mids:
         self._unknown = True
         self.ts_first_ns: int | None = None
 
-    def take(self, top: TopOfBook) -> None:
+    def take(self, top: TopOfBook | ReferenceTop) -> None:
         """Add a top; one that cannot be relied on begins a gap."""
         bid, ask = top.bid_price_micros, top.ask_price_micros
         if not (top.valid and top.fresh) or bid is None or ask is None:
@@ -114,7 +114,8 @@ class Pair(NamedTuple):
 class Sieve:
     """Which records of one partition of `signals` the fold needs, told by their kinds in order, before anything is decoded.
 
-    Most are quotes, and of those only the first after a top says anything here: which two tops it rests on. Everything that is not
+    Most are words of edges, and of those only the first after a top says anything here: which two instruments a pair has. Those that
+    follow without a top between are of the same event, and each pair is the first one in another. Everything that is not
     of a known kind is needed, so that it is looked at and said.
     """
 
@@ -124,10 +125,10 @@ class Sieve:
     def needs(self, kind: str) -> bool:
         """Whether the next record, of this kind, must be folded."""
         match kind:
-            case "TopOfBook":
+            case "TopOfBook" | "ReferenceTop":
                 self._tops = True
                 return True
-            case "EdgeQuote":
+            case "EdgeUpdate":
                 needed, self._tops = self._tops, False
                 return needed
             case "EdgeStatistics":
@@ -144,34 +145,22 @@ class Seen:
         self.mids: dict[str, Mids] = {}
         self._groups: dict[str, dict[str, None]] = {}
         self._quoted: dict[Pair, None] = {}
-        self._position = -1
-        self._tops_here: list[str] = []
 
     def take(self, key: str, record: Record) -> None:
         """Fold a record with its key: the group, or a reference's id; empty for none."""
         if type(record) is TopOfBook:
-            self._top(key, record)
-        elif type(record) is EdgeQuote:
-            self._quote(key, record)
+            self._top(record.instrument_id, record)
+            self._groups.setdefault(key, {})[record.instrument_id] = None
+        elif type(record) is ReferenceTop:
+            self._top(record.reference_id, record)
+        elif type(record) is EdgeUpdate:
+            self._quoted[_pair(key, record.instrument_a, record.instrument_b)] = None
 
-    def _top(self, key: str, top: TopOfBook) -> None:
-        name = top.instrument_id
+    def _top(self, name: str, top: TopOfBook | ReferenceTop) -> None:
         mids = self.mids.get(name)
         if mids is None:
             mids = self.mids[name] = Mids()
         mids.take(top)
-        if name != key:
-            self._groups.setdefault(key, {})[name] = None
-        if top.position != self._position:
-            self._position = top.position
-            self._tops_here = []
-        self._tops_here.append(name)
-
-    def _quote(self, key: str, quote: EdgeQuote) -> None:
-        # decide writes the tops of both legs before the first quote of an event: that is how a quote tells its legs.
-        if quote.position == self._position and len(self._tops_here) == 2:
-            self._quoted[_pair(key, *self._tops_here)] = None
-        self._tops_here = []
 
     def pairs(self) -> list[Pair]:
         """Everything that is to be compared, in the order in which it was first seen."""

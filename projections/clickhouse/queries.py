@@ -199,7 +199,7 @@ class Top(NamedTuple):
 
 
 class Waterfall(NamedTuple):
-    """One EdgeQuote of a package; totals of the quantity quoted. `distance_micros` is per contract, negative below the threshold."""
+    """One EdgeUpdate of a package; totals of the quantity quoted. `distance_micros` is per contract, negative below the threshold."""
 
     package: str
     state: str

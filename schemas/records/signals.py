@@ -22,7 +22,25 @@ class TopOfBook(Record, frozen=True, kw_only=True, gc=False):
     ts_received_ns: int
 
 
-class EdgeQuote(Record, frozen=True, kw_only=True, gc=False):
+class ReferenceTop(Record, frozen=True, kw_only=True, gc=False):
+    """Newest price of a reference: its best bid and ask, or its last trade as both."""
+
+    ts_ns: int
+    log_id: str
+    partition: int
+    position: int
+    index: int
+    reference_id: str
+    valid: bool
+    fresh: bool
+    bid_price_micros: int | None = None
+    bid_size_micros: int | None = None
+    ask_price_micros: int | None = None
+    ask_size_micros: int | None = None
+    ts_received_ns: int
+
+
+class EdgeUpdate(Record, frozen=True, kw_only=True, gc=False):
     """Edge of a package after fees, frictions and depth, at a stated quantity. All amounts are totals of that quantity, micros of a dollar."""
 
     ts_ns: int
@@ -30,7 +48,10 @@ class EdgeQuote(Record, frozen=True, kw_only=True, gc=False):
     partition: int
     position: int
     index: int
+    strategy: str
     pair_id: str
+    instrument_a: str
+    instrument_b: str
     package: Package
     state: EdgeState
     reason: str
@@ -61,6 +82,7 @@ class EdgeStatistics(Record, frozen=True, kw_only=True, gc=False):
     partition: int
     position: int
     index: int
+    strategy: str
     pair_id: str
     package: Package
     evaluations: int

@@ -1,9 +1,10 @@
 """Price series with a known lead: a latent random walk, seen by two tick processes that update at random times of their own."""
 
+import msgspec
 import numpy as np
 
 from processors.leadlag.statistics import Ticks
-from schemas.records import TopOfBook, Watermark
+from schemas.records import ReferenceTop, TopOfBook, Watermark
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -62,6 +63,12 @@ def top(ts_ns, position, name, mid, log_id="0123456789abcdef" * 2, *, valid=True
         ask_size_micros=1_000_000,
         ts_received_ns=ts_ns,
     )
+
+
+def reference_top(record):
+    """The same price as that of a reference."""
+    fields = msgspec.structs.asdict(record)
+    return ReferenceTop(reference_id=fields.pop("instrument_id"), **fields)
 
 
 def watermark(ts_ns, position, log_id="0123456789abcdef" * 2):

@@ -12,8 +12,8 @@ from executors.terms import ExecuteTerms, PaperTerms, Terms
 from processors.decide.fold import step
 from processors.decide.state import DecideState
 from schemas.records import (
-    EdgeQuote,
     EdgeStatistics,
+    EdgeUpdate,
     Fill,
     FillReversed,
     InstrumentListed,
@@ -192,7 +192,7 @@ def simulated(seed=3, seconds=300, pairs=3, *, rough=True, min_edge=25_000, **ch
         "journal": tuple(r for r in run.written if topic_of(r) == "orders"),
         "fills": tuple(r for r in run.written if topic_of(r) == "fills"),
         "intents": tuple(run.intents),
-        "quotes": tuple(r for r in run.signals if isinstance(r, EdgeQuote)),
+        "quotes": tuple(r for r in run.signals if isinstance(r, EdgeUpdate)),
         "statistics": tuple(statistics.values()),
         "instruments": {r.instrument_id: r for r in records if isinstance(r, InstrumentListed)},
         "pairs": {r.pair_id: r for r in records if isinstance(r, PairListed)},
@@ -351,7 +351,7 @@ def _quote(state, ts_ns, each):
     """A quote of ten contracts: 10 cents gross a contract, 5 friction and lock-up, the rest fees."""
     net = 10 * each
     return like(
-        EdgeQuote, ts_ns=ts_ns, pair_id="pair", package="yes_a_no_b", state=state, reason="no_net" if state == "closed" else "",
+        EdgeUpdate, ts_ns=ts_ns, pair_id="pair", package="yes_a_no_b", state=state, reason="no_net" if state == "closed" else "",
         quantity_micros=10 * CONTRACT, gross_micros=1_000_000, fee_a_micros=900_000 - net, fee_b_micros=50_000,
         friction_micros=20_000, lockup_micros=30_000, net_micros=net, net_per_contract_micros=each, distance_micros=each - 25_000,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.equality.files import TOPICS, read_manifest, read_topic
-from tests.equality.mapping import forward_all, masked
+from tests.equality.mapping import Known, forward_all, masked
 
 #: So many differences of a source are named; the rest is counted.
 NAMED_MAX = 5
@@ -31,8 +31,9 @@ class Comparison:
     def source(self, before: Path, after: Path, name: str) -> None:
         """Compare one source's topics."""
         found = 0
+        known = Known.of(read_topic(before, name, "market"))
         for topic in TOPICS:
-            pairs = zip_longest(forward_all(read_topic(before, name, topic)), read_topic(after, name, topic))
+            pairs = zip_longest(forward_all(read_topic(before, name, topic), known), read_topic(after, name, topic))
             for number, (theirs, ours) in enumerate(pairs):
                 if theirs is None or ours is None:
                     what = ours or theirs

@@ -6,7 +6,7 @@ they name code or schemas, not what was decided. Must never hide a value that a 
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
@@ -41,7 +41,7 @@ IDS: Final[dict[str, tuple[str, str]]] = {
     "venue_order_id": ("paper-main-", "paper-"),
 }
 #: Old record name → new one.
-RENAMED_RECORDS: Final[dict[str, str]] = {"DecideConfigured": "MarketConfigured"}
+RENAMED_RECORDS: Final[dict[str, str]] = {"DecideConfigured": "MarketConfigured", "EdgeQuote": "EdgeUpdate"}
 #: (old record name, old field) → new field.
 RENAMED_FIELDS: Final[dict[tuple[str, str], str]] = {}
 #: (old record name, new field) → the value that every record of before has.
@@ -50,6 +50,8 @@ ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {
     **{(record, "portfolio"): "main" for record in OF_EXECUTORS},
     **{(record, "life"): 0 for record in OF_EXECUTORS},
     ("OrderRequested", "replaces"): "",
+    ("EdgeQuote", "strategy"): "cross_venue",
+    ("EdgeStatistics", "strategy"): "cross_venue",
 }
 #: (old record name, new field) → the value that the fields of before imply.
 IMPLIED_FIELDS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {
@@ -80,16 +82,49 @@ MASKED: Final[dict[tuple[str, str], str]] = {
 }
 
 
-def forward_all(rows: Iterable[Row]) -> Iterator[Row]:
+class Known(NamedTuple):
+    """What `market` says that records of other topics name since: legs by pair, and which ids are references."""
+
+    legs: dict[str, tuple[str, str]]
+    references: frozenset[str]
+
+    @classmethod
+    def of(cls, market: Iterable[Row]) -> Self:
+        """Read it from the rows of `market`."""
+        legs: dict[str, tuple[str, str]] = {}
+        references: set[str] = set()
+        for record, fields in market:
+            if record == "PairListed":
+                legs.setdefault(fields["pair_id"], (fields["instrument_a"], fields["instrument_b"]))
+            elif record == "ReferencePrice":
+                references.add(fields["reference_id"])
+        return cls(legs, frozenset(references))
+
+
+NOTHING_KNOWN: Final = Known({}, frozenset())
+
+
+def forward_all(rows: Iterable[Row], known: Known = NOTHING_KNOWN) -> Iterator[Row]:
     """Rows of a topic after the break. Where DecideConfigured became two records, the first stands where its place was held."""
     held: Row | None = None
     for row in rows:
         if held is not None:
             split = held[0] == "FrictionPack" and row[0] == "DecideConfigured"
-            yield _strategy_configured(row[1]) if split else forward(*held)
+            yield _strategy_configured(row[1]) if split else _named(held, known)
         held = row
     if held is not None:
-        yield forward(*held)
+        yield _named(held, known)
+
+
+def _named(row: Row, known: Known) -> Row:
+    record, fields = row
+    if record == "EdgeQuote":
+        a, b = known.legs[fields["pair_id"]]
+        fields = fields | {"instrument_a": a, "instrument_b": b}
+    elif record == "TopOfBook" and fields["instrument_id"] in known.references:
+        fields = {"reference_id" if name == "instrument_id" else name: value for name, value in fields.items()}
+        return "ReferenceTop", fields
+    return forward(record, fields)
 
 
 def _strategy_configured(fields: Fields) -> Row:
@@ -192,6 +227,10 @@ def table() -> list[str]:
         ("fields of their own", typed),
         ("ids", [f"{name}: {before or 'nothing'} → {now}" for name, (now, before) in IDS.items()]),
         ("split", [f"DecideConfigured.{name} → StrategyConfigured.settings" for name in PAIR_SETTINGS]),
+        (
+            "named",
+            ["EdgeQuote.pair_id → EdgeUpdate.instrument_a, instrument_b", "TopOfBook of a reference → ReferenceTop"],
+        ),
         ("legs", [f"{record}.leg_a, leg_b → legs[0], legs[1]" for record in sorted(LEGS)]),
         ("records of their own", [f"{old} {action} → {new}" for (old, action), (new, _) in UNMASKED.items()]),
         ("plans", ["TradePlan.slots → bounds: one for the orders of a role, leg and side"]),

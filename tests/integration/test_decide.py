@@ -31,7 +31,7 @@ from processors.decide.settings import announcement
 from processors.decide.stage import Decide
 from processors.verify.verify import verify_decide
 from schemas.codec import load_codec
-from schemas.records import Checkpoint, DeadLetter, DecideAnnounced, EdgeQuote, TradeIntent
+from schemas.records import Checkpoint, DeadLetter, DecideAnnounced, EdgeUpdate, TradeIntent
 from schemas.topics import TOPICS
 from tests.builders import market_records as mr
 from tests.builders.lively_market import lively_market
@@ -238,7 +238,7 @@ def test_verify_finds_what_is_missing_extra_and_different(settings):
     decide_here(settings, len(records))
     clean = verify_decide(KafkaLog(settings))
     assert clean.mismatches == 0
-    last = next(one for one in reversed(read(settings, "signals")) if isinstance(one, EdgeQuote))
+    last = next(one for one in reversed(read(settings, "signals")) if isinstance(one, EdgeUpdate))
     forged = msgspec.structs.replace(last, position=len(records) - 1, index=99)
     producer = TransactionalProducer(settings, "decide")
     producer.init()

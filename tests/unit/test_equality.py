@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from schemas.records import EdgeQuote, TradeIntent
+from schemas.records import EdgeUpdate, TradeIntent
 from tests.equality import mapping
 from tests.equality.compare import Comparison
 from tests.equality.decided import decide_all
@@ -31,7 +31,7 @@ def compared(before, after):
 
 def test_a_seed_gives_one_world_and_it_trades(decided):
     assert world_records(1, 12, 60) == decided["market"]
-    assert any(isinstance(record, EdgeQuote) for record in decided["signals"])
+    assert any(isinstance(record, EdgeUpdate) for record in decided["signals"])
     assert any(isinstance(record, TradeIntent) for record in decided["intents"])
     assert decided["journal"]
 

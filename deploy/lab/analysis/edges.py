@@ -13,7 +13,7 @@ import msgspec
 
 from deploy.lab.analysis.trades import UNSEEN, TradeRow
 from deploy.lab.outcome.outcome import Outcome
-from schemas.records import EdgeQuote, TradeIntent
+from schemas.records import EdgeUpdate, TradeIntent
 
 #: Where the settings do not say: `decide.cooldown_ms` as declared.
 COOLDOWN_DEFAULT_MS = 2_000
@@ -83,11 +83,11 @@ class PackageCounts(msgspec.Struct, frozen=True, kw_only=True):
 class _Open:
     __slots__ = ("best", "count", "first")
 
-    def __init__(self, quote: EdgeQuote) -> None:
+    def __init__(self, quote: EdgeUpdate) -> None:
         self.first = self.best = quote
         self.count = 1
 
-    def add(self, quote: EdgeQuote) -> None:
+    def add(self, quote: EdgeUpdate) -> None:
         self.count += 1
         if quote.net_per_contract_micros > self.best.net_per_contract_micros:
             self.best = quote
@@ -160,7 +160,7 @@ def _episode(state: _Open, ts_ns: int, ending: Ending, reason: str, own: Sequenc
 
 def waterfalls(outcome: Outcome, found: Sequence[Episode]) -> tuple[Waterfall, ...]:
     """Untraded episodes at their best, every package at its best quote, and the intents: those that hold anything."""
-    best: dict[tuple[str, str], EdgeQuote] = {}
+    best: dict[tuple[str, str], EdgeUpdate] = {}
     for quote in outcome.quotes:
         key = (quote.pair_id, quote.package)
         if quote.quantity_micros > 0 and (
@@ -176,7 +176,7 @@ def waterfalls(outcome: Outcome, found: Sequence[Episode]) -> tuple[Waterfall, .
     return tuple(one for one in made if one.count)
 
 
-def _waterfall(outcome: Outcome, name: str, quotes: Sequence[EdgeQuote] | Sequence[Episode]) -> Waterfall:
+def _waterfall(outcome: Outcome, name: str, quotes: Sequence[EdgeUpdate] | Sequence[Episode]) -> Waterfall:
     fees: dict[str, int] = defaultdict(int)
     for quote in quotes:
         venue_a, venue_b = venues_of(outcome, quote.pair_id)

@@ -7,8 +7,8 @@ from deploy.lab.backtest.guard import LookAheadGuard
 from executors.journal import FILLS
 from executors.terms import PaperTerms
 from schemas.records import (
-    EdgeQuote,
     EdgeStatistics,
+    EdgeUpdate,
     InstrumentListed,
     InstrumentSettled,
     OrderReport,
@@ -28,7 +28,7 @@ class Collection:
         self.journal: list[Record] = []
         self.fills: list[Record] = []
         self.intents: list[TradeIntent] = []
-        self.quotes: list[EdgeQuote] = []
+        self.quotes: list[EdgeUpdate] = []
         self.statistics: dict[tuple[str, Package], EdgeStatistics] = {}
         self.instruments: dict[str, InstrumentListed] = {}
         self.pairs: dict[str, PairListed] = {}
@@ -36,7 +36,7 @@ class Collection:
 
     def signal(self, record: Record) -> None:
         """A record that decide writes to `signals`."""
-        if isinstance(record, EdgeQuote):
+        if isinstance(record, EdgeUpdate):
             self.quotes.append(record)
         elif isinstance(record, EdgeStatistics):
             self.statistics[record.pair_id, record.package] = record

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from schemas.records import EdgeQuote, EdgeStatistics, InstrumentListed, PairListed, Record, TradeIntent
+from schemas.records import EdgeStatistics, EdgeUpdate, InstrumentListed, PairListed, Record, TradeIntent
 
 Positions = Literal["logged", "simulated"]
 
@@ -39,7 +39,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One backtest. Times Unix ns of the stream, amounts micros.
 
     `settings` are all that were in force, flat (`decide.min_edge_micros`); `changed` those that `--set` or a sweep changed.
-    `journal` and `fills` are the executor's records in order, `quotes` every EdgeQuote in order, `statistics` the last counters of
+    `journal` and `fills` are the executor's records in order, `quotes` every EdgeUpdate in order, `statistics` the last counters of
     each (pair, package),
     `settled` payouts of YES that the range holds (micros) with the stream time at which they became known.
     """
@@ -59,7 +59,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     journal: tuple[Record, ...]
     fills: tuple[Record, ...]
     intents: tuple[TradeIntent, ...]
-    quotes: tuple[EdgeQuote, ...]
+    quotes: tuple[EdgeUpdate, ...]
     statistics: tuple[EdgeStatistics, ...]
     instruments: dict[str, InstrumentListed]
     pairs: dict[str, PairListed]

@@ -17,8 +17,8 @@ from processors.strategies.cross_venue.settings import NAME as CROSS_VENUE
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.records import (
-    EdgeQuote,
     EdgeStatistics,
+    EdgeUpdate,
     ExecutorConfigured,
     InstrumentListed,
     InstrumentSettled,
@@ -33,7 +33,7 @@ from schemas.registry import load_registry
 from schemas.topics import MAIN, partition_of
 
 _MARKET = ("LogOpened", "MarketConfigured", "StrategyConfigured", "InstrumentListed", "PairListed", "InstrumentSettled")
-_SIGNALS = ("EdgeQuote", "EdgeStatistics")
+_SIGNALS = ("EdgeUpdate", "EdgeStatistics")
 LIVE = (
     Model(
         "live",
@@ -53,7 +53,7 @@ class _Reading:
         self.pairs: dict[str, PairListed] = {}
         self.settled: dict[str, tuple[int, int]] = {}
         self.intents: list[TradeIntent] = []
-        self.quotes: list[EdgeQuote] = []
+        self.quotes: list[EdgeUpdate] = []
         self.statistics: dict[tuple[int, str, str], EdgeStatistics] = {}
         self.first_ns, self.last_ns = 0, 0
 
@@ -80,7 +80,7 @@ class _Reading:
                     self.settings |= {f"{section}.{name}": value for name, value in values if isinstance(value, int)}
             case TradeIntent():
                 self.intents.append(record)
-            case EdgeQuote():
+            case EdgeUpdate():
                 self.quotes.append(record)
             case EdgeStatistics():
                 self.statistics[record.partition, record.pair_id, record.package] = record

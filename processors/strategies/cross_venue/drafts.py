@@ -4,10 +4,10 @@ The empty place is written out, where `**UNPLACED` would do: a call with unpacke
 """
 
 from processors.strategies.base import Draft, MarketView
-from processors.strategies.cross_venue.settings import CrossVenueSettings
+from processors.strategies.cross_venue.settings import NAME, CrossVenueSettings
 from processors.strategies.cross_venue.state import PackageState
 from processors.strategies.edges import Evaluation
-from schemas.records import EdgeQuote, EdgeState, EdgeStatistics, IntentLeg, PairListed, TradeIntent
+from schemas.records import EdgeState, EdgeStatistics, EdgeUpdate, IntentLeg, PairListed, TradeIntent
 
 
 def edge(
@@ -22,13 +22,16 @@ def edge(
     """The word that an edge opened, changed, closed or is suspended."""
     per_contract = evaluation.net_per_contract_micros
     friction, now = view.friction, view.now_ns
-    record = EdgeQuote(
+    record = EdgeUpdate(
         ts_ns=0,
         log_id="",
         partition=-1,
         position=-1,
         index=-1,
+        strategy=NAME,
         pair_id=pair.pair_id,
+        instrument_a=pair.instrument_a,
+        instrument_b=pair.instrument_b,
         package=package.package,
         state=edge_state,
         reason=reason,
@@ -106,6 +109,7 @@ def statistics(group: str, package: PackageState) -> Draft:
         partition=-1,
         position=-1,
         index=-1,
+        strategy=NAME,
         pair_id=package.pair_id,
         package=package.package,
         evaluations=package.evaluations,

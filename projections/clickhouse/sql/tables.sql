@@ -120,7 +120,7 @@ CREATE TABLE IF NOT EXISTS {db}.tops (
 {coordinates}
   ts_ns Int64 COMMENT 'Stream time of the cause, Unix ns',
   position Int64 COMMENT 'Position of the cause in its partition of market',
-  instrument_id LowCardinality(String) COMMENT 'The instrument',
+  instrument_id LowCardinality(String) COMMENT 'The instrument, or the reference',
   valid Bool COMMENT 'False when the book has a hole, is crossed or was dropped',
   fresh Bool COMMENT 'False when its feed is stale or its poll too old',
   bid_price_micros Nullable(Int64) COMMENT 'Best YES bid; null: no bid',
@@ -129,7 +129,7 @@ CREATE TABLE IF NOT EXISTS {db}.tops (
   ask_size_micros Nullable(Int64) COMMENT 'Size at it, micros of a contract',
   ts_received_ns Int64 COMMENT 'When the event that last changed the book was received, Unix ns',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
-) ENGINE = {facts} TTL toDateTime(ts_append) + INTERVAL 28 DAY COMMENT 'TopOfBook, 28 days; book_roll_up stays'
+) ENGINE = {facts} TTL toDateTime(ts_append) + INTERVAL 28 DAY COMMENT 'TopOfBook and ReferenceTop, 28 days; book_roll_up stays'
 ;
 CREATE TABLE IF NOT EXISTS {db}.book_states (
   log_id LowCardinality(String) COMMENT 'Identity of the log',
@@ -175,12 +175,12 @@ GROUP BY log_id, instrument_id
 CREATE TABLE IF NOT EXISTS {db}.edges (
 {coordinates}
 {edge_columns}
-) ENGINE = {facts} TTL toDateTime(ts_append) + INTERVAL 28 DAY COMMENT 'EdgeQuote, 28 days. All amounts are totals of the quantity quoted, micros of a dollar'
+) ENGINE = {facts} TTL toDateTime(ts_append) + INTERVAL 28 DAY COMMENT 'EdgeUpdate, 28 days. All amounts are totals of the quantity quoted, micros of a dollar'
 ;
 CREATE TABLE IF NOT EXISTS {db}.last_edges (
 {coordinates}
 {edge_columns}
-) ENGINE = ReplacingMergeTree(offset) ORDER BY (log_id, topic, partition, pair_id, package) COMMENT 'The latest EdgeQuote of each package, kept by last_edges_from_edges'
+) ENGINE = ReplacingMergeTree(offset) ORDER BY (log_id, topic, partition, strategy, pair_id, package) COMMENT 'The latest EdgeUpdate of each package, kept by last_edges_from_edges'
 ;
 CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.last_edges_from_edges TO {db}.last_edges AS
 SELECT * FROM {db}.edges
@@ -189,6 +189,7 @@ CREATE TABLE IF NOT EXISTS {db}.edge_statistics (
 {coordinates}
   ts_ns Int64 COMMENT 'Stream time of the cause, Unix ns',
   position Int64 COMMENT 'Position of the cause in its partition of market',
+  strategy LowCardinality(String) COMMENT 'Strategy that counts',
   pair_id LowCardinality(String) COMMENT 'The pair',
   package LowCardinality(String) COMMENT 'Which outcomes are bought',
   evaluations Int64 COMMENT 'Times it was evaluated with both books valid and fresh',
@@ -199,7 +200,7 @@ CREATE TABLE IF NOT EXISTS {db}.edge_statistics (
   episodes_at_threshold Int64 COMMENT 'Runs of consecutive evaluations at or above the threshold',
   net_best_micros Nullable(Int64) COMMENT 'Best net per contract so far; null before the first gross > 0',
   ts DateTime64(9, 'UTC') DEFAULT fromUnixTimestamp64Nano(ts_ns, 'UTC') COMMENT 'ts_ns as a time'
-) ENGINE = ReplacingMergeTree(offset) ORDER BY (log_id, topic, partition, pair_id, package) COMMENT 'EdgeStatistics: counters since the log began, so the latest of each package says all'
+) ENGINE = ReplacingMergeTree(offset) ORDER BY (log_id, topic, partition, strategy, pair_id, package) COMMENT 'EdgeStatistics: counters since the log began, so the latest of each package says all'
 ;
 CREATE TABLE IF NOT EXISTS {db}.watermarks (
 {coordinates}

@@ -264,15 +264,15 @@ WHERE latency_ns BETWEEN 0 AND 3600000000000
 COMMENT 'One row a measurement: tick_to_signal, tick_to_plan, hedge'
 ;
 CREATE OR REPLACE VIEW {db}.edge_counts AS
-SELECT pair_id, package, sum(evaluations) AS evaluations, sum(gross_positive) AS gross_positive, sum(net_positive) AS net_positive,
+SELECT strategy, pair_id, package, sum(evaluations) AS evaluations, sum(gross_positive) AS gross_positive, sum(net_positive) AS net_positive,
   sum(episodes) AS episodes, sum(at_threshold) AS at_threshold, sum(episodes_at_threshold) AS episodes_at_threshold,
   max(net_best_micros) AS net_best_micros
 FROM (
-  SELECT pair_id, package, evaluations, gross_positive, net_positive, episodes, at_threshold, episodes_at_threshold, net_best_micros
+  SELECT strategy, pair_id, package, evaluations, gross_positive, net_positive, episodes, at_threshold, episodes_at_threshold, net_best_micros
   FROM {db}.edge_statistics FINAL WHERE log_id = {current}
 )
-GROUP BY pair_id, package
-COMMENT 'Counters of decide per pair and package'
+GROUP BY strategy, pair_id, package
+COMMENT 'Counters of decide per strategy, pair and package'
 ;
 CREATE OR REPLACE VIEW {db}.waterfall AS
 SELECT * FROM (
@@ -285,7 +285,7 @@ SELECT * FROM (
     LIMIT 1 BY pair_id, package
   )
 )
-COMMENT 'The last and the best EdgeQuote of each package: gross, fees, friction, lock-up, net, distance'
+COMMENT 'The last and the best EdgeUpdate of each package: gross, fees, friction, lock-up, net, distance'
 ;
 CREATE OR REPLACE VIEW {db}.unmatched AS
 SELECT trade_id, portfolio, strategy, pair_id, package, state, reason, residual_micros, quantity_a_micros, quantity_b_micros, ts_updated

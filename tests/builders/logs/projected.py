@@ -12,8 +12,8 @@ import msgspec
 from schemas.records import (
     BookDelta,
     BookSnapshot,
-    EdgeQuote,
     EdgeStatistics,
+    EdgeUpdate,
     FeedStatus,
     Fill,
     FillConfirmed,
@@ -158,7 +158,7 @@ class SyntheticLog:
             self._put(
                 "signals",
                 like(
-                    EdgeQuote,
+                    EdgeUpdate,
                     state="changed",
                     quantity_micros=MICROS,
                     net_per_contract_micros=net,

@@ -15,8 +15,8 @@ from processors.decide.fold import skip, step
 from processors.decide.state import DecideState
 from processors.errors import CodeDigestError
 from schemas.records import (
-    EdgeQuote,
     EdgeStatistics,
+    EdgeUpdate,
     InstrumentMoved,
     InstrumentSettled,
     PairDelisted,
@@ -31,12 +31,12 @@ from tests.builders.places import REPOSITORY
 
 
 def quotes(outputs):
-    return [(quote.package, quote.state) for quote in mr.kinds(outputs, EdgeQuote)]
+    return [(quote.package, quote.state) for quote in mr.kinds(outputs, EdgeUpdate)]
 
 
 def test_an_edge_opens_with_its_waterfall():
     _, outputs = mr.fold(mr.head() + books())
-    (quote,) = mr.kinds(outputs, EdgeQuote)
+    (quote,) = mr.kinds(outputs, EdgeUpdate)
     assert (quote.package, quote.state, quote.quantity_micros) == ("yes_a_no_b", "opened", BIG)
     assert (quote.cost_a_micros, quote.cost_b_micros, quote.payout_micros) == (40 * CONTRACT, 54 * CONTRACT, BIG)
     assert (quote.fee_a_micros, quote.fee_b_micros) == (1_680_000, 745_200)
@@ -50,7 +50,7 @@ def test_an_intent_follows_its_quote_and_names_everything():
     _, outputs = mr.fold(mr.head() + books())
     (intent,) = mr.kinds(outputs, TradeIntent)
     kinds = [type(output.record) for output in outputs if output.record.position == intent.position]
-    assert kinds == [TopOfBook, TopOfBook, EdgeQuote, TradeIntent]
+    assert kinds == [TopOfBook, TopOfBook, EdgeUpdate, TradeIntent]
     assert [output.record.index for output in outputs if output.record.position == intent.position] == [0, 1, 2, 3]
     assert intent.intent_id == f"{mr.LOG_ID[:12]}-0-{intent.position}-{intent.index}"
     assert (intent.legs[0].outcome, intent.legs[0].price_limit_micros) == ("yes", 400_000)
@@ -75,7 +75,7 @@ def test_staleness_suspends_and_a_watermark_is_written():
     records = mr.head() + books()
     records += [mr.status("kalshi", T0 + n * 400 * MS) for n in range(1, 8)]
     _, outputs = mr.fold(records)
-    quote = mr.kinds(outputs, EdgeQuote)[-1]
+    quote = mr.kinds(outputs, EdgeUpdate)[-1]
     assert (quote.state, quote.reason) == ("suspended", "leg_b_stale")
     assert quote.ts_ns - T0 == 2_400 * MS
     assert mr.kinds(outputs, Watermark)[-1].intents == 1
@@ -104,7 +104,7 @@ def test_staleness_suspends_and_a_watermark_is_written():
 )
 def test_what_ends_a_quote(record, state, reason):
     _, outputs = mr.fold([*mr.head(), *books(), record])
-    quote = mr.kinds(outputs, EdgeQuote)[-1]
+    quote = mr.kinds(outputs, EdgeUpdate)[-1]
     assert (quote.state, quote.reason) == (state, reason)
 
 
@@ -160,7 +160,7 @@ def test_what_forbids_an_intent_leaves_the_quote(changes):
 )
 def test_what_is_unknown_fails_closed_and_says_so_once(head, reason):
     _, outputs = mr.fold([*head, *books(), *books(T0 + 2 * MS, bid_b=470_000, sequence=2)])
-    found = [(quote.package, quote.state, quote.reason) for quote in mr.kinds(outputs, EdgeQuote)]
+    found = [(quote.package, quote.state, quote.reason) for quote in mr.kinds(outputs, EdgeUpdate)]
     assert found == [("yes_a_no_b", "suspended", reason), ("no_a_yes_b", "suspended", reason)]
     assert mr.kinds(outputs, TradeIntent) == []
 
@@ -171,7 +171,7 @@ def test_a_pair_whose_legs_are_contradicted_is_never_intended_and_says_so_at_onc
     rival = "polymarket:0xrival"
     state, _ = mr.fold([*mr.head(cooldown_ns=0), mr.instrument(rival), *books(bid_b=390_000)])
     state, outputs = mr.fold([mr.pair(T0 + 2 * MS, b=rival)], state)
-    assert [(q.package, q.state, q.reason) for q in mr.kinds(outputs, EdgeQuote)] == [
+    assert [(q.package, q.state, q.reason) for q in mr.kinds(outputs, EdgeUpdate)] == [
         ("yes_a_no_b", "suspended", "legs_changed"),
         ("no_a_yes_b", "suspended", "legs_changed"),
     ]
@@ -183,7 +183,7 @@ def test_a_pair_whose_legs_are_contradicted_is_never_intended_and_says_so_at_onc
         *books(T0 + 6 * MS, bid_b=470_000, sequence=3),
     ]
     _, outputs = mr.fold(later, state)
-    assert mr.kinds(outputs, TradeIntent) == [] == mr.kinds(outputs, EdgeQuote)
+    assert mr.kinds(outputs, TradeIntent) == [] == mr.kinds(outputs, EdgeUpdate)
 
 
 def test_the_cost_cap_cuts_the_quantity_on_the_step():
@@ -200,7 +200,7 @@ def test_depth_that_dilutes_the_average_does_not_hide_a_good_top():
         B, T0 + 2 * MS, 2, bids=[(460_000, 10 * CONTRACT), (430_000, 90 * CONTRACT)], asks=[(470_000, BIG)]
     )
     _, outputs = mr.fold([*mr.head(), books()[0], deep])
-    (quote,), (intent,) = mr.kinds(outputs, EdgeQuote), mr.kinds(outputs, TradeIntent)
+    (quote,), (intent,) = mr.kinds(outputs, EdgeUpdate), mr.kinds(outputs, TradeIntent)
     assert (quote.quantity_micros, quote.distance_micros < 0) == (BIG, True)
     assert intent.quantity_micros == 10 * CONTRACT
     assert intent.net_per_contract_micros >= 25_000
@@ -223,7 +223,7 @@ def test_a_complement_pair_buys_both_yes_or_both_no():
     _, outputs = mr.fold(
         [*head, mr.snapshot(A, T0 + MS, 1, bids=bid, asks=ask), mr.snapshot(B, T0 + MS, 1, bids=bid, asks=ask)]
     )
-    (quote,) = mr.kinds(outputs, EdgeQuote)
+    (quote,) = mr.kinds(outputs, EdgeUpdate)
     assert (quote.package, quote.state, quote.gross_micros) == ("yes_a_yes_b", "opened", 20 * CONTRACT)
 
 
@@ -286,7 +286,7 @@ def test_an_unreadable_record_counts_as_a_position():
 def test_a_checkpoint_anywhere_continues_with_the_same_bytes(seed):
     records = lively_market(500, seed)
     whole, outputs = mr.fold(records)
-    assert mr.kinds(outputs, EdgeQuote)
+    assert mr.kinds(outputs, EdgeUpdate)
     for cut in (3, 5, 9, 40, 137, 251, 260, 330, len(records) - 1):
         half, first = mr.fold(records[:cut])
         again = thaw(freeze(half), mr.DIGEST)

@@ -3,7 +3,7 @@
 import pytest
 
 from crossbook.domain.fees import taker_fee
-from schemas.records import EdgeQuote, TradeIntent
+from schemas.records import EdgeUpdate, TradeIntent
 from tests.builders import market_records as mr
 from tests.builders.lively_market import books
 from tests.builders.market_records import MS, T0, A
@@ -39,7 +39,7 @@ def test_where_trading_ends_a_quote_is_suspended_and_nothing_is_intended(name):
     _, outputs = mr.fold([*head, *early, *moves])
     intents = mr.kinds(outputs, TradeIntent)
     assert intents and all(one.ts_ns < at for one in intents)
-    ends = [one for one in mr.kinds(outputs, EdgeQuote) if one.state == "suspended"]
+    ends = [one for one in mr.kinds(outputs, EdgeUpdate) if one.state == "suspended"]
     assert [one.reason for one in ends] == [reason]
     assert at <= ends[0].ts_ns <= at + 100 * MS
 
@@ -62,5 +62,5 @@ def test_an_intent_and_a_quote_name_the_fee_schedule_in_force():
         schedule = mr.KALSHI_FEES if one.ts_ns < at else dearer
         assert one.legs[0].fee_schedule == schedule
         assert one.legs[0].fee_micros == taker_fee(schedule, one.legs[0].price_limit_micros, one.quantity_micros)
-    named = {(one.ts_ns < at, one.schedule_a) for one in mr.kinds(outputs, EdgeQuote)}
+    named = {(one.ts_ns < at, one.schedule_a) for one in mr.kinds(outputs, EdgeUpdate)}
     assert named == {(True, mr.KALSHI_FEES.hash), (False, dearer.hash)}

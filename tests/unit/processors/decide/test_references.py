@@ -5,7 +5,7 @@ import random
 import pytest
 
 from processors.decide.checkpoint import freeze, thaw
-from schemas.records import ReferencePrice, ReferenceStatus, TopOfBook
+from schemas.records import ReferencePrice, ReferenceStatus, ReferenceTop
 from tests.builders import market_records as mr
 from tests.builders.lively_market import digest, lively_market
 from tests.builders.market_records import CONTRACT, MS, T0
@@ -53,7 +53,7 @@ def tops(outputs):
             top.record.fresh,
         )
         for top in outputs
-        if type(top.record) is TopOfBook and top.record.instrument_id == SPOT
+        if type(top.record) is ReferenceTop and top.record.reference_id == SPOT
     ]
 
 
@@ -69,7 +69,7 @@ def test_a_quote_is_written_as_a_top_under_its_own_key_once_an_interval():
     prices = [quote(T0 + n * 10 * MS, 100 + n, 102 + n, sequence=n + 1) for n in range(40)]
     _, outputs = mr.fold([*mr.head(), status(T0), *prices])
     assert [(at // MS, bid) for at, bid, *_ in tops(outputs)] == [(0, 100), (100, 110), (200, 120), (300, 130)]
-    assert {top.key for top in outputs if getattr(top.record, "instrument_id", "") == SPOT} == {SPOT}
+    assert {top.key for top in outputs if getattr(top.record, "reference_id", "") == SPOT} == {SPOT}
 
 
 def test_a_trade_stands_as_bid_and_ask_until_a_quote_comes():
@@ -139,7 +139,7 @@ def test_references_change_no_quote_and_no_intent(seed):
         name: [
             (output.key, output.record.ts_ns, output.record.pair_id, output.record.package, output.record.net_micros)
             for output in mr.fold(log)[1]
-            if type(output.record).__name__ in {"EdgeQuote", "TradeIntent"}
+            if type(output.record).__name__ in {"EdgeUpdate", "TradeIntent"}
         ]
         for name, log in (("without", records), ("with", with_references(records, seed)))
     }

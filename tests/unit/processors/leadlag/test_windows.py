@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.leadlag.windows import GROUP_PAIRS_MAX, Mids, Seen, Sieve, Windows, WindowTerms
-from tests.builders.leadlag_worlds import MS, T0, S, planted_signals, top, watermark
+from tests.builders.leadlag_worlds import MS, T0, S, planted_signals, reference_top, top, watermark
 from tests.contract.record_strategies import sample
 
 A, B = "kalshi:TEAM", "polymarket:0xteam"
@@ -71,7 +71,7 @@ def test_a_long_silence_is_passed_in_one_step():
 def test_references_are_compared_with_the_instruments_that_the_settings_name():
     spot = "binance:BTCUSDT"
     signals = [
-        (spot if record.instrument_id == spot else key, record) if key else (key, record)
+        (spot, reference_top(record)) if key and record.instrument_id == spot else (key, record)
         for key, record in planted_signals(3, a=spot, b=A, group="group", lead_ms=500, seconds=160)
     ]
     assert fold(signals) == []
@@ -87,12 +87,8 @@ def test_in_a_large_group_only_quoted_pairs_are_compared():
         seen.take("group", top(T0 + position, position, name, 500_000))
     assert len(kalshi) * len(polymarket) > GROUP_PAIRS_MAX
     assert seen.pairs() == []
-    quote = msgspec.structs.replace(sample("EdgeQuote"), position=50)
-    for name in (polymarket[1], kalshi[1]):
-        seen.take("group", top(T0 + 50, 50, name, 500_000))
-    seen.take("group", quote)
-    seen.take("group", top(T0 + 50, 50, kalshi[2], 500_000))
-    seen.take("group", quote)
+    for legs in ((polymarket[1], kalshi[1]), ("kalshi:unseen", polymarket[0])):
+        seen.take("group", msgspec.structs.replace(sample("EdgeUpdate"), instrument_a=legs[0], instrument_b=legs[1]))
     assert [(pair.a, pair.b) for pair in seen.pairs()] == [(kalshi[1], polymarket[1])]
 
 
@@ -107,7 +103,7 @@ def test_what_the_sieve_holds_back_changes_nothing(seed, kinds, begin):
         position = beside.position
         extra = {
             "t": top(beside.ts_ns, position, (A, B, "kalshi:THIRD")[(seed + number) % 3], 500_000),
-            "q": msgspec.structs.replace(sample("EdgeQuote"), position=position),
+            "q": msgspec.structs.replace(sample("EdgeUpdate"), instrument_a=A, instrument_b="kalshi:THIRD"),
             "s": sample("EdgeStatistics"),
             "w": watermark(beside.ts_ns, position),
         }[kind]
@@ -120,17 +116,17 @@ def test_what_the_sieve_holds_back_changes_nothing(seed, kinds, begin):
 def test_of_the_quotes_only_the_first_after_a_top_is_needed():
     sieve = Sieve()
     kinds = [
-        "EdgeQuote",
-        "EdgeQuote",
+        "EdgeUpdate",
+        "EdgeUpdate",
         "TopOfBook",
         "TopOfBook",
-        "EdgeQuote",
-        "EdgeQuote",
+        "EdgeUpdate",
+        "EdgeUpdate",
         "Watermark",
         "EdgeStatistics",
     ]
     assert [sieve.needs(kind) for kind in kinds] == [True, False, True, True, True, False, True, False]
-    assert [sieve.needs(kind) for kind in ("", "Fill", "TopOfBook", "Watermark", "EdgeQuote")] == [True] * 5
+    assert [sieve.needs(kind) for kind in ("", "Fill", "ReferenceTop", "Watermark", "EdgeUpdate")] == [True] * 5
 
 
 def test_a_gap_is_closed_at_the_level_it_began_at():

@@ -10,7 +10,7 @@ from processors.errors import InputError
 from processors.verify.verify import OUTPUT_TOPICS, TopicCheck, compare
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
-from schemas.records import EdgeQuote, Watermark
+from schemas.records import EdgeUpdate, Watermark
 from tests.builders import market_records as mr
 from tests.builders.lively_market import lively_market
 
@@ -63,7 +63,7 @@ def test_a_doubled_record_is_a_difference(records, written):
 @pytest.mark.parametrize("what", ["key", "value", "junk"])
 def test_one_changed_record_is_one_difference(records, written, what):
     signals = list(written["signals"])
-    number = next(n for n, line in enumerate(signals) if isinstance(CODEC.decode(line.value), EdgeQuote))
+    number = next(n for n, line in enumerate(signals) if isinstance(CODEC.decode(line.value), EdgeUpdate))
     line = signals[number]
     quote = CODEC.decode(line.value)
     signals[number] = {

@@ -16,7 +16,7 @@ from tests.contract.record_strategies import records_of
 CODEC = load_codec()
 NEWEST = load_registry().newest
 REAL_COLUMNS = {
-    "BookDelta", "BookSnapshot", "PublicTrade", "FeedStatus", "ReferencePrice", "TopOfBook", "EdgeQuote", "Watermark",
+    "BookDelta", "BookSnapshot", "PublicTrade", "FeedStatus", "ReferencePrice", "TopOfBook", "EdgeUpdate", "Watermark",
     "TradeIntent", "Fill", "OrderReport",
 }  # fmt: skip
 

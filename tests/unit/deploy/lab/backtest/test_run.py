@@ -15,7 +15,7 @@ from deploy.lab.log_range import parse_bound
 from executors.journal import comparable, topic_of
 from schemas.records import (
     ControlApplied,
-    EdgeQuote,
+    EdgeUpdate,
     ExecutorConfigured,
     Fill,
     IntentSeen,
@@ -250,7 +250,7 @@ def test_settlements_listings_and_counters_are_kept():
     assert len(outcome.settled) == 2 and all(payout == 1_000_000 for payout, _ in outcome.settled.values())
     assert len(outcome.instruments) == 8 and len(outcome.pairs) == 4
     counted = Counter(q.state for q in outcome.quotes)
-    assert counted["opened"] and all(isinstance(q, EdgeQuote) for q in outcome.quotes)
+    assert counted["opened"] and all(isinstance(q, EdgeUpdate) for q in outcome.quotes)
     assert len({(s.pair_id, s.package) for s in outcome.statistics}) == len(outcome.statistics)
     assert T0 <= outcome.ts_first_ns < outcome.ts_last_ns
 

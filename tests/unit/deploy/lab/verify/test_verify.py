@@ -13,7 +13,7 @@ from deploy.lab.verify.verify import render_verification, verify_log, whole_dige
 from processors.errors import CheckpointError, CodeDigestError
 from processors.verify.verify import Positions, verify_decide
 from schemas.codec import load_codec
-from schemas.records import Checkpoint, EdgeQuote, Fill, IntentSeen, OrderReport, TradePlan, TradeUpdate
+from schemas.records import Checkpoint, EdgeUpdate, Fill, IntentSeen, OrderReport, TradePlan, TradeUpdate
 from tests.builders.logs.memory import MemoryLog
 from tests.builders.logs.whole import market_of, whole_log
 
@@ -153,7 +153,7 @@ def test_an_intent_that_was_never_committed_is_named(right):
 
 
 def test_an_output_without_a_cause_is_named(right):
-    quote = CODEC.decode(right.lines["signals", 0][find(right, "signals", EdgeQuote)].value)
+    quote = CODEC.decode(right.lines["signals", 0][find(right, "signals", EdgeUpdate)].value)
     copy = right.copy()
     copy.append("signals", 0, msgspec.structs.replace(quote, position=10**9), "group")
     result = verify_log(copy)
