@@ -15,10 +15,10 @@ def check(before, step):
     trade = step.work
     assert unattended(trade) == "" and not step.failed, trade.reason
     ended = {o.order_id for o in trade.orders if o.status in TERMINAL}
-    for order, slot in step.commands:
+    for order, bound, _ in step.commands:
         others = [o.order_id for o in before.orders if o.order_id not in ended]
         assert not others, f"{order.order_id} was sent while {others} may fill"
-        assert order.quantity_micros <= slot.quantity_max_micros
+        assert order.quantity_micros <= bound.quantity_max_micros
         if order.side == "buy":
             assert trade.held(order.leg) + order.quantity_micros <= trade.plan.quantity_micros
         else:

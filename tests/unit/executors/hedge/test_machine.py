@@ -245,16 +245,16 @@ class History:
         before = self.trade
         step = advance(before, event, context(self.now))
         self.trade = step.work
-        for order, slot in step.commands:
-            assert self.bounds[order.order_id] == slot
-            assert order.quantity_micros <= slot.quantity_max_micros
+        for order, bound, _ in step.commands:
+            assert self.bounds[order.order_id] == bound
+            assert order.quantity_micros <= bound.quantity_max_micros
             if order.side == "sell":
                 assert order.quantity_micros <= self.trade.sellable(order.leg), "only what is held and final is sold"
                 assert (self.trade.residual > 0) == (order.leg == "leader"), (
                     "the leg unwound is the one that is too much"
                 )
             else:
-                assert order.price_limit_micros <= slot.price_worst_micros
+                assert order.price_limit_micros <= bound.price_worst_micros
             assert sum(o.live for o in before.orders if o.order_id != getattr(event, "order_id", "")) == 0
         ids = [o.order_id for o in self.trade.orders]
         assert len(ids) == len(set(ids)) and set(ids) <= set(self.bounds)
