@@ -40,8 +40,11 @@ from executors.engine import Engine
 from executors.errors import ExecutorError
 from executors.journal import key_of, topic_of
 from executors.lane import Lane
+from executors.machines import MACHINES
 from executors.meters.lag_meter import LagMeter
 from executors.meters.latency import LatencyWatch
+from executors.orders.machine import MachineTable
+from executors.orders.work import INTENTS
 from executors.recovery.checkpoint import STAGE, Checkpoints, anchor_of, start_lanes
 from executors.recovery.code_digest import execution_digest
 from executors.recovery.resume import Start, existing_topics, ignore, starts
@@ -59,9 +62,7 @@ from schemas.records import (
     LeadLag,
     LogOpened,
     OrderRequested,
-    QuoteIntent,
     Record,
-    TradeIntent,
     Watermark,
 )
 from schemas.topics import TOPICS, partition_of, read_by
@@ -85,15 +86,21 @@ ADVICE_RECORDS = 500
 _log = structlog.get_logger(stage=STAGE)
 
 
-def run(settings: Settings, *, batch_records: int = BATCH_RECORDS, gateways: GatewayTable = PAPER) -> None:
-    """Run until SIGTERM or SIGINT, with orders going where `gateways` says for each venue. Raises StageError when the log cannot be continued by this code or instance."""
+def run(
+    settings: Settings,
+    *,
+    batch_records: int = BATCH_RECORDS,
+    gateways: GatewayTable = PAPER,
+    machines: MachineTable = MACHINES,
+) -> None:
+    """Run until SIGTERM or SIGINT: orders go where `gateways` says for each venue, intents to the machine of their kind. Raises StageError when the log cannot be continued by this code or instance."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
         try:
             wait_for_broker(settings.kafka, BROKER_WAIT_S)
-            Execute(settings, batch_records, gateways).run(stop)
+            Execute(settings, batch_records, gateways, machines).run(stop)
         except BrokerAwayError as error:
             _log.warning("execute.waits", error=str(error))
             stop.wait(1.0)
@@ -128,9 +135,16 @@ class _Input:
 class Execute:
     """One life of the stage, from the committed offsets on."""
 
-    def __init__(self, settings: Settings, batch_records: int = BATCH_RECORDS, gateways: GatewayTable = PAPER) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        batch_records: int = BATCH_RECORDS,
+        gateways: GatewayTable = PAPER,
+        machines: MachineTable = MACHINES,
+    ) -> None:
         kafka = settings.kafka
         self._gateways = gateways
+        self._machines = machines
         self._settings, self._kafka, self._batch = settings, kafka, batch_records
         self._partition = partition_of(settings.execute.portfolio)
         self._codec = load_codec()
@@ -178,6 +192,7 @@ class Execute:
             code_digest=execution_digest(),
             committed={number: self._committed["market", number] for number in range(kafka.partitions)},
             checkpoints="checkpoints.execute" in self._topics,
+            machines=self._machines,
         ):
             engine = Engine(
                 range(kafka.partitions),
@@ -315,7 +330,7 @@ class Execute:
                 lane.put_watermark(record, offset)
         elif topic == "leadlag" and isinstance(record, LeadLag):
             lane.put_advice(record)
-        elif topic == "intents" and isinstance(record, (TradeIntent, QuoteIntent)):
+        elif topic == "intents" and isinstance(record, INTENTS):
             lane.put_intent(record, offset, seen_ns)
         else:
             refusal = f"{type(record).__name__} does not belong on {topic}"

@@ -10,6 +10,7 @@ from schemas.records import IntentLeg, IntentSeen, QuoteIntent, QuoteSeen, Timer
 
 #: What a machine can be made for.
 Intent: TypeAlias = TradeIntent | QuoteIntent
+INTENTS: Final = (TradeIntent, QuoteIntent)
 #: The inputs that say that an intent is here.
 Seen: TypeAlias = IntentSeen | QuoteSeen
 #: States in which an order may be at a venue or may still be sent.

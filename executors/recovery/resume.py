@@ -20,7 +20,9 @@ from crossbook.runtime.kafka import admin_client
 from crossbook.runtime.settings import KafkaSettings
 from executors.engine import refold
 from executors.errors import CheckpointError, ExecutorError
+from executors.machines import MACHINES
 from executors.market_lane import Journaled
+from executors.orders.machine import MachineTable
 from executors.recovery.checkpoint import STAGE, ExecuteImage, anchor_of, candidates, open_image, start_state
 from executors.state import ExecutorState
 from schemas.codec import Codec
@@ -91,6 +93,7 @@ def starts(
     committed: Mapping[int, int],
     checkpoints: bool = True,
     told: Told | None = None,
+    machines: MachineTable = MACHINES,
 ) -> Iterator[Start]:
     """Places to go on from, the nearest first, the beginning last: take the first that works.
 
@@ -101,12 +104,12 @@ def starts(
     told = told or ignore
     for image in _images(log, codec, portfolio, code_digest, told) if checkpoints else ():
         try:
-            yield _on_from(log, codec, partition_of(portfolio), image, committed)
+            yield _on_from(log, codec, partition_of(portfolio), image, committed, machines)
         except ExecutorError as error:
             told(image.state.next_sequence - 1, str(error), 1)
     _require_heads(log, codec)
     journal = _Journal(log.read("orders", partition_of(portfolio)), codec)
-    state, journaled = refold(journal)
+    state, journaled = refold(journal, machines=machines)
     yield Start(state, journaled, None, journal.anchor)
 
 
@@ -141,10 +144,17 @@ def _images(log: Log, codec: Codec, portfolio: str, code_digest: str, told: Told
             told(pieces[0].position, str(error), 1)
 
 
-def _on_from(log: Log, codec: Codec, partition: int, image: ExecuteImage, committed: Mapping[int, int]) -> Start:
+def _on_from(
+    log: Log,
+    codec: Codec,
+    partition: int,
+    image: ExecuteImage,
+    committed: Mapping[int, int],
+    machines: MachineTable,
+) -> Start:
     """Fold the journal on from an image. Raises CheckpointError when the image is not proved, JournalError when it does not fit."""
     journal = _Journal(_lines_after(log, codec, partition, image), codec)
-    state, journaled = refold(journal, start_state(image))
+    state, journaled = refold(journal, start_state(image, machines))
     for lane in image.lanes:
         market, number = lane.market, lane.partition
         if not market.log_id:

@@ -22,7 +22,7 @@ from executors.hedge.plan import order_ids
 from executors.journal import FILLS, INPUTS, JOURNAL_OUTPUTS, key_of
 from executors.machines import MACHINES
 from executors.orders.machine import MachineTable
-from executors.orders.work import Intent, Seen
+from executors.orders.work import INTENTS, Intent, Seen
 from executors.state import ExecutorState
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
@@ -31,10 +31,8 @@ from schemas.records import (
     IntentSeen,
     OrderRequested,
     PlanBound,
-    QuoteIntent,
     QuoteSeen,
     Record,
-    TradeIntent,
     TradePlan,
 )
 from schemas.topics import MAIN, partition_of
@@ -288,7 +286,7 @@ class _Intents:
     def _readable(self, partition: int) -> Iterator[Intent]:
         for line in self._open(partition):
             record = _decoded(self._codec, line)
-            if isinstance(record, (TradeIntent, QuoteIntent)):
+            if isinstance(record, INTENTS):
                 yield record
 
 
@@ -312,8 +310,8 @@ def compare_executions(
     )
 
 
-def verify_executions(log: Log) -> VerifyResult:
-    """Verify `orders` and `fills` of a log, as committed now. Stop the executor first, or the end may be mid-air.
+def verify_executions(log: Log, machines: MachineTable = MACHINES) -> VerifyResult:
+    """Verify `orders` and `fills` of a log, as committed now, by the machines that wrote them. Stop the executor first, or the end may be mid-air.
 
     Raises:
         BrokerAwayError, LogError: the topics cannot be read.
@@ -326,6 +324,7 @@ def verify_executions(log: Log) -> VerifyResult:
         log.read("fills", JOURNAL_PARTITION),
         load_codec(),
         lambda number: log.read("intents", number) if 0 <= number < partitions else iter(()),
+        machines,
     )
 
 
@@ -344,9 +343,7 @@ def _difference(
         number=number,
         expected=expected,
         found=found,
-        key_expected=None
-        if expected is None or isinstance(expected, (TradeIntent, QuoteIntent))
-        else _raw(key_of(expected)),
+        key_expected=None if expected is None or isinstance(expected, INTENTS) else _raw(key_of(expected)),
         key_found=None if line is None else line.key,
         offset_found=-1 if line is None else line.offset,
         cause_position=getattr(cause, "sequence", -1),
