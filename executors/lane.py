@@ -417,7 +417,7 @@ class Lane(MarketLane):
 
         A feed that falls silent is noticed at the next word of any other feed, half a second later at most.
         """
-        if change.kind in {"none", "trade", "reference"}:
+        if change.kind in {"none", "trade", "reference", "observation"}:
             return
         book = change.instrument_id if change.kind == "book" else None
         for trade_id in list(self.state.working[self.partition]):
@@ -438,7 +438,7 @@ class Lane(MarketLane):
         The loss stops see what such contracts are worth by it, and only by it: nothing else looks at their book.
         """
         equity = self.state.standing.equity
-        if change.kind in {"none", "trade", "reference"}:
+        if change.kind in {"none", "trade", "reference", "observation"}:
             return
         changed = MarkedBook(self.partition, change.instrument_id or "")
         for book in (changed,) if change.kind == "book" else tuple(equity.exposed):

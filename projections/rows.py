@@ -40,6 +40,7 @@ from schemas.records import (
     ListingSeen,
     LogOpened,
     MarketConfigured,
+    Observation,
     OrderReconciled,
     OrderReport,
     OrderRequested,
@@ -86,6 +87,7 @@ IGNORED: dict[type[Record], str] = {
     QuoteSeen: "no machine of ours takes quotes yet",
     OrderReconciled: "nothing writes it yet",
     LifeOpened: "nothing writes it yet",
+    Observation: "nothing writes it yet",
     ListingSeen: "an input of the executor's fold; instruments has what is listed",
 }
 

@@ -98,6 +98,7 @@ TOPICS: dict[str, Topic] = {
                 "VenueStatus",
                 "ReferencePrice",
                 "ReferenceStatus",
+                "Observation",
             ),
             "group",
             Spread.BY_GROUP,

@@ -6,7 +6,7 @@ Decides from a book's levels and its breaks whether it is valid. Must never look
 from typing import Literal, NamedTuple, TypeAlias
 
 from crossbook.market.book import OrderBook
-from schemas.records import Delivery, FeedState, InstrumentListed
+from schemas.records import Delivery, FeedState, InstrumentListed, Observation, PublicTrade
 
 ChangeKind: TypeAlias = Literal[
     "none",
@@ -25,6 +25,7 @@ ChangeKind: TypeAlias = Literal[
     "feed",
     "venue",
     "reference",
+    "observation",
     "suspect",
     "time",
 ]
@@ -40,6 +41,7 @@ class Change(NamedTuple):
     `venue`: whether a venue trades, or when it will pause, changed.
     `reference`: `instrument_id` names a reference whose price was told anew (`top_changed`: it changed), or `instruments` those that
     the word of their feed concerns.
+    `trade`, `observation`: `told` is the record itself; no state is kept of it.
     `suspect`, `time`: no record did it; strategies are told so while the clock is suspect, and before a watermark.
     """
 
@@ -50,6 +52,7 @@ class Change(NamedTuple):
     refreshed: bool = False
     reason: str = ""
     instruments: tuple[str, ...] = ()
+    told: PublicTrade | Observation | None = None
 
 
 class FeedHealth:

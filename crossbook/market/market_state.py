@@ -33,6 +33,7 @@ from schemas.records import (
     InstrumentSettled,
     LogOpened,
     MarketConfigured,
+    Observation,
     PairDelisted,
     PairListed,
     PublicTrade,
@@ -100,6 +101,7 @@ class MarketState:
             FeedStatus: self._feed_status,
             VenueStatus: self._venue_status,
             PublicTrade: self._trade,
+            Observation: self._observation,
             ReferencePrice: self._reference_price,
             ReferenceStatus: self._reference_status,
             InstrumentListed: self._instrument_listed,
@@ -313,7 +315,11 @@ class MarketState:
         feed = self.feeds.get(record.feed)
         if feed is not None and record.session < feed.session:
             return Change("none", record.instrument_id, reason="old_session")
-        return Change("trade", record.instrument_id)
+        return Change("trade", record.instrument_id, told=record)
+
+    def _observation(self, record: Observation) -> Change:
+        self.clock.advance(record.ts_received_ns, None, self.jump_ns)
+        return Change("observation", told=record)
 
     # Feeds
 

@@ -133,7 +133,7 @@ class Strategy(Protocol):
         """Frequent changes that it asks for beside the others: trades.
 
         What every strategy is told: a book whose best level changed or that was polled anew, listings, pairs, feeds, venues, friction,
-        references; `suspect` on each event while the clock is suspect; `time` before each watermark.
+        references, observations; `suspect` on each event while the clock is suspect; `time` before each watermark.
         """
 
     def configure(self, settings: Mapping[str, str]) -> None:

@@ -253,3 +253,18 @@ class ReferenceStatus(Record, frozen=True, kw_only=True, gc=False):
     reason: str
     ts_data_ns: int | None = None
     clock_offset_ns: int | None = None
+
+
+class Observation(Record, frozen=True, kw_only=True, gc=False):
+    """Something that somebody observed or estimated and that no venue says: news, scores, probabilities of a model. Strategies may use it; the market is read alike without it."""
+
+    ts_received_ns: int
+    ts_published_ns: int | None = None
+    source: str
+    subject: str
+    kind: str
+    value_micros: int | None = None
+    confidence_ppm: int | None = None
+    ts_valid_until_ns: int | None = None
+    model: str
+    evidence: str

@@ -54,7 +54,7 @@ class CrossVenue:
                 for key in state.statistics_unwritten
             ]
             state.statistics_unwritten.clear()
-        elif kind != "reference":
+        elif kind not in {"reference", "observation"}:
             _track(state, view, change)
             _end_listed(state, view, out, change)
             if state.quotes:

@@ -12,7 +12,7 @@ from processors.strategies.base import UNPLACED
 from processors.strategies.cross_venue.strategy import CrossVenue
 from processors.strategies.table import STRATEGIES
 from schemas.codec import load_codec
-from schemas.records import PublicTrade, QuoteIntent, TakeIntent, TopOfBook, TradeIntent, Watermark
+from schemas.records import Observation, PublicTrade, QuoteIntent, TakeIntent, TopOfBook, TradeIntent, Watermark
 from tests.builders import market_records as mr
 from tests.builders.lively_market import digest, lively_market
 from tests.builders.logs.archived import lines_of
@@ -195,3 +195,47 @@ def test_a_strategy_runs_from_where_the_log_configures_it_and_an_unknown_one_is_
     assert quoted and min(quoted) > 200
     with pytest.raises(StrategySettingsError, match="maker: this code has no such strategy; it has cross_venue"):
         fold(late, STRATEGIES)
+
+
+def test_trades_reach_who_follows_them_and_observations_reach_everyone_as_they_were_told():
+    heard = {"follower": [], "other": []}
+
+    def listener(name, follows):
+        class Listener(Maker):
+            def on(self, view, change):
+                heard[name] += [] if change.told is None else [change.told]
+                return ()
+
+        Listener.follows = frozenset(follows)
+        return Listener
+
+    table = {"follower": listener("follower", {"trade"}), "other": listener("other", ())}
+    records = market(table, 60)
+    seen = Observation(
+        ts_received_ns=records[-1].ts_received_ns, source="desk", subject="kalshi:T0", kind="probability", value_micros=400_000,
+        confidence_ppm=900_000, model="poll/2", evidence="",
+    )  # fmt: skip
+    fold([*records, seen], table)
+    trades = [record for record in records if isinstance(record, PublicTrade)]
+    assert heard == {"follower": [*(one for one in trades if one in heard["follower"]), seen], "other": [seen]}
+    assert len(heard["follower"]) > 5
+
+
+def test_an_observation_changes_nothing_that_the_pair_decides():
+    records = market(STRATEGIES, 300)
+    seen = [
+        Observation(
+            ts_received_ns=record.ts_received_ns, source="desk", subject="", kind="score", model="", evidence=""
+        )
+        for record in records[:100]
+    ]
+    _, without = fold(records, STRATEGIES)
+    _, outputs = fold(
+        [*records[:100], *(one for pair in zip(seen, records[100:200], strict=True) for one in pair), *records[200:]],
+        STRATEGIES,
+    )
+
+    def told(found):
+        return [(type(one.record), one.record.net_micros) for one in found if isinstance(one.record, TradeIntent)]
+
+    assert told(outputs) == told(without) != []
