@@ -45,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.stage")
     parser.add_argument("name", choices=STAGES)
     parser.add_argument("--settings", help="settings file; the environment's CROSSBOOK_* are then ignored")
+    parser.add_argument(
+        "--portfolio", default="", help="portfolio of the stage execute, in place of that of the settings"
+    )
     options = parser.parse_args(argv)
     name: str = options.name
     if options.settings:
@@ -53,9 +56,11 @@ def main(argv: list[str] | None = None) -> int:
         os.environ[CONFIG_VARIABLE] = options.settings
     try:
         settings = load_settings()
+        if options.portfolio:
+            settings = settings.of_portfolio(options.portfolio)
         log = configure_log(name, settings.log_level)
         os.nice(NICE.get(name, 0))
-        if port := getattr(settings.metrics, METRICS.get(name, ""), 0):
+        if port := settings.metrics_port(METRICS.get(name, "")):
             serve_metrics(port)
         run: Callable[[Settings], None] = importlib.import_module(STAGES[name]).run
         run(settings)

@@ -93,7 +93,7 @@ class Engine:
         """Latest stream time of any lane, Unix ns."""
         return max((lane.market.now_ns for lane in self.lanes.values()), default=0)
 
-    def configure(self, terms: Terms, *, portfolio: str, code_digest: str) -> None:
+    def configure(self, terms: Terms, *, portfolio: str, code_digest: str, strategies: tuple[str, ...] = ()) -> None:
         """Journal the settings and the code that the executor works with from here on, unless they are those in force."""
         configured = ExecutorConfigured(
             sequence=-1,
@@ -102,6 +102,7 @@ class Engine:
             code_digest=code_digest,
             execute=terms.execute,
             paper=terms.paper,
+            strategies=strategies,
         )
         known = self.state.configured
         if known is None or configured != msgspec.structs.replace(

@@ -61,6 +61,8 @@ from schemas.records import (
 
 REVOKED_ACTION: Final = PairRevoked.__name__
 APPROVED_ACTION: Final = PairApproved.__name__
+#: Why an intent is declined whose strategy is another portfolio's.
+NOT_FOLLOWED: Final = "strategy_not_followed"
 
 
 class Place(NamedTuple):
@@ -123,6 +125,9 @@ def _intent_seen(state: ExecutorState, record: Seen) -> list[Output]:
     trade_id = trade_id_of(state.portfolio, intent.intent_id)
     tops = state.tops_before.pop(trade_id, {})
     listings = state.listings_before.pop(trade_id, ())
+    followed = () if state.configured is None else state.configured.strategies
+    if followed and intent.strategy not in followed:
+        return [_declined(state, record, NOT_FOLLOWED)]
     machine = state.machines[type(intent)]
     number = state.next_sequence
     try:

@@ -48,7 +48,7 @@ from executors.orders.work import INTENTS
 from executors.recovery.checkpoint import STAGE, Checkpoints, anchor_of, start_lanes
 from executors.recovery.code_digest import execution_digest
 from executors.recovery.resume import Start, existing_topics, ignore, starts
-from executors.terms import NS_PER_MS, make_terms
+from executors.terms import NS_PER_MS, make_terms, with_limit
 from executors.venues.paper import PAPER
 from executors.venues.port import Command, GatewayTable
 from schemas.codec import load_codec
@@ -65,9 +65,8 @@ from schemas.records import (
     Record,
     Watermark,
 )
-from schemas.topics import TOPICS, partition_of, read_by
+from schemas.topics import TOPICS, group_of, partition_of, read_by
 
-GROUP = "execute"
 KILL_FILE = "KILL"
 BATCH_RECORDS = 500
 POLL_S = 0.05
@@ -151,13 +150,15 @@ class Execute:
         self._topics = existing_topics(kafka)  # a prefix may be older than a topic that we can do without
         self._names = {
             TOPICS[topic].full_name(kafka.prefix): topic
-            for topic in read_by(GROUP)
+            for topic in read_by(STAGE)
             if topic != "leadlag" or topic in self._topics
         }
         self._producer = TransactionalProducer(kafka, f"{STAGE}.{settings.execute.portfolio}")
         self._producer.init()  # before any position is read: an earlier instance can move none afterwards
         # A few ms of waiting for a fuller answer spare the broker most of its fetches; `market` is read for its books only.
-        self._consumer = open_consumer(kafka, GROUP, fetch_wait_ms=4, fetch_min_bytes=16_384)
+        self._consumer = open_consumer(
+            kafka, group_of(settings.execute.portfolio), fetch_wait_ms=4, fetch_min_bytes=16_384
+        )
         wanted = [
             TopicPartition(name, number)
             for name, topic in self._names.items()
@@ -251,7 +252,12 @@ class Execute:
              for number in range(TOPICS[topic].partition_count(self._kafka.partitions))]
         )  # fmt: skip
         terms = make_terms(self._settings.execute.model_dump(), self._settings.paper.model_dump())
-        self._engine.configure(terms, portfolio=self._settings.execute.portfolio, code_digest=execution_digest())
+        portfolio = self._settings.execute.portfolio
+        own = self._settings.portfolios.get(portfolio)
+        for name, value in () if own is None else own.limits.items():
+            terms = with_limit(terms, name, value)
+        followed = () if own is None else own.strategies
+        self._engine.configure(terms, portfolio=portfolio, code_digest=execution_digest(), strategies=followed)
         if text := lag_limit_problem(self._settings):
             _log.warning("execute.lag_limit", problem=text)
         self._engine.resume(now_ns())

@@ -254,6 +254,11 @@ def partition_of(portfolio: str) -> int:
     return PORTFOLIOS[declared(portfolio)]
 
 
+def group_of(portfolio: str) -> str:
+    """Consumer group of a portfolio's executor: each one has offsets of its own."""
+    return "execute" if portfolio == MAIN else f"execute.{portfolio}"
+
+
 def declare_portfolio(name: str) -> int:
     """Give a portfolio the next partition, for this process; one that is declared already keeps its own."""
     return PORTFOLIOS.setdefault(name, len(PORTFOLIOS))

@@ -23,16 +23,17 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from crossbook.domain.limits import CASH_BOUNDS
+from crossbook.domain.limits import CASH_BOUNDS, refusal_of_limit
 from crossbook.runtime.errors import SettingsError
 from schemas.records import ExecuteTerms, PaperTerms
 from schemas.records.definitions import definitions
-from schemas.topics import MAIN, declared
+from schemas.topics import MAIN, declare_portfolio, declared
 from schemas.vocabulary import Word
 
 PREFIX = "CROSSBOOK_"
 CONFIG_VARIABLE = "CROSSBOOK_CONFIG"
 DEFAULT_CONFIG = "crossbook.toml"
+PORTFOLIO_NAME = r"^[a-z][a-z0-9_]{0,31}$"
 
 
 class Section(BaseModel):
@@ -254,7 +255,7 @@ class ExecuteSettings(Section):
 
     portfolio: Annotated[str, AfterValidator(declared)] = Field(
         MAIN,
-        pattern=r"^[a-z][a-z0-9_]{0,31}$",
+        pattern=PORTFOLIO_NAME,
         description="name of the portfolio; ids of its trades and orders begin with it",
     )
     cash_micros: CashSettings = Field(CashSettings(), description="capital at each venue, by its name")
@@ -356,6 +357,25 @@ class LagSettings(Section):
     limit_s: float = Field(5.0, gt=0, description="lag in seconds above which the exit code is not 0")
 
 
+class PortfolioSettings(Section):
+    """A portfolio: an executor of its own on the same intents, with its own journal, capital and limits."""
+
+    partition: int = Field(ge=0, description="partition of orders, fills and checkpoints.execute; that of main is 0")
+    strategies: tuple[str, ...] = Field((), description="strategies whose intents it acts on; none named: all")
+    limits: dict[str, int] = Field(
+        {}, description="limits in place of those of execute, by the names of crossbook limit"
+    )
+    metrics_port: int = Field(0, ge=0, le=65_535, description="port of its executor; 0: none")
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_known(cls, limits: dict[str, int]) -> dict[str, int]:
+        for name, value in limits.items():
+            if refusal := refusal_of_limit(name, value):
+                raise ValueError(refusal)
+        return limits
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -378,6 +398,11 @@ class Settings(BaseSettings):
     decide: DecideSettings = DecideSettings()
     friction: FrictionSettings = FrictionSettings()
     execute: ExecuteSettings = ExecuteSettings()
+    portfolios: dict[str, PortfolioSettings] = Field(
+        {},
+        description="portfolios by name, each with its partition of orders, fills and checkpoints.execute, and as it differs from "
+        "execute: strategies, limits (by the names of crossbook limit), metrics_port",
+    )
     paper: PaperSettings = PaperSettings()
     backtest: BacktestSettings = BacktestSettings()
     project: ProjectSettings = ProjectSettings()
@@ -385,6 +410,37 @@ class Settings(BaseSettings):
     recording: RecordingSettings = RecordingSettings()
     leadlag: LeadLagSettings = LeadLagSettings()
     lag: LagSettings = LagSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _portfolios_are_declared(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Before `execute` is read, which names one of them."""
+        given = values.get("portfolios") or {}
+        wanted = {name: PortfolioSettings.model_validate(one) for name, one in given.items()}
+        for name, one in sorted(wanted.items(), key=lambda item: item[1].partition):
+            if not re.fullmatch(PORTFOLIO_NAME, name):
+                raise ValueError(f"portfolio {name!r}: a name is lower-case letters, digits and _, a letter first")
+            if (number := declare_portfolio(name)) != one.partition:
+                raise ValueError(
+                    f"portfolio {name} has partition {number}, not {one.partition}; they follow each other"
+                )
+        return values
+
+    def of_portfolio(self, name: str) -> Self:
+        """The same settings for the executor of another portfolio. Raises SettingsError when they name none so."""
+        if name != MAIN and name not in self.portfolios:
+            raise SettingsError(
+                f"no portfolio {name!r} is in the settings; there are: {', '.join((MAIN, *self.portfolios))}"
+            )
+        return self.model_copy(update={"execute": self.execute.model_copy(update={"portfolio": name})})
+
+    def metrics_port(self, setting: str) -> int:
+        """Port of a stage's metrics by the name of its setting; executors of portfolios beside the main one have their own. 0: none."""
+        if setting == "execute_port" and self.execute.portfolio != MAIN:
+            own = self.portfolios.get(self.execute.portfolio)
+            return 0 if own is None else own.metrics_port
+        port: int = getattr(self.metrics, setting, 0)
+        return port
 
     @classmethod
     def settings_customise_sources(

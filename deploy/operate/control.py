@@ -66,7 +66,7 @@ def executors_of(found: FoundStack) -> list[Executor]:
         rows = json.loads((found.folder / STATUS_FILE).read_text())
     except (OSError, ValueError):
         rows = []
-    named = [row["name"] for row in rows if row["name"] == "execute" and row["state"] in HEARING]
+    named = [row["name"] for row in rows if row["name"].split(".")[0] == "execute" and row["state"] in HEARING]
     return [Executor(name, pids.get(name)) for name in named]
 
 
@@ -83,8 +83,11 @@ def set_trading_state(state: TradingState, scope_text: str, reason: str, stack: 
     with serving(found, command, clickhouse=False) as settings:
         if scope == "pair" and scope_value not in (known := approved_pairs(settings)):
             raise UsageError(f"no pair {scope_value!r} is approved; those are: {', '.join(known) or 'none'}")
-        if scope == "portfolio" and scope_value != (own := settings.execute.portfolio):
-            raise UsageError(f"no portfolio {scope_value!r} is in the settings of that stack; there is: {own}")
+        portfolios = dict.fromkeys((settings.execute.portfolio, *settings.portfolios))
+        if scope == "portfolio" and scope_value not in portfolios:
+            raise UsageError(
+                f"no portfolio {scope_value!r} is in the settings of that stack; there is: {', '.join(portfolios)}"
+            )
         if state == "running" and scope == "all":
             (found.folder / KILL_FILE).unlink(missing_ok=True)
         word = _word(state, scope, scope_value, reason)

@@ -17,7 +17,7 @@ from crossbook.runtime.clock import now_ns
 from crossbook.runtime.errors import BrokerAwayError
 from crossbook.runtime.kafka import client_config, committed_offsets, offset_range, open_consumer, wait_for_broker
 from crossbook.runtime.settings import KafkaSettings
-from schemas.topics import GROUPS, TOPICS, read_by
+from schemas.topics import GROUPS, PORTFOLIOS, TOPICS, group_of, read_by
 
 #: Which group reads which topics.
 READ_BY: dict[str, tuple[str, ...]] = {group: read_by(group) for group in GROUPS}
@@ -80,7 +80,8 @@ def lag_rows(
         LogError: a topic does not exist.
     """
     wait_for_broker(kafka, BROKER_S)
-    groups = READ_BY if groups is None else groups
+    if groups is None:
+        groups = READ_BY | {group_of(portfolio): READ_BY["execute"] for portfolio in PORTFOLIOS}
     _require_topics(kafka, {topic for topics in groups.values() for topic in topics})
     consumers = {group: open_consumer(kafka, group) for group in groups}
     try:

@@ -16,11 +16,10 @@ from executors.orders.work import WORKING
 from executors.portfolio.halts import Halts, strictest
 from executors.recovery.code_digest import execution_digest
 from executors.recovery.resume import existing_topics, starts
-from executors.stage import GROUP
 from executors.state import ExecutorState
 from schemas.codec import load_codec
 from schemas.records import TradingState
-from schemas.topics import TOPICS
+from schemas.topics import TOPICS, group_of
 
 
 class Bind(NamedTuple):
@@ -69,7 +68,7 @@ def read_trading(settings: Settings, now_ns: int) -> Trading:
     kafka = settings.kafka
     topics = existing_topics(kafka)
     market = TOPICS["market"].full_name(kafka.prefix)
-    consumer = open_consumer(kafka, GROUP)
+    consumer = open_consumer(kafka, group_of(settings.execute.portfolio))
     try:
         stored = committed_offsets(consumer, [TopicPartition(market, number) for number in range(kafka.partitions)])
     finally:

@@ -43,6 +43,7 @@ from deploy.stack.stacks import (
 )
 from deploy.stack.state import Stack, StateFolder
 from deploy.stack.supervisor import Supervisor, interrupted_by_signals
+from schemas.topics import group_of
 
 DETACHED_START_S = 180.0
 #: Stages that only advise: no run fails because of them.
@@ -144,8 +145,10 @@ class LocalStack:
         return described
 
     def start_stages(self) -> None:
-        """Start decide, execute and the projection, and leadlag where the settings want it."""
-        self._supervise("stages", [self._stage("project"), self._stage("execute"), self._stage("decide")])
+        """Start decide, an executor for each portfolio and the projection, and leadlag where the settings want it."""
+        portfolios = dict.fromkeys((self.settings.execute.portfolio, *self.settings.portfolios))
+        executors = [self._executor(portfolio) for portfolio in portfolios]
+        self._supervise("stages", [self._stage("project"), *executors, self._stage("decide")])
         if self.settings.leadlag.enabled:
             try:
                 self._supervise("stages", [self._stage("leadlag")])
@@ -249,9 +252,12 @@ class LocalStack:
         self.settings = Settings(**merged)
         write_settings(self.settings, self.settings_file)
 
-    def _stage(self, name: str, **options: Any) -> ChildSpec:
-        argv = [sys.executable, "-m", "deploy.stage", name, "--settings", str(self.settings_file)]
-        return ChildSpec(name=name, argv=argv, **options)
+    def _executor(self, portfolio: str) -> ChildSpec:
+        return self._stage("execute", "--portfolio", portfolio, child=group_of(portfolio))
+
+    def _stage(self, name: str, *arguments: str, child: str = "", **options: Any) -> ChildSpec:
+        argv = [sys.executable, "-m", "deploy.stage", name, "--settings", str(self.settings_file), *arguments]
+        return ChildSpec(name=child or name, argv=argv, **options)
 
     def _supervise(self, group: str, specs: Sequence[ChildSpec]) -> Supervisor:
         supervisor = Supervisor(specs, self.folder.logs, on_change=self._changed)

@@ -11,10 +11,11 @@ told and is passed, what its absence changes afterwards is a difference. Input t
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, count
 from typing import Final, NamedTuple
 
 from crossbook.log.comparing import Difference, Expected, LineDigest, Place, TopicCheck
+from crossbook.log.errors import LogError
 from crossbook.log.reading import Log, LogLine
 from executors.errors import ExecutorError
 from executors.fold import step
@@ -39,8 +40,8 @@ from schemas.topics import MAIN, partition_of
 
 __all__ = ["Difference", "VerifyResult", "compare_executions", "verify_executions"]
 
-#: The journal that is verified.
-JOURNAL_PARTITION: Final = partition_of(MAIN)
+#: Where the journal of the main portfolio stands; those of others follow.
+MAIN_JOURNAL: Final = partition_of(MAIN)
 #: What a fold raises on input that the executor which wrote the journal would have died of.
 _DEATHS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -69,13 +70,13 @@ class _Check:
         codec: Codec,
         intents: Callable[[int], Iterator[LogLine]] | None,
         machines: MachineTable,
+        partition: int,
     ) -> None:
+        self._partition = partition
         self._codec = codec
         self._intents = None if intents is None else _Intents(intents, codec)
         self.requested: set[str] = set()
-        self.fills = TopicCheck(
-            "fills", JOURNAL_PARTITION, self._seen(fills), codec, _number, "input at journal number"
-        )
+        self.fills = TopicCheck("fills", partition, self._seen(fills), codec, _number, "input at journal number")
         self.digest = LineDigest()
         self.first: Difference | None = None
         self.first_of_fills: Difference | None = None
@@ -241,7 +242,7 @@ class _Check:
             ):
                 self.mismatches += 1
                 self.first_of_fills = self.first_of_fills or _difference(
-                    "fills", number, line, None, record, self._cause, "a fill without its request"
+                    "fills", self._partition, number, line, None, record, self._cause, "a fill without its request"
                 )
             yield line
 
@@ -258,7 +259,7 @@ class _Check:
             self._remember(expected)  # what is wrong with it is said once: its orders and fills are not wrong for it
         if self.first is None:
             found = None if line is None else _decoded(self._codec, line)
-            self.first = _difference("orders", number, line, expected, found, self._cause, why)
+            self.first = _difference("orders", self._partition, number, line, expected, found, self._cause, why)
 
 
 class _Intents:
@@ -296,9 +297,10 @@ def compare_executions(
     codec: Codec,
     intents: Callable[[int], Iterator[LogLine]] | None = None,
     machines: MachineTable = MACHINES,
+    partition: int = MAIN_JOURNAL,
 ) -> VerifyResult:
-    """Verify a journal and its fills, given as lines; `intents` gives the committed intents of a partition."""
-    check = _Check(fills, codec, intents, machines)
+    """Verify a journal and its fills, given as lines of a partition; `intents` gives the committed intents of one of theirs."""
+    check = _Check(fills, codec, intents, machines, partition)
     check.journal(list(journal))
     check.end()
     return VerifyResult(
@@ -306,30 +308,54 @@ def compare_executions(
         inputs=check.inputs,
         mismatches=check.mismatches,
         first_differences=tuple(one for one in (check.first, check.first_of_fills) if one is not None),
-        digests={"orders": check.digest.hexdigest(), "fills": check.fills.digest},
+        digests={_named("orders", partition): check.digest.hexdigest(), _named("fills", partition): check.fills.digest},
     )
 
 
 def verify_executions(log: Log, machines: MachineTable = MACHINES) -> VerifyResult:
-    """Verify `orders` and `fills` of a log, as committed now, by the machines that wrote them. Stop the executor first, or the end may be mid-air.
+    """Verify `orders` and `fills` of every portfolio of a log, as committed now, by the machines that wrote them. Stop the executors first, or an end may be mid-air.
 
     Raises:
         BrokerAwayError, LogError: the topics cannot be read.
     """
+    found = _verify_journal(log, MAIN_JOURNAL, machines)
+    for partition in count(MAIN_JOURNAL + 1):
+        try:
+            log.extent("orders", partition)
+        except LogError:
+            return found
+        other = _verify_journal(log, partition, machines)
+        found = VerifyResult(
+            executions=found.executions + other.executions,
+            inputs=found.inputs + other.inputs,
+            mismatches=found.mismatches + other.mismatches,
+            first_differences=found.first_differences + other.first_differences,
+            digests=found.digests | other.digests,
+        )
+    raise AssertionError("a log has an end of partitions")
+
+
+def _verify_journal(log: Log, partition: int, machines: MachineTable) -> VerifyResult:
     # The fills' end is taken after the journal's, so that it can hold too much while the executor runs, never too little.
-    journal = list(log.read("orders", JOURNAL_PARTITION))
+    journal = list(log.read("orders", partition))
     partitions = log.partitions
     return compare_executions(
         journal,
-        log.read("fills", JOURNAL_PARTITION),
+        log.read("fills", partition),
         load_codec(),
         lambda number: log.read("intents", number) if 0 <= number < partitions else iter(()),
         machines,
+        partition=partition,
     )
+
+
+def _named(topic: str, partition: int) -> str:
+    return topic if partition == MAIN_JOURNAL else f"{topic}/{partition}"
 
 
 def _difference(
     topic: str,
+    partition: int,
     number: int,
     line: LogLine | None,
     expected: Record | None,
@@ -339,7 +365,7 @@ def _difference(
 ) -> Difference:
     return Difference(
         topic=topic,
-        partition=JOURNAL_PARTITION,
+        partition=partition,
         number=number,
         expected=expected,
         found=found,

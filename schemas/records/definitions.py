@@ -37,7 +37,9 @@ def definitions(terms: type[msgspec.Struct]) -> dict[str, Definition]:
         meta = next(mark for mark in marks if isinstance(mark, msgspec.Meta))
         word = next((mark.vocabulary for mark in marks if isinstance(mark, Word)), None)
         assert meta.description is not None, f"{terms.__name__}.{field.name} has no text"
-        found[field.name] = Definition(field.name, kind, field.default, _whole(meta.ge), _whole(meta.le), meta.description, word)
+        found[field.name] = Definition(
+            field.name, kind, field.default, _whole(meta.ge), _whole(meta.le), meta.description, word
+        )
     return found
 
 

@@ -43,6 +43,7 @@ class ExecutorConfigured(JournalRecord, frozen=True, kw_only=True, gc=False):
     code_digest: str
     execute: ExecuteTerms
     paper: PaperTerms
+    strategies: tuple[str, ...] = ()
 
 
 class IntentSeen(TradeRecord, frozen=True, kw_only=True, gc=False):

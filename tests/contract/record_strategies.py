@@ -37,7 +37,7 @@ def _of(annotation: Any, avro: Any, named: dict[str, Any]) -> st.SearchStrategy[
         return st.none() | _of(kind, inner, named)
     avro = named.get(avro, avro) if isinstance(avro, str) else avro
     if get_origin(annotation) is Annotated:
-        kind, mark = get_args(annotation)
+        kind, mark, *_ = get_args(annotation)
         if isinstance(mark, Word):
             return st.sampled_from(tuple(words(mark.vocabulary)))
         if kind is int:
@@ -81,7 +81,7 @@ def sample(name: str) -> Record:
 
 def _sample(annotation: Any) -> Any:
     if get_origin(annotation) is Annotated:
-        kind, mark = get_args(annotation)
+        kind, mark, *_ = get_args(annotation)
         if isinstance(mark, Word):
             return next(iter(words(mark.vocabulary)))
         return min(mark.le or _sample(kind), _sample(kind)) if kind is int else _sample(kind)

@@ -26,4 +26,4 @@ def test_nested_fields_are_listed_under_their_path() -> None:
     text = render()
     assert "`payouts[].payout_a_micros` | long or null" in text
     assert "`intent.legs[].fee_schedule.hash`" in text
-    assert "`slots[].order_id`" in text, "a type that is named a second time is written out again"
+    assert "`paper.wire_quantiles[].latency_ns`" in text, "a type that is named a second time is written out again"

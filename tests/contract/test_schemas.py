@@ -90,7 +90,8 @@ def assert_same_record(cls: Any, avro: dict[str, Any], named: dict[str, Any], pa
         assert field.get("vocabulary") == vocabularies.get(field["name"]), f"{below}: another vocabulary"
         if "default" in field:
             default = field["default"]
-            assert defaults[field["name"]] == (tuple(default) if isinstance(default, list) else default), below
+            held = msgspec.to_builtins(defaults[field["name"]])
+            assert (list(held) if isinstance(held, tuple) else held) == default, below
         else:
             assert defaults[field["name"]] is msgspec.NODEFAULT, f"{below}: a default that the schema does not have"
 
@@ -123,6 +124,8 @@ def test_no_field_is_a_float_and_growing_numbers_are_long(name: str) -> None:
     for path, field in fields_below(read_avsc(name), name):
         branches = field["type"] if isinstance(field["type"], list) else [field["type"]]
         items = [b["items"] if isinstance(b, dict) and b["type"] == "array" else b for b in branches]
+        if any(isinstance(item, dict) and item["type"] == "record" for item in items):
+            continue  # its numbers are its fields'
         assert not {"float", "double"} & {item for item in items if isinstance(item, str)}, path
         if path.endswith(LONG) and path.rsplit(".", 1)[1] not in {"instruments"}:
             assert "long" in items, f"{path} is {items}"

@@ -52,6 +52,7 @@ ADDED_FIELDS: Final[dict[tuple[str, str], Any]] = {
     ("OrderRequested", "replaces"): "",
     ("EdgeQuote", "strategy"): "cross_venue",
     ("EdgeStatistics", "strategy"): "cross_venue",
+    ("ExecutorConfigured", "strategies"): [],
 }
 #: (old record name, new field) → the value that the fields of before imply.
 IMPLIED_FIELDS: Final[dict[tuple[str, str], Callable[[Fields], Any]]] = {

@@ -245,6 +245,14 @@ def test_a_journal_of_other_code_or_one_cut_behind_an_input_is_refused():
         refold(journal[:-1])
 
 
+def test_an_intent_of_a_strategy_that_the_portfolio_does_not_follow_is_declined_and_the_others_are_acted_on():
+    desk = Desk()
+    desk.put(msgspec.structs.replace(desk.state.configured, strategies=("quotes", "cross_venue")))
+    desk.open(intent(1))
+    desk.open(intent(2, pair_id="other", strategy="bundles"))
+    assert desk.trade().state == "leading" and desk.reasons("declined") == ["strategy_not_followed"]
+
+
 def test_settings_are_those_that_were_journaled():
     desk = Desk()
     assert (desk.state.configured.execute, desk.state.configured.paper) == (TERMS.execute, TERMS.paper)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from crossbook.domain.errors import EXIT_SETTINGS
 from crossbook.runtime.errors import SettingsError
 from crossbook.runtime.settings import ClickHouseSettings, Settings, load_settings
+from schemas.topics import PORTFOLIOS
 
 
 @pytest.fixture
@@ -73,9 +74,34 @@ def test_capital_is_set_by_venue_and_the_others_keep_theirs(config: Path, monkey
     assert load_settings().execute.cash_micros.model_dump() == {"polymarket": 5_000_000_000, "kalshi": 3}
 
 
+def test_portfolios_are_declared_with_their_partitions_before_anyone_names_one(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, partition in (("hedges", 1), ("quotes", 2)):
+        monkeypatch.setitem(PORTFOLIOS, name, partition)  # taken back at the end
+        del PORTFOLIOS[name]
+    text = "[portfolios.quotes]\npartition = 2\nmetrics_port = 9\n[portfolios.hedges]\npartition = 1\nstrategies = ['cross_venue']\n"
+    config.write_text(text + "[portfolios.hedges.limits]\npairs_open_max = 3\n'cash_micros.kalshi' = 7\n", "utf-8")
+    monkeypatch.setenv("CROSSBOOK_EXECUTE__PORTFOLIO", "hedges")
+    settings = load_settings()
+    assert PORTFOLIOS == {"main": 0, "hedges": 1, "quotes": 2}
+    own = settings.portfolios[settings.execute.portfolio]
+    assert (own.strategies, own.limits) == (("cross_venue",), {"pairs_open_max": 3, "cash_micros.kalshi": 7})
+    assert settings.of_portfolio("quotes").metrics_port("execute_port") == 9
+    assert settings.of_portfolio("main").execute.portfolio == "main"
+    with pytest.raises(SettingsError, match="no portfolio 'other'"):
+        settings.of_portfolio("other")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("[portfolios.twin]\npartition = 5", r"portfolio twin has partition 1, not 5"),
+        ("[portfolios.Twin]\npartition = 1", r"portfolio 'Twin': a name is"),
+        (
+            "[portfolios.twin]\npartition = 1\n[portfolios.twin.limits]\npairs_open = 1",
+            r"no limit is called 'pairs_open'",
+        ),
         ("[execute.cash_micros]\nacme = 1", r"setting execute\.cash_micros.*'acme' is no venue"),
         ("colour = 1", "setting colour"),
         ("[decide]\nmin_edge = 1", r"setting decide\.min_edge"),
@@ -86,7 +112,10 @@ def test_capital_is_set_by_venue_and_the_others_keep_theirs(config: Path, monkey
         ("[kafka", "no valid TOML"),
     ],
 )
-def test_a_wrong_file_is_refused_in_one_line_that_names_key_and_place(config: Path, text: str, said: str) -> None:
+def test_a_wrong_file_is_refused_in_one_line_that_names_key_and_place(
+    config: Path, text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PORTFOLIOS, "twin", 1)
     config.write_text(text, "utf-8")
     with pytest.raises(SettingsError, match=said) as caught:
         load_settings()
