@@ -156,17 +156,7 @@ class TopicCheck:
 
         Such a record must have a cause too: its position lies below `market_end`, where that is given.
         """
-        while self._owed:
-            self._ahead.extend(islice(self._lines, max(0, WINDOW - len(self._ahead))))
-            self._agree()
-            if not self._owed:
-                break
-            self._ahead = deque(line for line in self._ahead if self._place(line)[0] < limit_position)
-            point = self._resync_point()
-            if point is None:
-                self._settle(len(self._owed), len(self._ahead))
-            else:
-                self._settle(*point)
+        self._settle_owed(limit_position)
         past = 0
         for line in chain(self._ahead, self._lines):
             position = self._place(line)[0]
@@ -180,7 +170,44 @@ class TopicCheck:
                 break
         self._ahead.clear()
 
+    def pass_over(self, begin_position: int, end_position: int | None = None) -> int:
+        """Take the records of causes from one position up to another (None: all that follow) as they are; return how many there were.
+
+        What stands before them is compared first: nothing more may be expected there.
+        """
+        self._settle_owed(begin_position)
+        passed = 0
+        waiting, self._ahead = self._ahead, deque()
+        while (line := waiting.popleft() if waiting else next(self._lines, None)) is not None:
+            position = self._place(line)[0]
+            if position < begin_position:
+                self._extra(line, "")
+            elif end_position is None or position < end_position:
+                passed += 1
+            else:
+                self._ahead.append(line)
+                break
+        self._ahead.extend(waiting)
+        self._in_step = not self._ahead
+        return passed
+
     # -- out of step
+
+    def _settle_owed(self, limit_position: int) -> None:
+        """Decide all that is still expected; what stands at a place from `limit_position` on is no answer to it."""
+        while self._owed:
+            self._ahead.extend(islice(self._lines, max(0, WINDOW - len(self._ahead))))
+            self._agree()
+            if not self._owed:
+                break
+            later = [line for line in self._ahead if self._place(line)[0] >= limit_position]
+            self._ahead = deque(line for line in self._ahead if self._place(line)[0] < limit_position)
+            point = self._resync_point()
+            if point is None:
+                self._settle(len(self._owed), len(self._ahead))
+            else:
+                self._settle(*point)
+            self._ahead.extend(later)
 
     def _catch_up(self) -> None:
         """Go on in step where both sides agree; else wait for more, or give up on the older half of the window."""

@@ -18,7 +18,7 @@ from processors.strategies.table import STRATEGIES
 from schemas.records import Checkpoint
 
 STAGE: Final = "decide"
-FORMAT_VERSION: Final = 7
+FORMAT_VERSION: Final = 8
 
 
 class DecideImage(msgspec.Struct, frozen=True):
@@ -32,6 +32,7 @@ class DecideImage(msgspec.Struct, frozen=True):
     references_fresh: dict[str, bool]
     watermark_due_ns: int
     intents: int
+    other_code: str
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -50,6 +51,7 @@ def freeze(state: DecideState) -> bytes:
             references_fresh=state.references_fresh,
             watermark_due_ns=state.watermark_due_ns,
             intents=state.intents,
+            other_code=state.other_code,
         )
     )
 
@@ -60,9 +62,8 @@ def thaw(payload: bytes, code_digest: str, makers: Strategies = STRATEGIES) -> D
     try:
         image = _DECODER.decode(payload)
         restore_market(state.market, image.market)
-        for configured in state.market.strategies.values():
-            state.configure(configured)
         for name, kept in image.strategies.items():
+            state.configure(state.market.strategies[name])
             state.strategies[name].restore(bytes(kept))
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, LookupError, StrategySettingsError) as error:
         raise CheckpointError(f"a checkpoint could not be read: {error}; it is ignored") from error
@@ -72,6 +73,7 @@ def thaw(payload: bytes, code_digest: str, makers: Strategies = STRATEGIES) -> D
     state.references_fresh = dict(image.references_fresh)
     state.watermark_due_ns = image.watermark_due_ns
     state.intents = image.intents
+    state.other_code = image.other_code
     return state
 
 

@@ -11,9 +11,8 @@ from typing import Final
 from crossbook.market.book_state import Change
 from processors.decide.outputs import Outputs
 from processors.decide.state import DecideState, Output
-from processors.errors import CodeDigestError
 from processors.strategies.base import Draft
-from schemas.records import EdgeStatistics, MarketConfigured, Record, StrategyConfigured
+from schemas.records import EdgeStatistics, MarketConfigured, Record
 
 _SUSPECT: Final = Change("suspect")
 _TIME: Final = Change("time")
@@ -22,8 +21,9 @@ _TIME: Final = Change("time")
 def step(state: DecideState, position: int, record: Record) -> Sequence[Output]:
     """Fold the record at a position; return what it causes, in order.
 
-    Raises CodeDigestError when the record configures other decision code than the one that runs, and StrategySettingsError when a
-    strategy cannot work under what it configures; the state is then not to be used any more.
+    While other code decides (its settings stand in force) nothing is caused: the record is folded in silence, so that this code can
+    go on when its own settings come. Raises StrategySettingsError when a strategy cannot work under what our own code configured; the
+    state is then not to be used any more.
     """
     market = state.market
     change = market.apply(position, record)
@@ -33,7 +33,7 @@ def step(state: DecideState, position: int, record: Record) -> Sequence[Output]:
         if not (change.top_changed or change.refreshed) and clock.now_ns < state.watermark_due_ns and not clock.claims:
             return ()
     elif kind in {"configured", "strategy"}:
-        _adopt(state, record)
+        state.adopt(record)
     configured = market.configured
     if configured is None or not clock.now_ns:
         _track(state, change)
@@ -54,25 +54,12 @@ def step(state: DecideState, position: int, record: Record) -> Sequence[Output]:
     forced = kind == "feed" and change.reason in {"down", "ended"}
     if forced or clock.now_ns >= state.watermark_due_ns:
         _tick(state, outputs, configured)
-    return outputs.written
+    return () if state.other_code else outputs.written
 
 
 def skip(state: DecideState, position: int) -> None:
     """Pass a record that could not be decoded: an event that changes nothing."""
     state.market.skip(position)
-
-
-def _adopt(state: DecideState, configured: Record) -> None:
-    assert isinstance(configured, (MarketConfigured, StrategyConfigured))
-    if configured.code_digest != state.code_digest:
-        raise CodeDigestError(
-            partition=state.market.partition,
-            position=state.market.position,
-            configured=configured.code_digest,
-            running=state.code_digest,
-        )
-    if isinstance(configured, StrategyConfigured):
-        state.configure(configured)
 
 
 def _track(state: DecideState, change: Change) -> None:

@@ -5,7 +5,7 @@ and never let a record that cannot be decoded stop the fold: it counts as an eve
 this, so that both mean the same by "the log".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from crossbook.market.configuration import Configuration
 from processors.decide.fold import skip, step
@@ -17,12 +17,25 @@ from schemas.records import LogOpened, Record
 
 
 class PartitionFold:
-    """State of one partition and the offset that its log begins at (None before LogOpened was seen)."""
+    """State of one partition and the offset that its log begins at (None before LogOpened was seen).
 
-    __slots__ = ("_codec", "base_offset", "last_record", "partition", "state")
+    `intents_before` says how many intents the log holds of causes before a position: when our settings come into force after those of
+    other code, intents are numbered on from there. Without it the fold goes on from its own count.
+    """
 
-    def __init__(self, partition: int, codec: Codec, state: DecideState, base_offset: int | None = None) -> None:
+    __slots__ = ("_codec", "_intents_before", "base_offset", "last_record", "partition", "state")
+
+    def __init__(
+        self,
+        partition: int,
+        codec: Codec,
+        state: DecideState,
+        base_offset: int | None = None,
+        *,
+        intents_before: Callable[[int], int] | None = None,
+    ) -> None:
         self._codec = codec
+        self._intents_before = intents_before
         self.partition = partition
         self.state = state
         self.base_offset = base_offset
@@ -37,7 +50,7 @@ class PartitionFold:
         """Fold the record at an offset; return what it causes.
 
         Raises SchemaError when it cannot be decoded: it is passed, and the caller dead-letters it. Raises InputError when the
-        log begins elsewhere than it says or belongs to another partition, and CodeDigestError as `step` does.
+        log begins elsewhere than it says or belongs to another partition, and StrategySettingsError as `step` does.
         """
         self.last_record = None
         try:
@@ -56,7 +69,10 @@ class PartitionFold:
                     f"partition {record.partition}; restore a log at its own offsets, or open a new one under another prefix"
                 )
             self.base_offset = offset
-        return step(self.state, offset - self.base_offset, record)
+        position = offset - self.base_offset
+        if self._intents_before is not None and self.state.begins_with(record):
+            self.state.intents = self._intents_before(position)
+        return step(self.state, position, record)
 
     def runs_under(self, wanted: Configuration) -> bool:
         """Whether the newest settings in the log are the wanted ones."""

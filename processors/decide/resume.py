@@ -7,6 +7,7 @@ on from it refuses: a fold that begins anywhere else would give nothing a positi
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -77,14 +78,15 @@ def resume_log(
     head = log_opened(log, codec, partition)
     if head is None and low > 0:
         return _resume_headless(log, codec, code_digest, partition, committed_offset, makers)
-    fresh = PartitionFold(partition, codec, DecideState(code_digest, makers))
+    counted = partial(intents_before, log, codec, partition)
+    fresh = PartitionFold(partition, codec, DecideState(code_digest, makers), intents_before=counted)
     if head is None or committed_offset <= low:
         return Resumed(fresh, low, max(committed_offset, low))
     position_max = committed_offset - 1 - head.base_offset
     state = _newest(log, codec, partition, head.log_id, position_max, code_digest, makers)
     if state is None:
         return Resumed(fresh, low, committed_offset)
-    fold = PartitionFold(partition, codec, state, head.base_offset)
+    fold = PartitionFold(partition, codec, state, head.base_offset, intents_before=counted)
     return Resumed(fold, head.base_offset + state.market.position + 1, committed_offset)
 
 
@@ -106,7 +108,8 @@ def _resume_headless(
             partition,
             f"no checkpoint of decide by this code ({code_digest[:12]}…) from offset {low} to {committed_offset}",
         )
-    return Resumed(PartitionFold(partition, codec, state, base), offset, committed_offset)
+    fold = PartitionFold(partition, codec, state, base, intents_before=partial(intents_before, log, codec, partition))
+    return Resumed(fold, offset, committed_offset)
 
 
 def newest_checkpoint(
@@ -173,6 +176,24 @@ def _tell(partition: int, ignored: Mapping[str, list[int]]) -> None:
             reason=reason,
             checkpoints=len(positions),
         )
+
+
+def intents_before(log: Log, codec: Codec, partition: int, position: int) -> int:
+    """How many intents a partition of a log holds whose causes stand before a position: the number of the last of them."""
+    low, high = log.extent("intents", partition)
+    tail = TAIL_RECORDS
+    while low < high:
+        start = max(low, high - tail)
+        found = -1
+        for line in log.read("intents", partition, start=start, end=high):
+            with contextlib.suppress(SchemaError):
+                record = codec.decode(line.value)
+                if place_of(record)[0] < position:
+                    found = max(found, getattr(record, "number", 0))
+        if found >= 0 or start == low:
+            return max(found, 0)
+        tail *= 2
+    return 0
 
 
 def place_of(record: Record) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 Decides nothing about trades; that is `decide_fold`. Must never write an output twice or leave one out: outputs and offsets are
 committed together, and what lies before the committed offset is folded again in silence. When the broker is away the stage waits
-and starts over from the log; when another instance takes over it stops at once.
+and starts over from the log; when another instance takes over it stops at once. Where other code decided, this one folds in silence until its own settings
+stand in the log, and it stops when those of another code come after them.
 """
 
 import signal
@@ -36,7 +37,7 @@ from processors.strategies.base import Strategies
 from processors.strategies.table import STRATEGIES
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
-from schemas.records import EdgeStatistics, ReferenceTop, TopOfBook, Watermark
+from schemas.records import EdgeStatistics, MarketConfigured, ReferenceTop, StrategyConfigured, TopOfBook, Watermark
 from schemas.topics import TOPICS
 
 BATCH_RECORDS = 500
@@ -98,7 +99,8 @@ class Decide:
         self._committed = {number: one.committed_offset for number, one in self._partitions.items()}
         self._checkpointed = dict(self._next)
         self._announced = False
-        self._refused: CodeDigestError | None = None
+        self._in_force: set[int] = set()  # partitions in which this life's settings stood once
+        self._superseded: CodeDigestError | None = None
         self._committed_at = time.monotonic()
         self._held: list[Outgoing] = []
         self._urgent = False
@@ -113,9 +115,9 @@ class Decide:
                 waited_s = time.monotonic() - self._committed_at
                 if self._urgent or waited_s >= (HELD_S if self._held else POSITION_INTERVAL_S):
                     self._commit()
-                if self._refused is not None:
+                if self._superseded is not None:
                     self._commit()
-                    raise self._refused
+                    raise self._superseded
                 self._announce_once()
                 self._write_checkpoints(self._settings.decide.checkpoint_events)
                 self._plain.poll()
@@ -136,13 +138,12 @@ class Decide:
             unwritten = offset >= resumed.committed_offset
             try:
                 outputs = resumed.fold.take(offset, message.value())
-            except CodeDigestError as error:
-                self._refused = error  # after what came before it is committed: a batch's size must not show
-                break
             except SchemaError as error:
                 outputs = ()
                 if unwritten:
                     self._dead_letter(message, error)
+            if isinstance(resumed.fold.last_record, (MarketConfigured, StrategyConfigured)):
+                self._heed(number)
             self._next[number] = offset + 1
             if unwritten:
                 for topic, key, record in outputs:
@@ -151,6 +152,20 @@ class Decide:
                     raw_key = None if key is None else key.encode()
                     self._held.append(Outgoing(prefix + topic, number, raw_key, encode(record)))
                     self._urgent = self._urgent or not isinstance(record, MAY_WAIT)
+
+    def _heed(self, number: int) -> None:
+        """Settings were folded: ours are in force now, or other code decides from here on, and this life is over.
+
+        What stood before this life began, and what another code said before it heard of us, is no reason to go.
+        """
+        state = self._partitions[number].fold.state
+        if not state.other_code:
+            if self._announced:
+                self._in_force.add(number)
+        elif number in self._in_force and self._superseded is None:
+            self._superseded = CodeDigestError(
+                partition=number, position=state.market.position, configured=state.other_code, running=self._digest
+            )
 
     def _commit(self) -> None:
         """Write what is held together with the position that it stands for."""
@@ -171,7 +186,8 @@ class Decide:
             self._settings.decide, self._digest, ts_ns=now_ns(), operator=STAGE, strategies=self._strategies
         )
         wanted = Configuration.of(said, ts_received_ns=said.ts_ns, control_offset=-1)
-        if not all(one.fold.runs_under(wanted) for one in self._partitions.values()):
+        self._in_force = {number for number, one in self._partitions.items() if one.fold.runs_under(wanted)}
+        if len(self._in_force) < len(self._partitions):
             self._plain.send("control", said)
             _log.info("decide.announced", code_digest=self._digest)
 

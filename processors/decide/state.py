@@ -12,7 +12,7 @@ from crossbook.market.market_state import MarketState
 from processors.errors import StrategySettingsError
 from processors.strategies.base import Strategies, Strategy
 from processors.strategies.table import STRATEGIES
-from schemas.records import Record, StrategyConfigured
+from schemas.records import MarketConfigured, Record, StrategyConfigured
 
 #: Changes that cause nothing by themselves unless a best level changed or a polled book was polled anew.
 MAY_BE_IDLE: Final[frozenset[ChangeKind]] = frozenset({"book", "none", "trade", "reference"})
@@ -31,7 +31,8 @@ class DecideState:
 
     `makers` are the strategies that this code has, `strategies` those that were configured, by name. `groups` holds the last known
     group of an instrument, `top_written_ns` when its top was last written, `tops_unwritten` those that changed since;
-    `references_fresh` whether a reference was fresh when its top was last written.
+    `references_fresh` whether a reference was fresh when its top was last written; `other_code` the digest of the other code that
+    decides now, empty when this one does.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class DecideState:
         "makers",
         "market",
         "may_be_idle",
+        "other_code",
         "references_fresh",
         "strategies",
         "top_written_ns",
@@ -59,7 +61,34 @@ class DecideState:
         self.references_fresh: dict[str, bool] = {}
         self.watermark_due_ns = 0
         self.intents = 0
+        self.other_code = ""
         self.may_be_idle = MAY_BE_IDLE  # memo
+
+    def begins_with(self, record: Record) -> bool:
+        """Whether a record puts this code in force after another one."""
+        return bool(self.other_code) and isinstance(record, MarketConfigured) and record.code_digest == self.code_digest
+
+    def adopt(self, record: Record) -> None:
+        """Take settings that `market` holds already: who decides from here on, and under what. Raises StrategySettingsError for our own."""
+        assert isinstance(record, (MarketConfigured, StrategyConfigured))
+        if record.code_digest != self.code_digest:
+            self.other_code = record.code_digest
+            if isinstance(record, StrategyConfigured):
+                self._guess(record)
+        elif isinstance(record, StrategyConfigured):
+            self.configure(record)
+        elif self.other_code:
+            self.other_code = ""
+            newest = self.market.strategies
+            for name in [one for one in self.strategies if newest[one].code_digest != self.code_digest]:
+                del self.strategies[name]
+
+    def _guess(self, configured: StrategyConfigured) -> None:
+        """Follow another code's settings in silence, as far as they mean something here."""
+        try:
+            self.configure(configured)
+        except StrategySettingsError:
+            self.strategies.pop(configured.strategy, None)
 
     def configure(self, configured: StrategyConfigured) -> None:
         """Have a strategy work under these settings; one that did not run yet begins. Raises StrategySettingsError."""

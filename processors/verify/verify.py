@@ -2,6 +2,7 @@
 
 `market` is folded again and key, partition and value of every output are compared with the committed records of `signals` and
 `intents`; a record too many and a record too few are both differences. Numbers of intents and watermarks are a part of those bytes.
+Where other code decided, by the settings that stand in `market`, nothing is compared: those ranges are named as not proven.
 `market` itself must go on without a gap from LogOpened; what it holds is named by its digest, because nothing else says what the
 venues said. Must never write, and never skip what it cannot decode: unreadable output is a difference, unreadable input is named.
 
@@ -12,6 +13,7 @@ is a function of its bytes, and the state at the next one is proven to be the sa
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -22,9 +24,9 @@ from crossbook.log.reading import Log, LogLine
 from processors.decide.checkpoint import thaw
 from processors.decide.code_digest import decision_digest
 from processors.decide.partition import PartitionFold
-from processors.decide.resume import place_of
+from processors.decide.resume import intents_before, place_of
 from processors.decide.state import DecideState, Output
-from processors.errors import CheckpointError, InputError
+from processors.errors import CheckpointError, CodeDigestError, InputError
 from processors.strategies.base import Strategies
 from processors.strategies.table import STRATEGIES
 from processors.verify.checkpoints import Stored, read_payload, stored_checkpoints
@@ -36,6 +38,7 @@ from schemas.records import LogOpened
 __all__ = [
     "OUTPUT_TOPICS",
     "Difference",
+    "Epoch",
     "FromCheckpoint",
     "Positions",
     "TopicCheck",
@@ -69,10 +72,25 @@ class Positions(NamedTuple):
     end: int | None = None
 
 
+class Epoch(NamedTuple):
+    """Positions of a partition, from `begin` up to and without `end` (None: to its end), that other code decided; `records` it wrote."""
+
+    partition: int
+    begin: int
+    end: int | None
+    code_digest: str
+    records: int
+
+    def __str__(self) -> str:
+        until = "on" if self.end is None else f"to {self.end - 1:,}"
+        return f"market partition {self.partition}, positions {self.begin:,} {until}: {self.records:,} records by code {self.code_digest[:12]}…"
+
+
 class VerifyResult(NamedTuple):
     """`decisions` outputs compared, `events` folded, `checkpoints` compared; `digests` names what was compared, by topic partition.
 
-    `unreadable` names the first unreadable records of `market`, `unreadable_count` counts all; they are no mismatches.
+    `unreadable` names the first unreadable records of `market`, `unreadable_count` counts all; they are no mismatches. `unproven`: what other
+    code decided.
     """
 
     decisions: int
@@ -83,6 +101,7 @@ class VerifyResult(NamedTuple):
     checkpoints: int = 0
     unreadable: tuple[Unreadable, ...] = ()
     unreadable_count: int = 0
+    unproven: tuple[Epoch, ...] = ()
 
     @property
     def first_difference(self) -> Difference | None:
@@ -102,12 +121,15 @@ def compare(
     marks: CheckpointMarks | None = None,
     told: Callable[[int], None] | None = None,
     market_end: Callable[[], int] | None = None,
+    unproven: list[Epoch] | None = None,
 ) -> int:
     """Fold the lines of `market` and check every output whose cause stands at or behind `begin`; return how many were folded.
 
+    What other code decided is passed over and noted in `unproven`.
+
     `base_offset` is that of the log's head; without a `begin` it is not needed.
 
-    Raises CodeDigestError when other code decided. What else stops a fold is a difference of `market`, and ends the comparison.
+    What stops a fold is a difference of `market`, and ends the comparison.
     """
     inputs = MarketCheck(fold.partition) if input_check is None else input_check
     take, digest = fold.take, inputs.digest.add
@@ -116,6 +138,7 @@ def compare(
     mark = -1 if marks is None else marks.next_position
     events = 0
     whole = True
+    epochs = _Epochs(fold, checks, begin, [] if unproven is None else unproven)
     while whole and (batch := list(islice(market, BATCH_LINES))):
         for offset, _, key, value in batch:
             if next_offset is not None and offset != next_offset:
@@ -131,6 +154,8 @@ def compare(
                 digest(key, value)
             try:
                 outputs = take(offset, value)
+                if fold.state.other_code != epochs.code:
+                    epochs.turn()
                 if outputs and compared:
                     _expect(outputs, fold, checks, codec)
             except SchemaError as error:
@@ -147,10 +172,37 @@ def compare(
                 mark = marks.next_position
         if told is not None:
             told(len(batch))
+    epochs.end()
     last = None if market_end is None else market_end()  # asked last: decide can have written no cause beyond it
     for check in checks.values():
         check.end(max(begin, fold.state.market.position + 1), last)
     return events
+
+
+class _Epochs:
+    """Keeps who decides, and passes over what other code wrote. `code`: digest of the other code, empty while ours decides."""
+
+    def __init__(
+        self, fold: PartitionFold, checks: Mapping[str, TopicCheck], begin: int, unproven: list[Epoch]
+    ) -> None:
+        self._fold, self._checks, self._unproven = fold, checks, unproven
+        self.code = fold.state.other_code
+        self._first = self._begin = begin
+
+    def turn(self) -> None:
+        """Another code than before decides from the position that the fold stands at."""
+        position = self._fold.state.market.position
+        self._pass(position)
+        self.code, self._begin = self._fold.state.other_code, max(position, self._first)
+
+    def end(self) -> None:
+        """Nothing more is folded."""
+        self._pass(None)
+
+    def _pass(self, end: int | None) -> None:
+        if self.code and (end is None or end > self._begin):
+            records = sum(check.pass_over(self._begin, end) for check in self._checks.values())
+            self._unproven.append(Epoch(self._fold.partition, self._begin, end, self.code, records))
 
 
 def _expect(outputs: Sequence[Output], fold: PartitionFold, checks: Mapping[str, TopicCheck], codec: Codec) -> None:
@@ -180,7 +232,7 @@ def verify_decide(
         told: called with the number of events folded since the last call.
 
     Raises:
-        CodeDigestError: other code decided.
+        CodeDigestError: other code decided all that was to be compared.
         LogError: a topic is gone. BrokerAwayError: it cannot be read.
     """
     numbers = range(log.partitions) if partitions is None else partitions
@@ -189,7 +241,17 @@ def verify_decide(
         _verify_partition(log, number, wanted.get(number, Positions()), from_checkpoint, strategies, told)
         for number in numbers
     ]
-    return merge(done)
+    return require_own(merge(done), decision_digest(strategies))
+
+
+def require_own(result: VerifyResult, code_digest: str) -> VerifyResult:
+    """The result itself. Raises CodeDigestError when nothing of it was decided by this code: then nothing was proven."""
+    if result.unproven and not result.decisions:
+        first = result.unproven[0]
+        raise CodeDigestError(
+            partition=first.partition, position=first.begin, configured=first.code_digest, running=code_digest
+        )
+    return result
 
 
 def merge(results: Sequence[VerifyResult]) -> VerifyResult:
@@ -203,6 +265,7 @@ def merge(results: Sequence[VerifyResult]) -> VerifyResult:
         checkpoints=sum(one.checkpoints for one in results),
         unreadable=tuple(found for one in results for found in one.unreadable)[:UNREADABLE_MAX],
         unreadable_count=sum(one.unreadable_count for one in results),
+        unproven=tuple(epoch for one in results for epoch in one.unproven),
     )
 
 
@@ -242,6 +305,7 @@ def _verify_partition(
         for topic in OUTPUT_TOPICS
     }
     lines = log.read("market", number, start=fold.next_offset, end=end)
+    unproven: list[Epoch] = []
     events = compare(
         fold,
         lines,
@@ -253,6 +317,7 @@ def _verify_partition(
         marks=marks,
         told=told,
         market_end=lambda: log.extent("market", number)[1] - base,
+        unproven=unproven,
     )
     parts: list[MarketCheck | TopicCheck] = [inputs, *checks.values()]
     return VerifyResult(
@@ -265,6 +330,7 @@ def _verify_partition(
         checkpoints=0 if marks is None else marks.compared,
         unreadable=tuple(inputs.unreadable),
         unreadable_count=inputs.unreadable_count,
+        unproven=tuple(unproven),
     )
 
 
@@ -279,7 +345,8 @@ def _start(
     from_checkpoint: FromCheckpoint | None,
 ) -> tuple[PartitionFold, int]:
     """The fold to begin with and the position of the checkpoint that it rests on, -1 for none."""
-    fresh, digest = (PartitionFold(number, codec, state), -1), state.code_digest
+    digest, counted = state.code_digest, partial(intents_before, log, codec, number)
+    fresh = PartitionFold(number, codec, state, intents_before=counted), -1
     if head is None:
         return fresh
     candidates = [one for one in stored if one.position < begin] if begin else []
@@ -296,7 +363,7 @@ def _start(
             state = thaw(payload, digest, state.makers)
         except CheckpointError:
             continue  # damaged: an older one serves as well
-        return PartitionFold(number, codec, state, head.base_offset), one.position
+        return PartitionFold(number, codec, state, head.base_offset, intents_before=counted), one.position
     return fresh
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from crossbook.market.configuration import Configuration
+from crossbook.runtime.code_digest import PACKAGES
 from crossbook.runtime.kafka import (
     Outgoing,
     RecordProducer,
@@ -35,6 +37,7 @@ from schemas.records import Checkpoint, DeadLetter, DecideAnnounced, EdgeUpdate,
 from schemas.topics import TOPICS
 from tests.builders import market_records as mr
 from tests.builders.lively_market import lively_market
+from tests.builders.places import REPOSITORY
 
 CODEC = load_codec()
 START_S = 180
@@ -64,10 +67,11 @@ def start(settings):
     """Start decide as its own process; whatever still runs at the end is killed."""
     running = []
 
-    def launch(**changes):
+    def launch(folder=REPOSITORY, **changes):
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.stage", "decide"],
-            env=environment(settings, **changes),
+            cwd=folder,
+            env=environment(settings, PYTHONPATH=str(folder), **changes),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -224,12 +228,62 @@ def test_what_cannot_be_decoded_is_dead_lettered_and_passed(settings):
     assert letters[1].payload == bad[0]
 
 
-def test_other_code_is_refused_by_name(settings, start):
-    write(settings, market(digest="e" * 64)[:50])
-    process = start()
-    _, errors = process.communicate(timeout=START_S)
-    assert process.returncode == 78
-    assert "decided by code eeeeeeeeeeee" in errors
+@pytest.fixture
+def older(tmp_path):
+    """A checkout of other decision code: this one's, and a line that its digest tells apart."""
+    for package in PACKAGES:
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "processors/decide/fold.py").open("a") as module:
+        module.write("\n\nOLDER = True\n")
+    return tmp_path
+
+
+def digest_in(folder):
+    said = subprocess.run(
+        [sys.executable, "-c", "from processors.decide.code_digest import decision_digest as d; print(d())"],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return said.stdout.strip()
+
+
+def announced(settings):
+    """What this code has said of itself."""
+    ours = decision_digest()
+    return [one for one in read(settings, "control") if isinstance(one, DecideAnnounced) and one.code_digest == ours]
+
+
+def test_a_rolling_upgrade_leaves_nothing_out_and_each_code_proves_its_own(settings, start, older):
+    old = digest_in(older)
+    assert old != decision_digest()
+    records = market(digest=old)
+    half = len(records) // 2
+    write(settings, records[:half])
+    first = start(folder=older)
+    wait_until(settings, half, first)
+    stop(first)
+    second = start()  # its predecessor's settings stand in the log: it folds in silence, says its own, and waits
+    deadline = time.monotonic() + START_S
+    while not announced(settings):
+        assert second.poll() is None, second.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    (said,) = announced(settings)
+    turn = Configuration.of(said, ts_received_ns=records[half].ts_received_ns, control_offset=0).records
+    write(settings, [*turn, *records[half:]])
+    wait_until(settings, len(records) + len(turn), second)
+    numbers = [one.number for one in read(settings, "intents")]
+    assert numbers == list(range(1, len(numbers) + 1))
+    result = verify_decide(KafkaLog(settings))
+    (epoch,) = result.unproven
+    assert (result.mismatches, epoch.code_digest, epoch.end) == (0, old, half + len(turn) - 1)
+    written = read(settings, "signals") + read(settings, "intents")
+    assert epoch.records == sum(one.position < half for one in written) > 0
+    assert result.decisions == sum(one.position >= half for one in written) > 0
+    assert not any(half <= one.position < epoch.end for one in written), "nobody decides between the two"
+    write(settings, mr.settings(records[-1].ts_received_ns, code_digest=old))
+    _, errors = second.communicate(timeout=START_S)
+    assert second.returncode == 78
+    assert f"decided by code {old[:12]}" in errors
 
 
 def test_verify_finds_what_is_missing_extra_and_different(settings):

@@ -22,7 +22,8 @@ class Verification(NamedTuple):
     """What was compared, how much of it differs, and the first difference of each topic partition in words (empty: none).
 
     `digests` names every topic partition by its content as far as it was compared, `digest` all of them in one; `unreadable` names
-    records of `market` that nobody can decode (decide passes them, they are no mismatches); `inputs` counts the journal's.
+    records of `market` that nobody can decode (decide passes them, they are no mismatches); `inputs` counts the journal's; `unproven`
+    names what other code decided.
     """
 
     events: int
@@ -36,6 +37,7 @@ class Verification(NamedTuple):
     checkpoints: int = 0
     unreadable: tuple[str, ...] = ()
     unreadable_count: int = 0
+    unproven: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict, ready for JSON."""
@@ -62,7 +64,7 @@ def verify_log(
         told: called with the number of events folded since the last call.
 
     Raises:
-        CodeDigestError: the log was written by code that is not the one that runs.
+        CodeDigestError: nothing in the log was decided by the code that runs.
         LogError, BrokerAwayError: the log cannot be read.
         WorkerError: one of these, in another process.
     """
@@ -95,6 +97,7 @@ def verdict(decided: DecideResult, executed: ExecuteResult) -> Verification:
         checkpoints=decided.checkpoints,
         unreadable=tuple(map(str, decided.unreadable)),
         unreadable_count=decided.unreadable_count,
+        unproven=tuple(map(str, decided.unproven)),
     )
 
 
@@ -118,6 +121,8 @@ def render_verification(result: Verification) -> Table:
     for name, digest in sorted(result.digests.items()):
         table.add_row(f"sha256 {name}", digest)
     table.add_row("sha256 of the log", result.digest)
+    for line in result.unproven:
+        table.add_row("not proven", line)
     for line in result.unreadable:
         table.add_row("passed", line)
     for difference in result.first_differences:

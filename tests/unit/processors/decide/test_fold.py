@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from processors.decide.checkpoint import freeze, newest_state, thaw, to_records
 from processors.decide.fold import skip, step
 from processors.decide.state import DecideState
-from processors.errors import CodeDigestError
 from schemas.records import (
     EdgeStatistics,
     EdgeUpdate,
@@ -266,13 +265,15 @@ def test_tops_are_written_at_most_once_an_interval():
 
 
 @pytest.mark.parametrize("other", mr.settings(T0, code_digest="e" * 64), ids=["strategy", "market"])
-def test_nothing_is_written_before_settings_and_other_code_is_refused(other):
+def test_nothing_is_written_before_settings_nor_while_other_code_decides(other):
     records = mr.head() + books()
     without = [record for record in records if not isinstance(record, mr.MarketConfigured)]
     state, outputs = mr.fold(without)
     assert outputs == []
-    with pytest.raises(CodeDigestError, match="decided by code eeee"):
-        mr.fold([other], thaw(freeze(state), mr.DIGEST))
+    state, outputs = mr.fold(mr.settings(T0), thaw(freeze(state), mr.DIGEST))
+    assert outputs
+    state, outputs = mr.fold([other, mr.status("kalshi", T0 + 600 * MS)], state)
+    assert (outputs, state.other_code) == ([], "e" * 64)
 
 
 def test_an_unreadable_record_counts_as_a_position():
