@@ -178,6 +178,7 @@ def test_unreadable_input_is_named_and_no_mismatch(right, clean):
     lines = copy.lines["market", 0]
     copy.append("market", 0, b"junk", "group")
     before = len(right.lines["market", 0])
+    copy.decided[0] = before + 1
     copy.lines |= {place: found for place, found in right.lines.items() if place[0] != "market"}
     result = verify_log(copy)
     assert (result.mismatches, result.unreadable_count, result.events) == (0, 1, before + 1)
@@ -215,6 +216,7 @@ def test_other_code_is_refused_by_name(right):
     log = MemoryLog({})
     for record in market_of(50, digest="e" * 64):
         log.append("market", 0, record)
+    log.decided[0] = log.extent("market", 0)[1]
     with pytest.raises(CodeDigestError, match="decided by code eeeeeeeeeeee"):
         verify_log(log)
     with pytest.raises(WorkerError, match="decided by code eeeeeeeeeeee"):
