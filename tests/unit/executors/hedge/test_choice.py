@@ -72,16 +72,8 @@ def unmatched_trades(draw):
     one = intent(1, planned, leg_a=a, leg_b=b)
     terms = ExecuteTerms(max_loss_per_trade_micros=draw(st.sampled_from((0, MICROS, 10 * MICROS, 500 * MICROS))))
     plan = make_plan(
-        one,
-        leader_is_a=True,
-        quantity_micros=planned,
-        terms=terms,
-        ts_ns=T0,
-        position=1,
-        sequence=0,
-        portfolio="main",
-        life=0,
-    )
+        one, leader_is_a=True, quantity_micros=planned, terms=terms, ts_ns=T0, position=1, sequence=0, portfolio="main", life=0,
+    )  # fmt: skip
     fill = Execution(
         fill_id="f",
         price_micros=paid,
