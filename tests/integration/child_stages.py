@@ -12,9 +12,9 @@ STOP_S = 240
 
 
 class Stage:
-    """A stage that runs until it is stopped; `said` is its log from then on."""
+    """A stage that runs until it is stopped, from a checkout of code; `said` is its log from then on."""
 
-    def __init__(self, name, kafka, folder, **settings):
+    def __init__(self, name, kafka, folder, *, code=REPOSITORY, **settings):
         values = {
             "KAFKA__BOOTSTRAP": kafka.bootstrap,
             "KAFKA__PREFIX": kafka.prefix,
@@ -27,7 +27,7 @@ class Stage:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "deploy.stage", name],
             cwd=folder,
-            env=env | {"PYTHONPATH": str(REPOSITORY)},
+            env=env | {"PYTHONPATH": str(code)},
             stderr=self.log,
         )
 

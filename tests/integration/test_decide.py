@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from crossbook.market.configuration import Configuration
-from crossbook.runtime.code_digest import PACKAGES
 from crossbook.runtime.kafka import (
     Outgoing,
     RecordProducer,
@@ -37,6 +35,7 @@ from schemas.records import Checkpoint, DeadLetter, DecideAnnounced, EdgeUpdate,
 from schemas.topics import TOPICS
 from tests.builders import market_records as mr
 from tests.builders.lively_market import lively_market
+from tests.builders.older import older_code
 from tests.builders.places import REPOSITORY
 
 CODEC = load_codec()
@@ -228,37 +227,19 @@ def test_what_cannot_be_decoded_is_dead_lettered_and_passed(settings):
     assert letters[1].payload == bad[0]
 
 
-@pytest.fixture
-def older(tmp_path):
-    """A checkout of other decision code: this one's, and a line that its digest tells apart."""
-    for package in PACKAGES:
-        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    with (tmp_path / "processors/decide/fold.py").open("a") as module:
-        module.write("\n\nOLDER = True\n")
-    return tmp_path
-
-
-def digest_in(folder):
-    said = subprocess.run(
-        [sys.executable, "-c", "from processors.decide.code_digest import decision_digest as d; print(d())"],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return said.stdout.strip()
-
-
 def announced(settings):
     """What this code has said of itself."""
     ours = decision_digest()
     return [one for one in read(settings, "control") if isinstance(one, DecideAnnounced) and one.code_digest == ours]
 
 
-def test_a_rolling_upgrade_leaves_nothing_out_and_each_code_proves_its_own(settings, start, older):
-    old = digest_in(older)
+def test_a_rolling_upgrade_leaves_nothing_out_and_each_code_proves_its_own(settings, start, tmp_path):
+    old = older_code(tmp_path, "decide")
     assert old != decision_digest()
     records = market(digest=old)
     half = len(records) // 2
     write(settings, records[:half])
-    first = start(folder=older)
+    first = start(folder=tmp_path)
     wait_until(settings, half, first)
     stop(first)
     second = start()  # its predecessor's settings stand in the log: it folds in silence, says its own, and waits

@@ -21,13 +21,16 @@ from crossbook.runtime.kafka import (
 )
 from crossbook.runtime.kafka_log import KafkaLog, read_partition
 from crossbook.runtime.settings import KafkaSettings
+from executors.engine import refold
 from executors.journal import comparable, topic_of
+from executors.recovery.code_digest import execution_digest
 from executors.recovery.verify import verify_executions
 from executors.terms import ExecuteTerms, PaperTerms, Terms
 from schemas.codec import load_codec
 from schemas.records import (
     ControlApplied,
     DeadLetter,
+    ExecutorConfigured,
     HaltedByFile,
     IntentSeen,
     LagWatched,
@@ -38,6 +41,7 @@ from schemas.records import (
     TradingStateChanged,
 )
 from tests.builders.executors.worlds import KA, PM, T0, make_world, opened, run_world
+from tests.builders.older import older_code
 from tests.integration.child_stages import Stage, stopped_at_the_end
 
 DEADLINE_S = 240
@@ -155,6 +159,38 @@ def test_killed_again_and_again_it_writes_what_the_pure_engine_writes(log, stage
     assert [r.sequence for r in log.read("orders")] == list(range(len(log.read("orders"))))
     kinds = {r.kind for r in log.read("orders") if isinstance(r, LatencyObserved)}
     assert kinds == {"tick_to_plan", "hedge"}
+
+
+def test_a_rolling_upgrade_takes_over_open_trades_and_the_journal_goes_on(log, stages, tmp_path):
+    (tmp_path / "older").mkdir()
+    old = older_code(tmp_path / "older", "execute")
+    assert old != execution_digest()
+    world = make_world(6, 1_000)
+    written = run_world(world, TERMS)[1]
+    plans = [one for one in written if isinstance(one, TradePlan)]
+    open_trade = plans[len(plans) // 2]
+    cut = open_trade.position + 1  # the market ends at its cause: what it sent is not answered
+    stages.append(execute(log.kafka, tmp_path, code=tmp_path / "older"))
+    log.write(world, 0, cut)
+    log.wait("its plan", lambda: any(getattr(one, "trade_id", "") == open_trade.trade_id for one in log.read("orders")))
+    assert stages[-1].stop(signal.SIGKILL) == -signal.SIGKILL
+    state, _ = refold(log.read("orders"))
+    assert open_trade.trade_id in state.working[0], "nothing is open: the upgrade proves nothing"
+    stages.append(execute(log.kafka, tmp_path))
+    log.write(world, cut, END)
+    log.wait_folded()
+    assert stages[-1].stop() == 0, stages[-1].said
+    journal = log.read("orders")
+    assert [one.code_digest for one in journal if isinstance(one, ExecutorConfigured)] == [old, execution_digest()]
+    result = verify_executions(KafkaLog(log.kafka))
+    assert result.mismatches == 0, result.first_difference.describe()
+    for topic in ("orders", "fills"):
+        expected, found = ([r for r in one if topic_of(r) == topic] for one in (written, log.read(topic)))
+        assert plain(unconfigured(found)) == plain(unconfigured(expected))
+
+
+def unconfigured(records):
+    return [one for one in records if not isinstance(one, ExecutorConfigured)]
 
 
 def said(stage, event):
