@@ -77,6 +77,7 @@ class Maker:
             "intent_id": "",
             "strategy": "",
             "ts_received_ns": 0,
+            "number": 0,
             "instrument_id": name,
             "valid_until_ns": valid_until_ns,
         }

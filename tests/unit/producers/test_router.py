@@ -49,6 +49,13 @@ def delta(instrument_id: str) -> BookDelta:
     )  # fmt: skip
 
 
+def alone(sender, universe, feeds):
+    """A router whose feeds follow nobody."""
+    writer = MarketWriter(sender, 2, 100)
+    writer.open(LogHead(log_id="", opened=frozenset(range(2))), 1)
+    return Router(CatalogSettings(), writer, universe, feeds, ReceiveStamp(), LOG)
+
+
 def test_book_events_go_to_their_group_and_status_to_every_partition() -> None:
     sender = MemorySender()
     one = ingest(sender)
@@ -63,9 +70,7 @@ def test_book_events_go_to_their_group_and_status_to_every_partition() -> None:
 def test_a_book_too_large_to_write_is_distrusted() -> None:
     """The log does not hold it, so nobody may go on believing the book that it was to replace."""
     sender = MemorySender()
-    writer, feeds, stamp = MarketWriter(sender, 2, 100), NobodyFollows(), ReceiveStamp()
-    writer.open(LogHead(log_id="", opened=frozenset(range(2))), 1)
-    router = Router(CatalogSettings(), writer, Universe({}, {}), feeds, stamp, LOG)
+    router = alone(sender, Universe({}, {}), feeds := NobodyFollows())
     router.accept(B)
     many = tuple(range(1, 500_000))
     router.accept(
@@ -75,7 +80,6 @@ def test_a_book_too_large_to_write_is_distrusted() -> None:
         )
     )  # fmt: skip
     assert feeds.distrusted == ["kalshi:KXB: a BookSnapshot was larger than a record of the log"]
-    assert not writer.blocked
     (letter,) = sender.records("deadletter")
     assert letter.source == "kalshi"
 
@@ -90,10 +94,10 @@ def test_one_catalogue_s_surprise_is_its_own() -> None:
             return [B]
 
     sender = MemorySender()
-    one = ingest(sender)
-    one.router.listings.catalogs |= {"polymarket": Surprising(), "kalshi": Listing()}
-    asyncio.run(one.router.listings.refresh())
-    assert B.instrument_id in one.universe.instruments
+    router = alone(sender, universe := Universe({}, {}), NobodyFollows())
+    router.listings.catalogs |= {"polymarket": Surprising(), "kalshi": Listing()}
+    asyncio.run(router.listings.refresh())
+    assert B.instrument_id in universe.instruments
     assert ["KeyError" in letter.error for letter in sender.records("deadletter")] == [True]
 
 

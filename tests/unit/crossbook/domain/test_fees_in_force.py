@@ -4,9 +4,8 @@ import msgspec
 import pytest
 
 from crossbook.domain.errors import FeeError
+from crossbook.domain.fee_models.kalshi_quadratic import DIRECT_PRECISION_MICROS, FCM_PRECISION_MICROS
 from crossbook.domain.fees import (
-    KALSHI_DIRECT_PRECISION_MICROS,
-    KALSHI_FCM_PRECISION_MICROS,
     FeeAccumulator,
     fee_bound,
     listed_in_force,
@@ -63,9 +62,9 @@ def test_a_payout_is_floored_to_the_venues_unit_and_what_is_owed_rounded_up(payo
 
 
 def test_only_kalshi_pays_in_units_of_a_balance():
-    assert payout_unit(OLD) == KALSHI_DIRECT_PRECISION_MICROS
-    through_a_broker = msgspec.structs.replace(OLD, member_precision_micros=KALSHI_FCM_PRECISION_MICROS)
-    assert payout_unit(through_a_broker) == KALSHI_FCM_PRECISION_MICROS
+    assert payout_unit(OLD) == DIRECT_PRECISION_MICROS
+    through_a_broker = msgspec.structs.replace(OLD, member_precision_micros=FCM_PRECISION_MICROS)
+    assert payout_unit(through_a_broker) == FCM_PRECISION_MICROS
     assert payout_unit(FREE) == 1
 
 

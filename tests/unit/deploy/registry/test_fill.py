@@ -141,11 +141,12 @@ def test_strangers_subjects_are_left_alone(fake: FakeRegistry) -> None:
 
 
 def test_an_id_that_stands_for_something_else_stops_before_the_first_write(fake: FakeRegistry) -> None:
-    fake.schemas[7] = {"type": "record", "name": "Order", "fields": []}
-    with pytest.raises(RegistryDifferenceError, match="id 7 is not InstrumentSettled version 1"):
+    number = load_registry().newest["InstrumentSettled"].id
+    fake.schemas[number] = {"type": "record", "name": "Order", "fields": []}
+    with pytest.raises(RegistryDifferenceError, match=f"id {number} is not InstrumentSettled version 1"):
         fill_registry(fake.url, SETTINGS)
     assert fake.writes == 0
-    assert compare_registry(fake.url, SETTINGS).differences == ["id 7 is not InstrumentSettled version 1"]
+    assert compare_registry(fake.url, SETTINGS).differences == [f"id {number} is not InstrumentSettled version 1"]
 
 
 def test_an_id_that_the_registry_drew_itself_is_a_difference(fake: FakeRegistry) -> None:

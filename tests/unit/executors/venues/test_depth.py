@@ -13,8 +13,8 @@ from executors.venues.depth import TakenDepth
 from producers.recordings.frame import ImportReport
 from producers.recordings.kalshi_l2.open import BTC15M, GOLD15M, KalshiL2
 from schemas.records import BookDelta, BookSnapshot
-from tests.builders.market_records import configured
 from tests.builders.places import REPOSITORY
+from tests.builders.producers.announced import configured as announced
 
 PRICE = ("ask", 410_000)
 
@@ -142,7 +142,7 @@ def test_recorded_books_grant_no_more_than_they_displayed(recordings, folder, st
     recording = KalshiL2(style, [where], REPOSITORY / "docs" / "examples" / fees, 1)
     rng, market, depth = random.Random(7), MarketState(), TakenDepth()
     granted, largest, takes = {}, {}, 0
-    log = recording.log("", configured(recording.ts_first_ns), ImportReport(log_id=""))
+    log = recording.log("", announced(recording.ts_first_ns), ImportReport(log_id=""))
     for position, placed in enumerate(islice(log, 60_000)):
         record = placed.record
         market.apply(position, record)
