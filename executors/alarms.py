@@ -1,7 +1,7 @@
 """What a person must be told of, found in what the executor has just written.
 
 Decides which records of a batch are an alarm: a trade that became stuck or was declined for an error, a report about no order of
-ours, an input that could not be folded. Must never touch the state; the shell logs what it is given.
+ours, an intent for whose kind there is no machine, an input that could not be folded. Must never touch the state; the shell logs what it is given.
 """
 
 from collections.abc import Iterable
@@ -32,6 +32,8 @@ class Alarms:
             match record:
                 case TradeUpdate(state="stuck"):
                     found.append(_of_trade("execute.stuck", record))
+                case TradeUpdate(state="declined", reason="no_machine"):
+                    found.append(_of_trade("execute.no_machine", record))
                 case TradeUpdate(state="declined", reason=reason) if ": " in reason:  # an error, not a word of the gate
                     found.append(_of_trade("execute.declined_by_error", record))
                 case OrderReport():

@@ -51,6 +51,7 @@ from schemas.records import (
     PayoutBooked,
     PlanBound,
     QuoteSeen,
+    TakeSeen,
     TimerFired,
     TopSeen,
     TradeState,
@@ -63,6 +64,8 @@ REVOKED_ACTION: Final = PairRevoked.__name__
 APPROVED_ACTION: Final = PairApproved.__name__
 #: Why an intent is declined whose strategy is another portfolio's.
 NOT_FOLLOWED: Final = "strategy_not_followed"
+#: Why an intent is declined for whose kind no machine is given.
+NO_MACHINE: Final = "no_machine"
 
 
 class Place(NamedTuple):
@@ -128,7 +131,9 @@ def _intent_seen(state: ExecutorState, record: Seen) -> list[Output]:
     followed = () if state.configured is None else state.configured.strategies
     if followed and intent.strategy not in followed:
         return [_declined(state, record, NOT_FOLLOWED)]
-    machine = state.machines[type(intent)]
+    machine = state.machines.get(type(intent))
+    if machine is None:
+        return [_declined(state, record, NO_MACHINE)]
     number = state.next_sequence
     try:
         assert trade_id not in state.trades, "an intent is seen once"
@@ -148,7 +153,8 @@ def _intent_seen(state: ExecutorState, record: Seen) -> list[Output]:
 
 def _declined(state: ExecutorState, record: Seen, reason: str) -> TradeUpdate:
     intent = record.intent
-    said = state.machines[type(intent)].declined(intent)
+    machine = state.machines.get(type(intent))
+    said = Summary("", "yes_a_no_b") if machine is None else machine.declined(intent)
     at = Place(record.ts_ns, record.partition, record.position)
     return _told(state, intent, at, "declined", reason, said)
 
@@ -280,6 +286,7 @@ _FOLDERS: Final[dict[type, Callable[[ExecutorState, Any], list[Output]]]] = {
     ExecutorConfigured: _configured,
     IntentSeen: _intent_seen,
     QuoteSeen: _intent_seen,
+    TakeSeen: _intent_seen,
     ControlApplied: _control_applied,
     HaltedByFile: _halted_by_file,
     LagWatched: _lag_watched,

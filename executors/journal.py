@@ -3,7 +3,7 @@
 Decides topic and key of a record, and the form in which two runs are compared. Must never decide anything from a wall clock.
 """
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypedDict
 
 import msgspec
 
@@ -25,6 +25,7 @@ from schemas.records import (
     PayoutBooked,
     QuoteSeen,
     Record,
+    TakeSeen,
     TimerFired,
     TopSeen,
     TradePlan,
@@ -36,6 +37,7 @@ JournalInput: TypeAlias = (
     ExecutorConfigured
     | IntentSeen
     | QuoteSeen
+    | TakeSeen
     | ControlApplied
     | HaltedByFile
     | LagWatched
@@ -55,6 +57,7 @@ INPUTS: Final = (
     ExecutorConfigured,
     IntentSeen,
     QuoteSeen,
+    TakeSeen,
     ControlApplied,
     HaltedByFile,
     LagWatched,
@@ -72,6 +75,18 @@ JOURNAL_OUTPUTS: Final = (TradePlan, OrderRequested, CancelRequested, TradeUpdat
 FILLS: Final = (Fill, FillConfirmed, FillReversed)
 
 
+class SeenAt(TypedDict):
+    """What every record begins with that says that an intent is here."""
+
+    sequence: int
+    ts_ns: int
+    strategy: str
+    partition: int
+    position: int
+    ts_seen_ns: int
+    lag_ns: int
+
+
 def trade_id_of(portfolio: str, intent_id: str) -> str:
     """Id of the trade that a portfolio makes of an intent: others may make theirs of the same one."""
     return f"{portfolio}-{intent_id}"
@@ -84,7 +99,7 @@ def topic_of(record: Record) -> str:
 
 def key_of(record: Record) -> str | None:
     """Key of a record of the executor: its trade; none for what concerns no trade."""
-    if isinstance(record, (IntentSeen, QuoteSeen)):
+    if isinstance(record, (IntentSeen, QuoteSeen, TakeSeen)):
         return trade_id_of(record.portfolio, record.intent.intent_id)
     trade_id: str = getattr(record, "trade_id", "")
     return trade_id or None
@@ -104,6 +119,6 @@ def comparable(record: Record) -> Record | None:
         return msgspec.structs.replace(record, ts_seen_ns=0, lag_ns=0, sequence=0, leader_advised=None, advice_id=None)
     if isinstance(record, LagWatched):
         return msgspec.structs.replace(record, lag_ns=0, sequence=0)
-    if isinstance(record, QuoteSeen):
+    if isinstance(record, (QuoteSeen, TakeSeen)):
         return msgspec.structs.replace(record, ts_seen_ns=0, lag_ns=0, sequence=0)
     return msgspec.structs.replace(record, sequence=0)

@@ -22,7 +22,7 @@ from crossbook.market.book_state import Change
 from crossbook.market.market_state import MarketState
 from executors.advice import Advice, AdviceBook
 from executors.errors import LaneError
-from executors.journal import JournalInput, trade_id_of
+from executors.journal import JournalInput, SeenAt, trade_id_of
 from executors.market_lane import MarketLane
 from executors.orders.machine import Book, Machine
 from executors.orders.work import Intent, Work
@@ -39,8 +39,11 @@ from schemas.records import (
     QuoteIntent,
     QuoteSeen,
     Record,
+    TakeIntent,
+    TakeSeen,
     TimerFired,
     TopSeen,
+    TradeIntent,
     Watermark,
 )
 
@@ -102,7 +105,7 @@ class Lane(MarketLane):
         advice: Advice | None = None,
         lag_ns: int | None = None,
     ) -> None:
-        """The next record of `intents`. One that is journaled already is passed over. Raises LaneError when no machine takes it.
+        """The next record of `intents`. One that is journaled already is passed over; one that no machine takes is journaled, and declined.
 
         `advice`, `lag_ns`: use these, as a journal has them, instead of what `put_advice` brought and the wall clock says.
         """
@@ -112,11 +115,6 @@ class Lane(MarketLane):
             raise LaneError(
                 f"intents, partition {self.partition}: number {intent.number} came after {self._arrived}; "
                 "the topic lost records or belongs to another log; restore it or choose another prefix"
-            )
-        if type(intent) not in self.state.machines:
-            known = ", ".join(one.__name__ for one in self.state.machines)
-            raise LaneError(
-                f"intents, partition {self.partition}: no machine takes a {type(intent).__name__}; known are {known}"
             )
         self._arrived = intent.number
         self.intents.append(_Seen(intent, offset, ts_seen_ns, advice, lag_ns))
@@ -273,40 +271,36 @@ class Lane(MarketLane):
         intent = seen.intent
         now = self.market.now_ns
         trade_id, strategy = trade_id_of(self.state.portfolio, intent.intent_id), intent.strategy
-        machine = self.state.machines[type(intent)]
-        for book in machine.books_of(intent):
+        machine = self.state.machines.get(type(intent))
+        for book in () if machine is None else machine.books_of(intent):
             self._see_listing(trade_id, strategy, book, now)
             self._record(self._top(trade_id, strategy, book.instrument_id, now))
-        advice = seen.advice or self._advice.about(machine.advised(intent), now)
         lag_ns = self.lag_ns if seen.lag_ns is None else seen.lag_ns
-        if isinstance(intent, QuoteIntent):
-            self._record(
-                QuoteSeen(
-                    sequence=-1,
-                    ts_ns=now,
-                    strategy=strategy,
-                    partition=self.partition,
-                    position=self.position,
-                    ts_seen_ns=seen.ts_seen_ns,
-                    intent=intent,
-                    lag_ns=lag_ns,
-                )
-            )
-            return
-        self._record(
-            IntentSeen(
-                sequence=-1,
-                ts_ns=now,
-                strategy=strategy,
-                partition=self.partition,
-                position=self.position,
-                ts_seen_ns=seen.ts_seen_ns,
-                intent=intent,
-                leader_advised=None if advice is None else advice.leader,
-                advice_id=None if advice is None else advice.advice_id,
-                lag_ns=lag_ns,
-            )
+        place = SeenAt(
+            sequence=-1,
+            ts_ns=now,
+            strategy=strategy,
+            partition=self.partition,
+            position=self.position,
+            ts_seen_ns=seen.ts_seen_ns,
+            lag_ns=lag_ns,
         )
+        match intent:
+            case QuoteIntent():
+                self._record(QuoteSeen(intent=intent, **place))
+            case TakeIntent():
+                self._record(TakeSeen(intent=intent, **place))
+            case TradeIntent():
+                advised = () if machine is None else machine.advised(intent)
+                advice = seen.advice or self._advice.about(advised, now)
+                self._record(
+                    IntentSeen(
+                        intent=intent,
+                        leader_advised=None if advice is None else advice.leader,
+                        advice_id=None if advice is None else advice.advice_id,
+                        **place,
+                    )
+                )
 
     @property
     def lag_ns(self) -> int:

@@ -147,6 +147,7 @@ TOPICS: dict[str, Topic] = {
                 "ExecutorConfigured",
                 "IntentSeen",
                 "QuoteSeen",
+                "TakeSeen",
                 "ControlApplied",
                 "HaltedByFile",
                 "LagWatched",

@@ -11,8 +11,9 @@ from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from executors.journal import key_of
+from executors.orders.work import SEEN
 from executors.state import ExecutorState
-from schemas.records import Fill, IntentSeen, LatencyKind, OrderRequested, QuoteSeen, Record, TradePlan, TradeUpdate
+from schemas.records import Fill, LatencyKind, OrderRequested, Record, TradePlan, TradeUpdate
 
 
 class Observation(NamedTuple):
@@ -44,7 +45,7 @@ class LatencyWatch:
         `recorded`: partitions whose stamps are a recording's.
         """
         found: list[Observation] = []
-        seen = {key_of(r): r.ts_seen_ns for r in records if isinstance(r, (IntentSeen, QuoteSeen))}
+        seen = {key_of(r): r.ts_seen_ns for r in records if isinstance(r, SEEN)}
         touched: dict[str, None] = {}
         hedged: dict[str, None] = {}
         for record in records:

@@ -6,13 +6,25 @@ import msgspec
 
 from executors.orders.order import Order, Timer
 from executors.terms import ExecuteTerms
-from schemas.records import IntentLeg, IntentSeen, QuoteIntent, QuoteSeen, TimerKind, TradeIntent, TradePlan, TradeState
+from schemas.records import (
+    IntentLeg,
+    IntentSeen,
+    QuoteIntent,
+    QuoteSeen,
+    TakeIntent,
+    TakeSeen,
+    TimerKind,
+    TradeIntent,
+    TradePlan,
+    TradeState,
+)
 
 #: What a machine can be made for.
-Intent: TypeAlias = TradeIntent | QuoteIntent
-INTENTS: Final = (TradeIntent, QuoteIntent)
+Intent: TypeAlias = TradeIntent | QuoteIntent | TakeIntent
+INTENTS: Final = (TradeIntent, QuoteIntent, TakeIntent)
 #: The inputs that say that an intent is here.
-Seen: TypeAlias = IntentSeen | QuoteSeen
+Seen: TypeAlias = IntentSeen | QuoteSeen | TakeSeen
+SEEN: Final = (IntentSeen, QuoteSeen, TakeSeen)
 #: States in which an order may be at a venue or may still be sent.
 WORKING: Final = frozenset[TradeState]({"leading", "hedging", "unwinding"})
 #: Why no order for a leg may leave: its instrument is in another partition now, and this lane sees no book of it any more.

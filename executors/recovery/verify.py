@@ -23,16 +23,14 @@ from executors.hedge.plan import order_ids
 from executors.journal import FILLS, INPUTS, JOURNAL_OUTPUTS, key_of
 from executors.machines import MACHINES
 from executors.orders.machine import MachineTable
-from executors.orders.work import INTENTS, Intent, Seen
+from executors.orders.work import INTENTS, SEEN, Intent, Seen
 from executors.state import ExecutorState
 from schemas.codec import Codec, load_codec
 from schemas.errors import SchemaError
 from schemas.records import (
     Fill,
-    IntentSeen,
     OrderRequested,
     PlanBound,
-    QuoteSeen,
     Record,
     TradePlan,
 )
@@ -188,7 +186,7 @@ class _Check:
         self.inputs += 1
         if _raw(key_of(record)) != line.key:
             self._differ(number, line, record, "another key")
-        if isinstance(record, (IntentSeen, QuoteSeen)):
+        if isinstance(record, SEEN):
             self._intent(number, line, record)
         try:
             outputs = step(self._state, record)

@@ -84,6 +84,7 @@ from schemas.records.orders import (
     OrderSent,
     PayoutBooked,
     QuoteSeen,
+    TakeSeen,
     TimerFired,
     TopSeen,
     TradePlan,
@@ -202,6 +203,7 @@ __all__ = [
     "StrategyConfigured",
     "StrategySetting",
     "TakeIntent",
+    "TakeSeen",
     "TimeInForce",
     "TimerFired",
     "TimerKind",
@@ -284,5 +286,6 @@ RECORDS: dict[str, type[Record]] = {
         QuoteSeen,
         OrderReconciled,
         LifeOpened,
+        TakeSeen,
     )
 }

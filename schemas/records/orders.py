@@ -18,7 +18,7 @@ from schemas.records.base import (
     Venue,
 )
 from schemas.records.parts import FeeSchedule, PlanBound, PriceRange
-from schemas.records.signals import QuoteIntent, TradeIntent
+from schemas.records.signals import QuoteIntent, TakeIntent, TradeIntent
 from schemas.records.terms import ExecuteTerms, PaperTerms
 
 
@@ -65,6 +65,16 @@ class QuoteSeen(TradeRecord, frozen=True, kw_only=True, gc=False):
     position: int
     ts_seen_ns: int
     intent: QuoteIntent
+    lag_ns: int = 0
+
+
+class TakeSeen(TradeRecord, frozen=True, kw_only=True, gc=False):
+    """Input: an intent to take reached the executor."""
+
+    partition: int
+    position: int
+    ts_seen_ns: int
+    intent: TakeIntent
     lag_ns: int = 0
 
 

@@ -5,6 +5,7 @@ import msgspec
 from crossbook.domain.fees import payout_unit
 from crossbook.domain.grid import PriceGrid
 from executors.engine import Engine
+from executors.journal import trade_id_of
 from executors.machines import MACHINES
 from executors.orders.machine import Book, Move, Opened, Resume, Send, Step, Summary, reason_of
 from executors.orders.order import Order, answer_due_ns, attend, order_id_of, take_report, with_status
@@ -17,6 +18,7 @@ from schemas.records import (
     OrderSent,
     PlanBound,
     QuoteIntent,
+    TakeIntent,
     TimerFired,
     TopSeen,
     TradePlan,
@@ -30,9 +32,12 @@ class Quote(Work, frozen=True, kw_only=True):
     """One purchase for a QuoteIntent."""
 
     intent: QuoteIntent
-    bound: PlanBound
     rules: ListingSeen
     top: TopSeen | None = None
+
+    @property
+    def bound(self):
+        return self.plan.leader
 
     def leg(self, name):
         assert name == LEG
@@ -52,6 +57,7 @@ class Quote(Work, frozen=True, kw_only=True):
             fee_schedule=self.rules.fee_schedule,
             category="",
             shard=0,
+            lead_rank=0,
         )
 
     def gone(self, name):
@@ -93,9 +99,12 @@ class Quoting:
         plan = TradePlan(
             sequence=desk.take_sequence(),
             ts_ns=seen.ts_ns,
+            portfolio=desk.standing.portfolio,
+            life=desk.life,
+            strategy=intent.strategy,
             partition=intent.partition,
             position=seen.position,
-            trade_id=intent.intent_id,
+            trade_id=trade_id_of(desk.standing.portfolio, intent.intent_id),
             intent_id=intent.intent_id,
             pair_id="",
             quantity_micros=intent.size_micros,
@@ -106,7 +115,7 @@ class Quoting:
             intent=intent,
             state="proposed",
             terms=desk.context.terms.execute,
-            bound=bound,
+            plan=plan,
             rules=rules,
             top=desk.tops.get(intent.instrument_id),
         )
@@ -276,6 +285,31 @@ def quote(number=1, *, position=10, ts_ns=T0, fair=460_000, **changes):
     return QuoteIntent(**(values | changes))
 
 
+def take(number=1, *, position=10, ts_ns=T0, **changes):
+    """An intent to take, of a kind for which there is no machine anywhere."""
+    values = {
+        "intent_id": f"t{number}",
+        "strategy": "taker",
+        "ts_ns": ts_ns,
+        "ts_received_ns": ts_ns,
+        "log_id": LOG,
+        "partition": 0,
+        "position": position,
+        "index": 0,
+        "number": number,
+        "instrument_id": KA,
+        "outcome": "yes",
+        "side": "buy",
+        "value_micros": 500_000,
+        "price_limit_micros": 500_000,
+        "sizing": "fixed",
+        "quantity_micros": 1_000_000,
+        "kelly_ppm": 0,
+        "valid_until_ns": ts_ns + 500 * MS,
+    }
+    return TakeIntent(**(values | changes))
+
+
 def quoting_world(seed, events=600):
     """A seeded market in which every second intent is one of quotes, at a price that the book may meet."""
     records, intents, marks = make_world(seed, events)
@@ -286,7 +320,7 @@ def quoting_world(seed, events=600):
             one.number,
             position=one.position,
             ts_ns=one.ts_ns,
-            fair=max(one.leg_b.price_limit_micros, 30_000) if one.leg_b.outcome == "yes" else 500_000,
+            fair=max(one.legs[1].price_limit_micros, 30_000) if one.legs[1].outcome == "yes" else 500_000,
         )
         for one in intents
     ]

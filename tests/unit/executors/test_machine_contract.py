@@ -8,21 +8,31 @@ import random
 import msgspec
 import pytest
 
+from executors.alarms import Alarms
 from executors.engine import Engine, refold
-from executors.errors import CheckpointError, LaneError
+from executors.errors import CheckpointError
 from executors.fold import ExecutorState
 from executors.journal import FILLS
 from executors.machines import MACHINES
 from executors.orders.machine import Context, Resume
-from executors.orders.work import WORKING, unattended
+from executors.orders.work import SEEN, WORKING, unattended
 from executors.recovery.checkpoint import Checkpoints, freeze, start_lanes, start_state, thaw
 from executors.recovery.image import StateImage, restore_state, state_image
 from executors.terms import ExecuteTerms, PaperTerms, Terms
-from schemas.records import ListingSeen, OrderReport, QuoteIntent, TimerFired, TradeIntent, TradeUpdate
+from schemas.records import (
+    Fill,
+    ListingSeen,
+    OrderReport,
+    QuoteIntent,
+    TakeIntent,
+    TimerFired,
+    TradeIntent,
+    TradeUpdate,
+)
 from tests.builders.executors.desk import Desk
 from tests.builders.executors.journals import journal_of, verified
-from tests.builders.executors.quoting import BOTH, Quote, quote, quoting_world, run_quotes
-from tests.builders.executors.worlds import GRID, KA, KA_FEES, LOT, MS, T0, intent, top
+from tests.builders.executors.quoting import BOTH, Quote, quote, quoting_world, run_quotes, take
+from tests.builders.executors.worlds import GRID, KA, KA_FEES, LOT, MS, T0, TERMS, feed_all, intent, top
 
 STATUSES = ("accepted", "delayed", "unknown", "canceled", "rejected", "expired")
 CLUMSY = Terms(
@@ -33,7 +43,7 @@ CLUMSY = Terms(
 
 def open_hedge(desk):
     desk.open(intent(valid_until_ns=T0 + 900 * MS))
-    return desk.trade("i1")
+    return desk.trade("main-i1")
 
 
 def open_quote(desk):
@@ -42,7 +52,7 @@ def open_quote(desk):
         notional_minimum_micros=0, taker_delay_ms=0, grid=GRID, fee_schedule=KA_FEES,
     )  # fmt: skip
     desk.quote(quote(), listing, top(KA, 440_000, 450_000))
-    return desk.trade("q1")
+    return desk.trade("main-q1")
 
 
 OPENERS = pytest.mark.parametrize("begin", [open_hedge, open_quote], ids=["hedge", "quote"])
@@ -196,9 +206,27 @@ def test_an_engine_with_two_machines_goes_on_from_a_checkpoint():
     assert freeze(Checkpoints(again, "main", "d").image()) == freeze(frozen)
 
 
-def test_a_kind_of_intent_without_a_machine_is_refused_by_name():
-    with pytest.raises(LaneError, match="no machine takes a QuoteIntent; known are TradeIntent"):
-        Engine([0]).lanes[0].put_intent(quote(), 0, 0)
+@pytest.mark.parametrize("batch", [None, 37])
+def test_an_intent_without_a_machine_is_declined_and_work_goes_on(batch):
+    records, intents, marks = quoting_world(3)
+    mixed = [take(one.number, position=one.position) if one.number % 4 == 0 else one for one in intents]
+    engine = Engine([0])
+    engine.configure(TERMS, portfolio="main", code_digest="d")
+    written = feed_all(engine, records, mixed, marks, batch=batch)
+    assert {type(one) for one in mixed} == {TradeIntent, QuoteIntent, TakeIntent}
+    seen = [one for one in written if isinstance(one, SEEN)]
+    assert [one.intent for one in seen] == mixed, "each is journaled, in the order of its number"
+    told = {one.intent_id: one.reason for one in written if isinstance(one, TradeUpdate) and one.state == "declined"}
+    for one in mixed:
+        assert (told.get(one.intent_id) == "no_machine") == (type(one) is not TradeIntent)
+    assert any(isinstance(one, Fill) for one in written) and engine.state.standing.halts.fault == ""
+    assert refold(journal_of(written))[0].intents_seen == {0: mixed[-1].number}
+    assert verified(written).mismatches == 0
+    alarms = [one for one in Alarms(engine.state).of(written) if one.event == "execute.no_machine"]
+    assert len(alarms) == sum(type(one) is not TradeIntent for one in mixed)
+
+
+def test_a_work_in_a_checkpoint_needs_its_machine():
     desk = Desk(machines=BOTH)
     open_quote(desk)
     taken = state_image(desk.state, desk.state.trades)
