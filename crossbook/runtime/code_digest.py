@@ -44,7 +44,9 @@ ReadSource: TypeAlias = Callable[[str], str | None]
 def read_source(module: str) -> str | None:
     """Source of a module or of a package's `__init__`, with plain line ends; None when there is none."""
     package, *path = module.split(".")
-    place = files(package).joinpath(*path[:-1]) if path else files(package)
+    place = files(package)
+    for folder in path[:-1]:  # one at a time: where a package has no `__init__`, Python 3.11 takes no more
+        place = place.joinpath(folder)
     candidates = (
         [place.joinpath(f"{path[-1]}.py"), place.joinpath(path[-1], "__init__.py")]
         if path

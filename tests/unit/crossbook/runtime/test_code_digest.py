@@ -43,6 +43,12 @@ def test_a_root_that_is_not_there_is_a_mistake():
         import_closure(["deploy.run"], read={"deploy.run": "from . import x"}.get)
 
 
+def test_a_module_deep_in_packages_without_an_init_is_read():
+    assert "class Maker" in (read_source("tests.builders.strategies") or "")
+    assert "class Eager" in (read_source("tests.builders.plugin.strategy") or "")
+    assert read_source("tests.builders.plugin.absent") is None
+
+
 def test_line_ends_do_not_show():
     assert "\r" not in (read_source("schemas") or "") and read_source("crossbook.runtime.absent") is None
 
