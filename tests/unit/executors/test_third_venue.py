@@ -25,7 +25,7 @@ def market(policy=POLICY):
     """YES at the plug-in's venue for 40 cents, NO at Kalshi for 50, and three seconds for the trade."""
     listed = msgspec.structs.replace(listing("ONE", T0), group="group", policy=policy)
     records = [
-        mr.opened(), mr.configured(), mr.friction(), mr.instrument(A), listed, mr.pair(a=ONE, b=A),
+        mr.opened(), *mr.settings(), mr.friction(), mr.instrument(A), listed, mr.pair(a=ONE, b=A),
         mr.status("kalshi", T0), mr.status("acme", T0),
         mr.snapshot(ONE, T0, 1, bids=[(380_000, 20 * CONTRACT)], asks=[(400_000, 20 * CONTRACT)]),
         mr.snapshot(A, T0, 1, bids=[(500_000, 30 * CONTRACT)], asks=[(510_000, 30 * CONTRACT)]),
