@@ -89,7 +89,7 @@ def test_batches_do_not_show(table, size):
 def test_the_fold_numbers_what_strategies_want_and_writes_the_tops_they_name_before(table):
     records = market(table)
     _, outputs = fold(records, table)
-    intents = trades = 0
+    intents = 0
     tops = {}
     for place, output in enumerate(outputs):
         record = output.record
@@ -109,19 +109,16 @@ def test_the_fold_numbers_what_strategies_want_and_writes_the_tops_they_name_bef
                 else [record.instrument_id]
             )
             assert all(tops[name] == record.position for name in named)
-            if isinstance(record, TradeIntent):
-                trades += 1
-                assert record.number == trades
-            else:
-                assert record.strategy == "maker"
+            assert record.number == intents, "all intents of a partition are numbered in one row"
+            assert record.strategy == ("cross_venue" if isinstance(record, TradeIntent) else "maker")
         elif isinstance(record, Watermark):
-            assert record.intents == trades
+            assert record.intents == intents
     assert intents
 
 
 def test_one_strategy_does_not_change_what_another_one_decides():
     def told(table, kinds):
-        place = ("position", "index", "intent_id")
+        place = ("position", "index", "intent_id", "number")
         return [
             {name: value for name, value in msgspec.structs.asdict(output.record).items() if name not in place}
             for output in fold(market(table), table)[1]
