@@ -426,6 +426,11 @@ class Settings(BaseSettings):
                 )
         return values
 
+    @property
+    def portfolio_names(self) -> tuple[str, ...]:
+        """Every portfolio that a stack of these settings has an executor for: that of `execute`, then those of `portfolios`."""
+        return tuple(dict.fromkeys((self.execute.portfolio, *self.portfolios)))
+
     def of_portfolio(self, name: str) -> Self:
         """The same settings for the executor of another portfolio. Raises SettingsError when they name none so."""
         if name != MAIN and name not in self.portfolios:

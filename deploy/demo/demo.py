@@ -28,7 +28,7 @@ from deploy.errors import StackError, UsageError
 from deploy.lab.verify.verify import render_verification, verify_log
 from deploy.operate.control import change_trading_state
 from deploy.operate.lag import LagRow, lag_rows
-from deploy.operate.trading import read_trading
+from deploy.operate.trading import read_every_trading
 from deploy.stack.attach import reader_client, sql_errors
 from deploy.stack.progress import Progress
 from deploy.stack.stack import ADVISERS, LocalStack, SandboxOptions, held_folder, wipe
@@ -263,7 +263,7 @@ def _await_settled(settings: Settings, screen: Screen) -> None:
     while True:
         work: tuple[Any, ...] = ("the journal cannot be read",)
         with contextlib.suppress(StageError, ExecutorError):  # the executor or the broker is just being started again
-            work = read_trading(settings, now_ns()).work
+            work = tuple(one for trading in read_every_trading(settings, now_ns()) for one in trading.work)
         if not work:
             return
         verdict = progress.look(time.monotonic(), work)

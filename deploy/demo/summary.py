@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from crossbook.runtime.settings import Settings
 from deploy.demo.truth import Planted, Score, Seen, score
 from deploy.lab.verify.verify import Verification
-from deploy.operate.lag import READ_BY, lag_rows
+from deploy.operate.lag import every_group, lag_rows
 from deploy.stack.attach import reader_client
 from deploy.stack.stack import ADVISERS
 from projections.clickhouse import queries
@@ -56,7 +56,7 @@ def read_summary(
     totals = queries.edge_totals(client, database)
     trades = queries.trade_counts(client, database)
     first_ms = trades.first_hedged_append_ms
-    lags = lag_rows(settings.kafka, {group: topics for group, topics in READ_BY.items() if group not in ADVISERS})
+    lags = lag_rows(settings.kafka, {group: topics for group, topics in every_group().items() if group not in ADVISERS})
     return Summary(
         updates=queries.market_counts(client, database).updates,
         evaluations=totals.evaluations,

@@ -13,12 +13,12 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 
 from crossbook.runtime.errors import BrokerAwayError
 from crossbook.runtime.kafka import CALL_TIMEOUT_S, client_config, offset_range, open_consumer, poll_batch
-from crossbook.runtime.settings import KafkaSettings
+from crossbook.runtime.settings import KafkaSettings, Settings
 from deploy.errors import UsageError
 from schemas.codec import load_codec
 from schemas.errors import SchemaError
 from schemas.records import ControlApplied, DeadLetter, Record
-from schemas.topics import MAIN, TOPICS, partition_of
+from schemas.topics import TOPICS, partition_of
 
 METADATA_S = 10.0
 
@@ -67,16 +67,17 @@ def say(kafka: KafkaSettings, record: Record) -> int:
     return offset
 
 
-def say_and_wait(kafka: KafkaSettings, record: Record, *, wait_s: float) -> Acknowledgement | Unanswered:
+def say_and_wait(settings: Settings, record: Record, *, wait_s: float) -> Acknowledgement | Unanswered:
     """Write a word to `control` and wait until every executor of the prefix has journaled it.
 
     Raises:
         BrokerAwayError: the broker did not take it; nothing was said.
         UsageError: an executor cannot apply it; the reason is its own.
     """
+    kafka = settings.kafka
     consumer = open_consumer(kafka, "operator")
     try:
-        journals = _journals(consumer, kafka)
+        journals = _journals(consumer, settings)
         letters = TOPICS["deadletter"].full_name(kafka.prefix)
         ends = {
             number: offset_range(consumer, TOPICS["orders"].full_name(kafka.prefix), number)[1] for number in journals
@@ -117,9 +118,12 @@ def _hear(message: Message, kafka: KafkaSettings, offset: int, answers: dict[int
         raise UsageError(f"the executor does not apply it: {record.error}")
 
 
-def _journals(consumer: Consumer, kafka: KafkaSettings) -> tuple[int, ...]:
-    """Partitions of `orders`: one a portfolio. The main one's counts before anything stands in it, the others' when something does."""
-    name = TOPICS["orders"].full_name(kafka.prefix)
+def _journals(consumer: Consumer, settings: Settings) -> tuple[int, ...]:
+    """Partitions of `orders` whose executor must answer: those of the settings' portfolios, and every one that something stands in.
+
+    One that has just been started has journaled nothing yet, and must not be passed over for it.
+    """
+    name = TOPICS["orders"].full_name(settings.kafka.prefix)
     found = consumer.list_topics(name, METADATA_S).topics[name].partitions
-    main = partition_of(MAIN)
-    return tuple(number for number in sorted(found) if number == main or offset_range(consumer, name, number)[1])
+    ours = {partition_of(portfolio) for portfolio in settings.portfolio_names}
+    return tuple(number for number in sorted(found) if number in ours or offset_range(consumer, name, number)[1])

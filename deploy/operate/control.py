@@ -21,7 +21,7 @@ from crossbook.runtime.settings import Settings
 from deploy.errors import StackError, UsageError
 from deploy.operate.acknowledge import Acknowledgement, Unanswered, say, say_and_wait
 from deploy.operate.tail import read_topic
-from deploy.operate.trading import read_trading
+from deploy.operate.trading import read_every_trading
 from deploy.stack.attach import BROKER_WAIT_S, serving
 from deploy.stack.processes import same_process
 from deploy.stack.stacks import STATUS_FILE, FoundStack, choose_stack
@@ -83,7 +83,7 @@ def set_trading_state(state: TradingState, scope_text: str, reason: str, stack: 
     with serving(found, command, clickhouse=False) as settings:
         if scope == "pair" and scope_value not in (known := approved_pairs(settings)):
             raise UsageError(f"no pair {scope_value!r} is approved; those are: {', '.join(known) or 'none'}")
-        portfolios = dict.fromkeys((settings.execute.portfolio, *settings.portfolios))
+        portfolios = settings.portfolio_names
         if scope == "portfolio" and scope_value not in portfolios:
             raise UsageError(
                 f"no portfolio {scope_value!r} is in the settings of that stack; there is: {', '.join(portfolios)}"
@@ -98,7 +98,7 @@ def change_trading_state(
     settings: Settings, state: TradingState, scope: Scope, scope_value: str, reason: str, *, wait_s: float
 ) -> bool:
     """Say a trading state to the executors of a stack of our own; whether all of them answered in time."""
-    told = say_and_wait(settings.kafka, _word(state, scope, scope_value, reason), wait_s=wait_s)
+    told = say_and_wait(settings, _word(state, scope, scope_value, reason), wait_s=wait_s)
     return isinstance(told, Acknowledgement)
 
 
@@ -144,7 +144,7 @@ def _acknowledged(found: FoundStack, settings: Settings, word: Record) -> str:
         raise StackError(
             f"no executor runs in the stack {found.describe()}; the word stands on control and counts when one starts"
         )
-    told = say_and_wait(settings.kafka, word, wait_s=ACKNOWLEDGE_S)
+    told = say_and_wait(settings, word, wait_s=ACKNOWLEDGE_S)
     if isinstance(told, Unanswered):
         raise StackError(f"{_silent(found, settings, told)}; the word stands on control (offset {told.control_offset})")
     numbers = ", ".join(str(number) for number in told.sequences.values())
@@ -179,12 +179,13 @@ def kill_by_file(stack: str = "") -> str:
         while time.monotonic() - started < ACKNOWLEDGE_S:
             with serving(found, "halt", clickhouse=False) as settings:
                 wait_for_broker(settings.kafka, BROKER_WAIT_S)
-                trading = read_trading(settings, now_ns())
-            if trading.killed:
+                tradings = read_every_trading(settings, now_ns())
+            if all(one.killed for one in tradings):
                 waited_s = time.monotonic() - started
+                numbers = ", ".join(str(one.journal) for one in tradings)
                 return (
                     f"{wrote}: halted, acknowledged by the executor after {waited_s:.2f} s (the journal is at number "
-                    f"{trading.journal}), stack {found.name}; `crossbook resume` lifts it and removes the file"
+                    f"{numbers}), stack {found.name}; `crossbook resume` lifts it and removes the file"
                 )
             time.sleep(KILL_LOOK_S)
     except (StageError, ExecutorError) as error:

@@ -66,6 +66,11 @@ class _Unread(NamedTuple):
     first_append_ms: int | None
 
 
+def every_group() -> dict[str, tuple[str, ...]]:
+    """The groups of the stages, and one for the executor of each portfolio."""
+    return READ_BY | {group_of(portfolio): READ_BY["execute"] for portfolio in PORTFOLIOS}
+
+
 def lag_rows(
     kafka: KafkaSettings,
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -81,7 +86,7 @@ def lag_rows(
     """
     wait_for_broker(kafka, BROKER_S)
     if groups is None:
-        groups = READ_BY | {group_of(portfolio): READ_BY["execute"] for portfolio in PORTFOLIOS}
+        groups = every_group()
     _require_topics(kafka, {topic for topics in groups.values() for topic in topics})
     consumers = {group: open_consumer(kafka, group) for group in groups}
     try:

@@ -1,14 +1,15 @@
 """`crossbook status`: every stack of the state folder in one screen.
 
-Says for each what feeds it, whether it runs, what its executor may do (from the journal, by the executor's own fold), what is held and
-what it is worth (from ClickHouse), and its processes. Decides nothing. What cannot be read is said to be not available and why; one
+Says for each what feeds it, whether it runs, what the executor of each portfolio may do (from its journal, by the executor's own fold),
+what is held and what it is worth (from ClickHouse), and its processes. Decides nothing. What cannot be read is said to be not available and why; one
 part that is away never hides another.
 """
 
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from crossbook.runtime.clock import now_ns
 from crossbook.runtime.kafka import wait_for_broker
 from crossbook.runtime.settings import Settings, load_settings
 from deploy.errors import DeployError, StackError
-from deploy.operate.trading import Trading, read_trading
+from deploy.operate.trading import read_trading
 from deploy.stack.attach import reader_client, sql_errors
 from deploy.stack.stacks import STATUS_FILE, FoundStack, current_folder, find_stacks, own_settings, state_root
 from executors.errors import ExecutorError
@@ -28,6 +29,8 @@ from projections.clickhouse import queries
 BROKER_S = 3.0
 WIDTH = 80
 LABEL = 11
+NO_PNL = queries.PnlTotals(0, 0, 0, 0, 0, 0)
+NO_TRADES = queries.TradeStates(0, 0, 0, 0)
 
 
 def read_status() -> list[dict[str, Any]]:
@@ -62,15 +65,25 @@ def _entry(found: FoundStack, current: Path | None) -> dict[str, Any]:
         settings = own_settings(found.folder)
     except DeployError as error:
         return head | _not_available(str(error))
-    return head | {
-        "trading": _or_why(lambda: _trading(settings).as_dict()),
-        "holdings": _or_why(lambda: _holdings(settings)),
-        "processes": _processes(found),
-    }
+    return head | {"portfolios": _portfolios(settings), "processes": _processes(found)}
 
 
 def _not_available(why: str) -> dict[str, Any]:
-    return {"trading": {"not_available": why}, "holdings": {"not_available": why}, "processes": []}
+    return {"portfolios": [], "not_available": why, "processes": []}
+
+
+def _portfolios(settings: Settings) -> list[dict[str, Any]]:
+    """One entry a portfolio of the stack: what its executor may do, and what it holds."""
+    names = settings.portfolio_names
+    held = _or_why(lambda: _holdings(settings, names))
+    return [
+        {
+            "portfolio": name,
+            "trading": _or_why(partial(_trading, settings.of_portfolio(name))),
+            "holdings": held if "not_available" in held else held[name],
+        }
+        for name in names
+    ]
 
 
 def _or_why(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -81,28 +94,33 @@ def _or_why(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"not_available": " ".join(str(error).split())}
 
 
-def _trading(settings: Settings) -> Trading:
+def _trading(settings: Settings) -> dict[str, Any]:
     wait_for_broker(settings.kafka, BROKER_S)
-    return read_trading(settings, now_ns())
+    return read_trading(settings, now_ns()).as_dict()
 
 
-def _holdings(settings: Settings) -> dict[str, Any]:
+def _holdings(settings: Settings, portfolios: Sequence[str]) -> dict[str, Any]:
+    """What each portfolio holds and what it is worth, by its name."""
     client, database = reader_client(settings)
     held = [one for one in queries.positions(client, database) if not one.settled]
-    trades = queries.trade_counts(client, database)
+    trades, pnl = queries.trade_states(client, database), queries.pnl_by_portfolio(client, database)
     return {
-        "positions": [
-            {
-                "portfolio": one.portfolio,
-                "instrument": one.instrument_id,
-                "outcome": one.outcome,
-                "quantity_micros": one.quantity_micros,
-                "value_micros": one.value_micros,
-            }
-            for one in held
-        ],
-        "pnl_micros": queries.pnl_totals(client, database)._asdict(),
-        "trades": {"open": trades.open, "hedged": trades.hedged, "stuck": trades.stuck, "declined": trades.declined},
+        name: {
+            "positions": [
+                {
+                    "portfolio": one.portfolio,
+                    "instrument": one.instrument_id,
+                    "outcome": one.outcome,
+                    "quantity_micros": one.quantity_micros,
+                    "value_micros": one.value_micros,
+                }
+                for one in held
+                if one.portfolio == name
+            ],
+            "pnl_micros": pnl.get(name, NO_PNL)._asdict(),
+            "trades": trades.get(name, NO_TRADES)._asdict(),
+        }
+        for name in portfolios
     }
 
 
@@ -130,8 +148,13 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     ]
     if entry["state"] != "running":
         return lines
-    lines += _field("trading", _trading_lines(entry["trading"]))
-    lines += _field("holdings", _holding_lines(entry["holdings"]))
+    if "not_available" in entry:
+        lines += _field("trading", [f"not available: {entry['not_available']}"])
+    for one in entry["portfolios"]:
+        if len(entry["portfolios"]) > 1:
+            lines += _field("portfolio", [one["portfolio"]])
+        lines += _field("trading", _trading_lines(one["trading"]))
+        lines += _field("holdings", _holding_lines(one["holdings"]))
     return lines + _field("processes", _process_lines(entry["processes"]))
 
 

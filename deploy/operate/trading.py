@@ -86,6 +86,11 @@ def read_trading(settings: Settings, now_ns: int) -> Trading:
     raise ExecutorError("the journal has no beginning")
 
 
+def read_every_trading(settings: Settings, now_ns: int) -> tuple[Trading, ...]:
+    """What the executor of each portfolio of a stack may do. Raises as `read_trading`."""
+    return tuple(read_trading(settings.of_portfolio(name), now_ns) for name in settings.portfolio_names)
+
+
 def trading_of(state: ExecutorState, portfolio: str, now_ns: int) -> Trading:
     """What a folded journal allows."""
     halts = state.standing.halts

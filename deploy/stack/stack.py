@@ -146,8 +146,7 @@ class LocalStack:
 
     def start_stages(self) -> None:
         """Start decide, an executor for each portfolio and the projection, and leadlag where the settings want it."""
-        portfolios = dict.fromkeys((self.settings.execute.portfolio, *self.settings.portfolios))
-        executors = [self._executor(portfolio) for portfolio in portfolios]
+        executors = [self._executor(portfolio) for portfolio in self.settings.portfolio_names]
         self._supervise("stages", [self._stage("project"), *executors, self._stage("decide")])
         if self.settings.leadlag.enabled:
             try:

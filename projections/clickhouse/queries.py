@@ -12,6 +12,8 @@ from projections.clickhouse.ddl import CURRENT, quoted
 
 #: States in which a trade is hedged; `closed` is hedged and final.
 HEDGED = ("hedged", "closed")
+#: Columns of `pnl_total` in the order of PnlTotals.
+_PNL_COLUMNS = ("gross_micros", "fees_micros", "net_micros", "locked_micros", "marked_micros", "unwound_net_micros")
 
 
 class Result(Protocol):
@@ -107,6 +109,15 @@ class PnlTotals(NamedTuple):
     locked: int
     marked: int
     unwound: int
+
+
+class TradeStates(NamedTuple):
+    """Trades of a portfolio by their last state; the other states are left out."""
+
+    open: int
+    hedged: int
+    stuck: int
+    declined: int
 
 
 class ContractCounts(NamedTuple):
@@ -290,11 +301,26 @@ FROM {db}.trades"""
     return TradeCounts(*_rows(client, database, statement)[0])
 
 
+def trade_states(client: Client, database: str) -> dict[str, TradeStates]:
+    """Trades of each portfolio by their last state; portfolios without a trade are absent."""
+    statement = (
+        "SELECT portfolio, countIf(state NOT IN ('hedged', 'closed', 'flat', 'declined', 'stuck')), "
+        "countIf(state IN ('hedged', 'closed')), countIf(state = 'stuck'), countIf(state = 'declined') "
+        "FROM {db}.trades GROUP BY portfolio ORDER BY portfolio"
+    )
+    return {portfolio: TradeStates(*counts) for portfolio, *counts in _rows(client, database, statement)}
+
+
 def pnl_totals(client: Client, database: str) -> PnlTotals:
     """PnL of all portfolios."""
-    columns = ("gross_micros", "fees_micros", "net_micros", "locked_micros", "marked_micros", "unwound_net_micros")
-    statement = f"SELECT {', '.join(f'sum({name})' for name in columns)} FROM {{db}}.pnl_total"
+    statement = f"SELECT {', '.join(f'sum({name})' for name in _PNL_COLUMNS)} FROM {{db}}.pnl_total"
     return PnlTotals(*_rows(client, database, statement)[0])
+
+
+def pnl_by_portfolio(client: Client, database: str) -> dict[str, PnlTotals]:
+    """PnL of each portfolio; portfolios without an execution are absent."""
+    statement = f"SELECT portfolio, {', '.join(_PNL_COLUMNS)} FROM {{db}}.pnl_total ORDER BY portfolio"
+    return {portfolio: PnlTotals(*amounts) for portfolio, *amounts in _rows(client, database, statement)}
 
 
 def contract_counts(client: Client, database: str) -> ContractCounts:

@@ -135,8 +135,9 @@ def test_a_killed_supervisor_leaves_nothing_behind(survivors: list[str]) -> None
 def test_status_names_what_runs(folder: Path, stack: Stack) -> None:
     (entry,) = answer(folder, "status")
     assert (entry["stack"], entry["state"], entry["feeds"], entry["prefix"]) == ("up", "running", "sandbox", PREFIX)
-    assert entry["trading"]["state"] == "running"
-    assert {"positions", "pnl_micros", "trades"} <= set(entry["holdings"])
+    (portfolio,) = entry["portfolios"]
+    assert (portfolio["portfolio"], portfolio["trading"]["state"]) == ("main", "running")
+    assert {"positions", "pnl_micros", "trades"} <= set(portfolio["holdings"])
     screen = crossbook(folder, "status").stdout
     assert all(name in screen for name in CHILDREN)
     rows = {row["name"]: row for row in entry["processes"]}

@@ -36,6 +36,7 @@ HELD = {
     "pnl_micros": {"gross": 1_234_567, "fees": 200_000, "net": 1_034_567, "realised": 0, "unrealised": 1_034_567},
     "trades": {"open": 1, "hedged": 3, "stuck": 0, "declined": 12},
 }
+MAIN = {"portfolio": "main", "trading": BOUND, "holdings": HELD}
 NAMES = ("kafka", "clickhouse", "registry", "sandbox", "project", "execute", "decide", "leadlag", "producers")
 PROCESSES = [
     {"name": name, "pid": 100_000 + number, "state": "running", "restarts": 0, "rss_mb": 371, "last_exit": None}
@@ -44,7 +45,7 @@ PROCESSES = [
 
 
 def test_one_screen_of_80_columns_says_it_all():
-    text = render_status([HEAD | {"trading": BOUND, "holdings": HELD, "processes": PROCESSES}])
+    text = render_status([HEAD | {"portfolios": [MAIN], "processes": PROCESSES}])
     lines = text.splitlines()
     assert [line for line in lines if len(line) > WIDTH and "long-name" not in line] == []
     assert len(lines) < 24
@@ -63,15 +64,31 @@ def test_one_screen_of_80_columns_says_it_all():
         assert part in " ".join(text.split()), part
 
 
+def test_each_portfolio_has_its_own_lines():
+    free = {"portfolio": "twin", "journal": 5, "state": "running", "open_trades": 0, "binds": []}
+    flat = {"positions": [], "pnl_micros": {"gross": 0, "net": 0}, "trades": {"open": 0}}
+    twin = {"portfolio": "twin", "trading": free, "holdings": flat}
+    text = render_status([HEAD | {"portfolios": [MAIN, twin], "processes": PROCESSES}])
+    main, second = " ".join(text.split()).split("portfolio twin")
+    assert "portfolio main trading HALTED" in main and "net 1.03" in main
+    assert second.startswith(" trading RUNNING, 0 trades at work, journal number 5 holdings 0 positions")
+    assert "HALTED" not in second
+
+
+def test_settings_that_cannot_be_read_are_said():
+    text = render_status([HEAD | {"portfolios": [], "not_available": "settings.toml cannot be read", "processes": []}])
+    assert "trading not available: settings.toml cannot be read" in " ".join(text.split())
+
+
 def test_a_process_that_is_not_running_says_how_it_ended():
     row = PROCESSES[5] | {"state": "backing_off", "pid": None, "restarts": 3, "last_exit": -9}
-    text = render_status([HEAD | {"trading": BOUND, "holdings": HELD, "processes": [row]}])
+    text = render_status([HEAD | {"portfolios": [MAIN], "processes": [row]}])
     assert "execute - 371 MB backing_off, last exit -9, 3 restarts" in " ".join(text.split())
 
 
 def test_what_cannot_be_read_hides_nothing_else():
     away = {"not_available": "ClickHouse does not answer at 127.0.0.1:1"}
-    text = render_status([HEAD | {"trading": BOUND, "holdings": away, "processes": []}])
+    text = render_status([HEAD | {"portfolios": [MAIN | {"holdings": away}], "processes": []}])
     assert "not available: ClickHouse does not answer" in text
     assert "HALTED" in text
 
@@ -99,5 +116,5 @@ def test_stacks_that_do_not_run_are_listed(here):
         ("up", "starting", "crossbook."),
         ("demo", "kept", "demo."),
     ]
-    assert all("not_available" in one["trading"] for one in entries)
+    assert all("not_available" in one and one["portfolios"] == [] for one in entries)
     assert "demo: kept" in render_status(entries)
