@@ -41,6 +41,7 @@ from deploy.lab.outcome.outcome import Outcome, Positions
 from deploy.stack.attach import attached
 from deploy.stack.stacks import find_stacks, state_root
 from executors.terms import NS_PER_S
+from schemas.topics import MAIN
 
 From = Annotated[
     str, typer.Option("--from", help="trade from this time (ISO or Unix), @POSITION or PARTITION@POSITION,… on")
@@ -69,6 +70,9 @@ def backtest(
     guards: Annotated[
         Literal["raise", "warn"], typer.Option(help="what a look-ahead does: stop the run, or be counted")
     ] = "raise",
+    portfolio: Annotated[
+        str, typer.Option(help="the portfolio that is run, and whose journal it is compared with")
+    ] = MAIN,
     jobs: Annotated[int, typer.Option(min=0, help="processes of a sweep; 0: one a core")] = 0,
     folder: Annotated[Path | None, typer.Option("--out", help="folder of the results; default backtest-ID")] = None,
     json_: Json = False,
@@ -87,6 +91,8 @@ def backtest(
             changes=changes,
             seed=seed,
             range=span,
+            portfolio=portfolio,
+            own=settings.portfolios.get(portfolio),
             execute=settings.execute,
             paper=settings.paper,
             backtest=settings.backtest,

@@ -33,6 +33,8 @@ from schemas.records import (
 )
 from schemas.topics import MAIN, partition_of
 
+#: Where the main portfolio's journal stands.
+MAIN_JOURNAL: Final = partition_of(MAIN)
 #: Why the live executor declined what an executor in time would not have: the intent was too old, or its watchdog had stopped it.
 LATE_REASONS: Final = frozenset({"late", LAGGING})
 
@@ -80,11 +82,16 @@ class LiveRun:
         return [item for item in self.score if isinstance(item, Word) and not isinstance(item.record, OrderSent)]
 
 
-def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, int]) -> LiveRun:
-    """Read what the live stages wrote; topics that the log does not have are empty."""
+def read_live(
+    log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, int], journal: int | None = MAIN_JOURNAL
+) -> LiveRun:
+    """Read what the live stages wrote; topics that the log does not have are empty.
+
+    `journal` is the partition of the portfolio's journal and fills; None: it has none.
+    """
     run = LiveRun()
     journaled = 0
-    for record in _records(log, codec, "orders", partition_of(MAIN)):
+    for record in () if journal is None else _records(log, codec, "orders", journal):
         if isinstance(record, LatencyObserved):
             if record.kind == "tick_to_plan":
                 run.measured_ns.append(record.latency_ns)
@@ -111,7 +118,7 @@ def read_live(log: Log, codec: Codec, span: Range, base_offsets: Mapping[int, in
         elif run.score and isinstance(run.score[-1], Turn):
             run.score[-1] = run.score[-1]._replace(journaled=journaled)
         run.journal.append(record)
-    run.fills = list(_records(log, codec, "fills", partition_of(MAIN)))
+    run.fills = [] if journal is None else list(_records(log, codec, "fills", journal))
     for partition, base_offset in base_offsets.items():
         run.decided_positions[partition] = log.decided_end(partition) - base_offset
         for value, record in _lines(log, codec, "intents", partition):

@@ -14,10 +14,18 @@ from pydantic import ValidationError
 
 from crossbook.domain.limits import CASH
 from crossbook.domain.names import VENUES
-from crossbook.runtime.settings import BacktestSettings, DecideSettings, ExecuteSettings, PaperSettings, Section
+from crossbook.runtime.settings import (
+    BacktestSettings,
+    DecideSettings,
+    ExecuteSettings,
+    PaperSettings,
+    PortfolioSettings,
+    Section,
+)
 from deploy.lab.backtest.errors import ChangeError
 from deploy.lab.log_range import Bound
 from deploy.lab.outcome.outcome import Positions
+from schemas.topics import MAIN
 
 #: Sections whose settings a backtest may change.
 SECTIONS: Final[Mapping[str, type[Section]]] = {
@@ -77,7 +85,8 @@ def _position(positions: Mapping[int, int], partition: int) -> int | None:
 class BacktestOptions:
     """One run. `changes` are flat (`decide.min_edge_micros`) and typed as `parse_changes` gives them.
 
-    `execute`, `paper` and `backtest` are the settings in force where the log names none of its own. `seed` replaces that of the
+    `execute`, `paper` and `backtest` are the settings in force where the log names none of its own; `own` those in which the portfolio
+    differs from them, None where no settings name it, so that its journal must be in the log. `seed` replaces that of the
     paper venue. `guards` says whether a look-ahead stops the run or is only counted among the warnings.
     """
 
@@ -86,6 +95,8 @@ class BacktestOptions:
     changes: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     range: Range = Range()
+    portfolio: str = MAIN
+    own: PortfolioSettings | None = None
     execute: ExecuteSettings = field(default_factory=ExecuteSettings)
     paper: PaperSettings = field(default_factory=PaperSettings)
     backtest: BacktestSettings = field(default_factory=BacktestSettings)

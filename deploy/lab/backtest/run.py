@@ -28,6 +28,7 @@ from deploy.lab.backtest.models import describe, make_feed_latency, with_order_l
 from deploy.lab.backtest.options import BacktestOptions
 from deploy.lab.backtest.partition import PartitionRun
 from deploy.lab.compare.bytes import compare_executions, compare_intents, compare_opportunities
+from deploy.lab.journals import journal_of
 from deploy.lab.memory import peak_rss_mb
 from deploy.lab.outcome.outcome import Comparison, Outcome
 from executors.recovery.code_digest import execution_digest
@@ -61,8 +62,7 @@ class _Setting:
         self.backtest = BacktestSettings.model_validate(options.backtest.model_dump() | options.changed("backtest"))
         self.decide = in_ns(options.changed("decide"))
         self._measured_ns = live.measured_ns
-        base = live.terms or make_terms(options.execute.model_dump(), options.paper.model_dump())
-        self.terms = self.adapt(base)
+        self.terms = self.adapt(live.terms or _own_terms(options))
         self.seed = self.terms.paper.seed
         self.feed = make_feed_latency(self.backtest, self.seed) if options.positions == "simulated" else None
         self.as_live = (
@@ -83,6 +83,14 @@ class _Setting:
         return with_order_latency(terms, self.backtest.order_latency, self._measured_ns)
 
 
+def _own_terms(options: BacktestOptions) -> Terms:
+    """Terms of the settings for the portfolio that is run."""
+    terms = make_terms(options.execute.model_dump(), options.paper.model_dump())
+    for name, value in () if options.own is None else options.own.limits.items():
+        terms = with_limit(terms, name, value)
+    return terms
+
+
 def run_backtest(
     log: Log, options: BacktestOptions, progress: Progress | None = None, strategies: Strategies = STRATEGIES
 ) -> Outcome:
@@ -92,12 +100,14 @@ def run_backtest(
         ChangeError: a model that is none.
         LookAheadError: something stamped after now reached a decision, and the guards are to raise.
         BacktestError: the log holds nothing that could be traded.
+        UsageError: neither the log nor the settings know the portfolio.
         StageError: the log cannot be read, or is not what it says.
     """
     started = time.monotonic()
     codec = load_codec()
     head = read_head(log, codec)
-    live = read_live(log, codec, options.range, head.base_offsets)
+    journal = journal_of(log, codec, options.portfolio, settled=options.own is not None)
+    live = read_live(log, codec, options.range, head.base_offsets, journal)
     setting = _Setting(options, live)
     digest = decision_digest(strategies)
     prepare = Preparation(decide=setting.decide, digest=digest, taker_delay_ms=setting.backtest.taker_delay_ms)
@@ -211,7 +221,13 @@ def _in_time_order(
     waiting = deque(words)
     going = [run for run in runs.values() if not run.ended]
     if engine.state.configured is None and not any(isinstance(word.record, ExecutorConfigured) for word in words):
-        engine.configure(setting.terms, portfolio=setting.options.execute.portfolio, code_digest=execution_digest())
+        options = setting.options
+        engine.configure(
+            setting.terms,
+            portfolio=options.portfolio,
+            code_digest=execution_digest(),
+            strategies=() if options.own is None else options.own.strategies,
+        )
     while going:
         while waiting and waiting[0].ts_ns <= engine.now_ns:
             _put_word(engine, waiting.popleft(), setting)
@@ -247,6 +263,7 @@ def _outcome(
     return Outcome(
         name=options.name,
         source=log.name,
+        portfolio=options.portfolio,
         log_id=head.log_id,
         positions=options.positions,
         seed=setting.seed,

@@ -13,8 +13,8 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -84,9 +84,11 @@ def identity(log: Log) -> dict[str, Any]:
     head = read_head(log, load_codec())
     extents = {}
     for topic in _COMPARED:
-        for partition in range(log.partitions if topic in {"market", "intents"} else 1):
-            with suppress(LogError):  # an archive of other topics
+        for partition in range(log.partitions) if topic in {"market", "intents"} else count():
+            try:
                 extents[f"{topic}-{partition}"] = list(log.extent(topic, partition))
+            except LogError:  # an archive of other topics, or no more portfolios
+                break
     return {"log_id": head.log_id, "extents": extents}
 
 
@@ -98,6 +100,8 @@ def key_of(log_identity: Mapping[str, Any], options: BacktestOptions, code: str 
         "changes": dict(options.changes),
         "seed": options.seed,
         "range": asdict(options.range),
+        "portfolio": options.portfolio,
+        "own": None if options.own is None else options.own.model_dump(),
         "execute": options.execute.model_dump(),
         "paper": options.paper.model_dump(),
         "backtest": options.backtest.model_dump(),

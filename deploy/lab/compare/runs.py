@@ -18,6 +18,7 @@ from deploy.lab.report.drawing.axes import duration
 from deploy.lab.report.errors import ReportError
 from deploy.lab.report.page import Document, document_of, read_json
 from deploy.lab.report.words import LATE, clipped, contracts, dollars
+from schemas.topics import MAIN
 
 #: The word for the stack that runs or was kept.
 LIVE = "live"
@@ -66,6 +67,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     backtest: str
     same_log: bool
     same_code: bool
+    same_portfolio: bool
     intents_live: int
     intents_backtest: int
     matched: int
@@ -115,6 +117,7 @@ def compare(live: Document, backtest: Document) -> Verdict:
         backtest=backtest.run.source,
         same_log=live.run.log_id == backtest.run.log_id,
         same_code=_decision_code(live) == _decision_code(backtest),
+        same_portfolio=live.run.portfolio == backtest.run.portfolio,
         intents_live=len(ours),
         intents_backtest=len(theirs),
         matched=len(both),
@@ -282,11 +285,14 @@ def as_dict(found: Verdict) -> Mapping[str, Any]:
     return plain | {"alike": found.alike}
 
 
-def load_run(text: str, stack: str = "") -> Document:
+def load_run(text: str, stack: str = "", portfolio: str = MAIN) -> Document:
     """A run by name: `live` (the stack that runs or was kept), an archive's folder, a report's JSON, or a folder that holds one.
+
+    `portfolio` chooses among the journals of a log; a report is of one already.
 
     Raises:
         ReportError: there is no run of that name, or it cannot be read.
+        UsageError: no portfolio of that name has journaled anything there.
         StackError, BrokerAwayError: there is no stack, or its broker does not answer.
     """
     from crossbook.log.archive.read import ArchiveLog
@@ -297,14 +303,14 @@ def load_run(text: str, stack: str = "") -> Document:
 
     if text == LIVE:
         with attached("compare", stack, clickhouse=False) as settings:
-            return document_of(read_outcome(KafkaLog(settings.kafka), load_codec()))
+            return document_of(read_outcome(KafkaLog(settings.kafka), load_codec(), portfolio=portfolio))
     path = Path(text)
     if path.is_file():
         return read_json(path)
     if (path / REPORT).is_file():
         return read_json(path / REPORT)
     if (path / MANIFEST).is_file():
-        return document_of(read_outcome(ArchiveLog(path), load_codec()))
+        return document_of(read_outcome(ArchiveLog(path), load_codec(), portfolio=portfolio))
     raise ReportError(
         f"{text!r} is no run; name {LIVE!r}, a folder with {REPORT} (as `crossbook backtest` writes), an archive's folder, or a report's JSON"
     )

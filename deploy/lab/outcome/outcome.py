@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from schemas.records import EdgeStatistics, EdgeUpdate, InstrumentListed, PairListed, Record, TradeIntent
+from schemas.topics import MAIN
 
 Positions = Literal["logged", "simulated"]
 
@@ -46,6 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     source: str
+    portfolio: str = MAIN
     log_id: str
     positions: Positions
     seed: int

@@ -12,6 +12,7 @@ import msgspec
 from crossbook.log.errors import LogError
 from crossbook.log.reading import Log
 from crossbook.market.configuration import settings_of
+from deploy.lab.journals import journal_of
 from deploy.lab.outcome.outcome import Model, Outcome
 from processors.strategies.cross_venue.settings import NAME as CROSS_VENUE
 from schemas.codec import Codec
@@ -30,7 +31,7 @@ from schemas.records import (
     TradeIntent,
 )
 from schemas.registry import load_registry
-from schemas.topics import MAIN, partition_of
+from schemas.topics import MAIN
 
 _MARKET = ("LogOpened", "MarketConfigured", "StrategyConfigured", "InstrumentListed", "PairListed", "InstrumentSettled")
 _SIGNALS = ("EdgeUpdate", "EdgeStatistics")
@@ -92,14 +93,17 @@ class _Reading:
             self.last_ns = max(self.last_ns, ts_ns)
 
 
-def read_outcome(log: Log, codec: Codec, *, name: str = "") -> Outcome:
-    """Read a whole log.
+def read_outcome(log: Log, codec: Codec, *, name: str = "", portfolio: str = MAIN) -> Outcome:
+    """Read a whole log, with the journal of one portfolio.
 
     Raises:
         BrokerAwayError: the broker went away.
+        UsageError: no portfolio of that name has journaled anything there.
         LogError: `market` or `orders` is not there: nothing ran under that prefix.
     """
     found = _Reading()
+    own = journal_of(log, codec, portfolio)
+    assert own is not None, "a name that is not settled has a journal"
     warnings: list[str] = []
     events = 0
     for partition in range(log.partitions):
@@ -110,13 +114,14 @@ def read_outcome(log: Log, codec: Codec, *, name: str = "") -> Outcome:
         for topic, wanted in (("intents", ("TradeIntent",)), ("signals", _SIGNALS)):
             for record in _present(log, codec, topic, partition, wanted, warnings):
                 found.take(record)
-    journal = list(_records(log, codec, "orders", partition_of(MAIN)))
+    journal = list(_records(log, codec, "orders", own))
     for record in journal:
         found.take(record)
-    fills = tuple(_present(log, codec, "fills", partition_of(MAIN), (), warnings))
+    fills = tuple(_present(log, codec, "fills", own, (), warnings))
     return Outcome(
         name=name or f"Live run of {log.name}",
         source=log.name,
+        portfolio=portfolio,
         log_id=found.log_id,
         positions="logged",
         seed=0,

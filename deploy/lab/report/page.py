@@ -14,6 +14,7 @@ from deploy.lab.outcome.outcome import Comparison, Model, Outcome
 from deploy.lab.report.drawing.layout import write_page
 from deploy.lab.report.errors import ReportError
 from deploy.lab.report.sections import report_page
+from schemas.topics import MAIN
 
 FORMAT = "crossbook-report/1"
 
@@ -23,6 +24,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     source: str
+    portfolio: str = MAIN
     log_id: str
     positions: str
     seed: int

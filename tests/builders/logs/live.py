@@ -56,20 +56,20 @@ def decided(records):
     return [(position, record, step(state, position, record)) for position, record in enumerate(records)]
 
 
-def executed(steps, terms=CALM, batch=50, halts=(), advice=(), lag_of=None):
+def executed(steps, terms=CALM, batch=50, halts=(), advice=(), lag_of=None, portfolio="main"):
     """What the live executor writes: fed in batches, held back by watermarks; `halts` are (position, state) said between batches.
 
     `lag_of` says how far, ns, the wall clock is past stream time; None: nobody says.
     """
-    return executed_all({0: steps}, terms, lambda _: batch, halts, advice, lag_of)
+    return executed_all({0: steps}, terms, lambda _: batch, halts, advice, lag_of, portfolio)
 
 
-def executed_all(by_partition, terms=CALM, batch_of=lambda _: 50, halts=(), advice=(), lag_of=None):
+def executed_all(by_partition, terms=CALM, batch_of=lambda _: 50, halts=(), advice=(), lag_of=None, portfolio="main"):
     """The same over several partitions, which come in turns of uneven length."""
     engine = Engine(by_partition, advice_age_max_ns=10**18)
     for said in advice:
         engine.lanes[0].put_advice(said)
-    engine.configure(terms, portfolio="main", code_digest=execution_digest())
+    engine.configure(terms, portfolio=portfolio, code_digest=execution_digest())
     written, said, start = [], 0, 0
     halts = list(halts)
     at = dict.fromkeys(by_partition, 0)
@@ -116,10 +116,16 @@ def live_log(records, terms=CALM, *, steps=None, **options):
         ("market", 0): lines(records),
         ("intents", 0): lines([o.record for o in outputs if o.topic == "intents"]),
         ("signals", 0): lines([o.record for o in outputs if o.topic == "signals"]),
-        ("orders", 0): lines([r for r in written if topic_of(r) == "orders"], lambda r: (key_of(r) or "").encode()),
-        ("fills", 0): lines([r for r in written if topic_of(r) == "fills"], lambda r: (key_of(r) or "").encode()),
     }
-    return MemoryLog(topics, decided={0: len(records)})
+    return MemoryLog(topics | journal(written, 0), decided={0: len(records)})
+
+
+def journal(written, partition):
+    """The lines of `orders` and `fills` of one executor, by topic and partition."""
+    return {
+        (topic, partition): lines([r for r in written if topic_of(r) == topic], lambda r: (key_of(r) or "").encode())
+        for topic in ("orders", "fills")
+    }
 
 
 def market_log(records):

@@ -12,6 +12,7 @@ import pytest
 
 from crossbook.log.archive.write import write_archive
 from crossbook.runtime.code_digest import digest_of, import_closure
+from crossbook.runtime.settings import PortfolioSettings
 from deploy.lab.backtest import sweep
 from deploy.lab.backtest.errors import BacktestError
 from deploy.lab.backtest.options import BacktestOptions, Range, parse_sweep
@@ -75,9 +76,11 @@ def test_everything_that_a_result_depends_on_is_in_its_key():
         key_of(known, BacktestOptions(execute=WIDE, positions="simulated")),
         key_of(known, BacktestOptions(execute=WIDE, guards="warn")),
         key_of(known, BacktestOptions(execute=WIDE, changes={"paper.seed": 7})),
+        key_of(known, BacktestOptions(execute=WIDE, portfolio="twin")),
+        key_of(known, BacktestOptions(execute=WIDE, own=PortfolioSettings(partition=0))),
         key_of(known, BacktestOptions(execute=WIDE, range=Range(end=parse_bound("@5")))),
     }
-    assert len(keys) == 8
+    assert len(keys) == 10
     assert key_of(known, OPTIONS) == key_of(identity(market_log(market(300))), BacktestOptions(execute=WIDE))
 
 

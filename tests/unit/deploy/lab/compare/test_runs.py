@@ -36,7 +36,7 @@ def test_a_run_and_its_repetition_are_alike():
     live = document_of(read_outcome(log_of(outcome), CODEC))
     found = compare(live, document_of(outcome))
     assert found.alike
-    assert found.same_log and found.same_code
+    assert found.same_log and found.same_code and found.same_portfolio
     assert found.matched == found.intents_live == found.intents_backtest == len(outcome.intents) > 5
     assert (found.net_difference_micros, found.execution_difference_micros, found.largest_difference_micros) == (
         0,
