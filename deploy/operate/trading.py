@@ -94,7 +94,8 @@ def read_every_trading(settings: Settings, now_ns: int) -> tuple[Trading, ...]:
 def trading_of(state: ExecutorState, portfolio: str, now_ns: int) -> Trading:
     """What a folded journal allows."""
     halts = state.standing.halts
-    binds = [*_words(halts), *_holds(halts)]
+    portfolio = state.portfolio or portfolio
+    binds = [*_words(halts, portfolio), *_holds(halts)]
     binds += [
         Bind(f"venue {venue}", "reduce_only", "the breaker: too many orders rejected in a row", until_ns)
         for venue, until_ns in sorted(state.standing.breaker_until_ns.items())
@@ -102,7 +103,6 @@ def trading_of(state: ExecutorState, portfolio: str, now_ns: int) -> Trading:
     ]
     if state.lagging:
         binds.append(Bind("all", "reduce_only", "the watchdog: market lags (setting execute.lag_limit_ms)"))
-    portfolio = state.portfolio or portfolio
     work = tuple((key, one.state, len(one.orders)) for key, one in state.trades.items() if one.state in WORKING)
     return Trading(
         portfolio=portfolio,
@@ -115,13 +115,15 @@ def trading_of(state: ExecutorState, portfolio: str, now_ns: int) -> Trading:
     )
 
 
-def _words(halts: Halts) -> list[Bind]:
+def _words(halts: Halts, portfolio: str) -> list[Bind]:
+    """Every executor journals every word; one about another portfolio binds nothing here."""
     binds = [Bind("all", "halted", KILL_SOURCE)] if halts.killed else []
     if halts.fault:
         binds.append(Bind("all", "reduce_only", f"an input that could not be folded: {halts.fault}"))
     return binds + [
         Bind("all" if scope == "all" else f"{scope} {value}", said, "an operator's halt")
         for (scope, value), said in sorted(halts.words.items())
+        if scope != "portfolio" or value == portfolio
     ]
 
 

@@ -34,17 +34,17 @@ MICROS = 1_000_000
 
 
 class Audit:
-    """Every topic of a run, decoded once; `market` without what cannot be decoded."""
+    """Every topic of a run, decoded once; `market` without what cannot be decoded. `journal`: partition of the portfolio's journal."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, journal: int = 0) -> None:
         self.log = log
         self.log_lines = {topic: log.lines(topic) for topic in ("market", "deadletter")}
         self.letters = log.records("deadletter")
         self.market = log.readable("market")
         self.signals = log.readable("signals")
         self.intents = [r for r in log.readable("intents") if isinstance(r, TradeIntent)]
-        self.journal = log.records("orders")
-        self.fill_records = log.records("fills")
+        self.journal = log.records("orders", journal)
+        self.fill_records = log.records("fills", journal)
 
     @property
     def last_updates(self) -> dict[str, TradeUpdate]:
@@ -107,7 +107,7 @@ class Audit:
     def check_trades(self) -> None:
         """Every intent became a trade that ended, with nothing unmatched that could be traded away."""
         updates = self.last_updates
-        assert set(updates) == {r.intent_id for r in self.intents}
+        assert {r.intent_id for r in updates.values()} == {r.intent_id for r in self.intents}
         steps = {r.intent_id: max(r.legs[0].quantity_step_micros, r.legs[1].quantity_step_micros) for r in self.intents}
         for update in updates.values():
             assert update.state in ENDED, update
@@ -119,10 +119,10 @@ class Audit:
             )
         legs = {r.intent_id: (r.legs[0].instrument_id, r.legs[1].instrument_id) for r in self.intents}
         for trade_id, quantities in held.items():
-            a, b = (quantities[leg] for leg in legs[trade_id])
             last = updates[trade_id]
+            a, b = (quantities[leg] for leg in legs[last.intent_id])
             if last.state in {"hedged", "closed"}:
-                assert abs(a - b) < steps[trade_id], (last, a, b)
+                assert abs(a - b) < steps[last.intent_id], (last, a, b)
 
     def check_nothing_twice(self) -> None:
         """Every derived id stands once, and positions never go back."""
@@ -149,6 +149,6 @@ class Audit:
         assert [r.sequence for r in self.journal] == list(range(len(self.journal)))
         state, _ = refold(self.journal)
         assert state.next_sequence == len(self.journal)
-        assert {one.intent.intent_id: one.state for one in state.trades.values()} == {
+        assert {one.trade_id: one.state for one in state.trades.values()} == {
             trade_id: update.state for trade_id, update in self.last_updates.items() if update.state != "declined"
         }

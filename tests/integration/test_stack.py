@@ -1,6 +1,7 @@
 """`crossbook up` as people use it: interrupted while it starts, killed, started again over the same log, asked and told things.
 
-One state folder for the whole module: what the interrupted starts leave behind is what the next start must cope with.
+One state folder for the whole module: what the interrupted starts leave behind is what the next start must cope with. Two portfolios trade
+in it, `main` and `twin`.
 """
 
 import json
@@ -40,7 +41,12 @@ from tests.integration.whole_stack import (
 
 pytestmark = [pytest.mark.alone, pytest.mark.stack, pytest.mark.timeout(TEST_S)]
 PREFIX = "crossbook."
-CHILDREN = {"kafka", "clickhouse", "registry", "sandbox", "project", "execute", "decide", "leadlag", "producers"}
+CHILDREN = {
+    *("kafka", "clickhouse", "registry", "sandbox"),
+    *("project", "execute", "execute.twin", "decide", "leadlag", "producers"),
+}
+#: Partition of `orders` and `fills` of each portfolio.
+JOURNALS = {"main": 0, "twin": 1}
 
 
 class Interrupted(NamedTuple):
@@ -81,8 +87,11 @@ def killed(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory."""
-    return patient(tmp_path_factory.mktemp("stack"))
+    """A working directory whose settings name a second portfolio."""
+    found = patient(tmp_path_factory.mktemp("stack"))
+    with (found / "crossbook.toml").open("a") as file:
+        file.write("[portfolios.twin]\npartition = 1\n")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +142,13 @@ def test_a_killed_supervisor_leaves_nothing_behind(survivors: list[str]) -> None
 
 
 def test_status_names_what_runs(folder: Path, stack: Stack) -> None:
+    wait_until("the views", lambda: "pnl_total" in crossbook(folder, "sql").stdout, pause_s=0.3)
     (entry,) = answer(folder, "status")
     assert (entry["stack"], entry["state"], entry["feeds"], entry["prefix"]) == ("up", "running", "sandbox", PREFIX)
-    (portfolio,) = entry["portfolios"]
-    assert (portfolio["portfolio"], portfolio["trading"]["state"]) == ("main", "running")
-    assert {"positions", "pnl_micros", "trades"} <= set(portfolio["holdings"])
+    assert [(one["portfolio"], one["trading"]["state"]) for one in entry["portfolios"]] == [
+        (name, "running") for name in JOURNALS
+    ]
+    assert all({"positions", "pnl_micros", "trades"} <= set(one["holdings"]) for one in entry["portfolios"])
     screen = crossbook(folder, "status").stdout
     assert all(name in screen for name in CHILDREN)
     rows = {row["name"]: row for row in entry["processes"]}
@@ -189,9 +200,9 @@ def test_lag_is_the_brokers_own(folder: Path, stack: Stack, log: Log) -> None:
     before = broker_offsets(log)
     rows = answer(folder, "lag")
     after = broker_offsets(log)
-    assert {(row["group"], row["topic"]) for row in rows} == set(before)
+    assert {(row["group"], row["topic"], row["partition"]) for row in rows} == set(before)
     for row in rows:
-        key = (row["group"], row["topic"])
+        key = (row["group"], row["topic"], row["partition"])
         assert before[key][0] <= (row["committed"] or 0) <= after[key][0], row
         assert before[key][1] <= row["end_stable"] <= after[key][1], row
         assert row["lag_messages"] <= row["end_stable"] - max(row["committed"] or 0, 0), row
@@ -200,21 +211,25 @@ def test_lag_is_the_brokers_own(folder: Path, stack: Stack, log: Log) -> None:
     assert crossbook(folder, "lag", "--limit", "-1").returncode == 1
 
 
-def broker_offsets(log: Log) -> dict[tuple[str, str], tuple[int, int]]:
-    """Committed offset and last stable offset of each group on each topic, asked by a client of our own."""
+def broker_offsets(log: Log) -> dict[tuple[str, str, int], tuple[int, int]]:
+    """Committed offset and last stable offset of each group on each partition of each topic, asked by a client of our own."""
+    followed = ("market", "signals", "intents", "leadlag", "control")
     groups = {
         "decide": ("market",),
         "leadlag": ("signals",),
-        "execute": ("market", "signals", "intents", "leadlag", "control"),
+        "execute": followed,
+        "execute.twin": followed,
         "project": ("market", "signals", "intents", "leadlag", "orders", "fills", "control", "deadletter"),
     }
     found = {}
     for group, topics in groups.items():
         consumer = Consumer({"bootstrap.servers": log.kafka.bootstrap, "group.id": f"{PREFIX}{group}"})
-        for topic in topics:
-            place = TopicPartition(f"{PREFIX}{topic}", 0)
+        for topic, number in (
+            (t, n) for t in topics for n in (JOURNALS.values() if t in {"orders", "fills"} else (0,))
+        ):
+            place = TopicPartition(f"{PREFIX}{topic}", number)
             (committed,) = consumer.committed([place], 10)
-            found[group, topic] = (max(committed.offset, 0), consumer.get_watermark_offsets(place, 10)[1])
+            found[group, topic, number] = (max(committed.offset, 0), consumer.get_watermark_offsets(place, 10)[1])
         consumer.close()
     return found
 
@@ -273,8 +288,10 @@ def test_after_a_halt_nothing_is_requested(folder: Path, stack: Stack, log: Log)
     done = crossbook(folder, "halt", "--reason", "a test")
     assert (done.returncode, done.stderr) == (0, "")
     assert "acknowledged by the executor" in done.stdout
+    for journal in JOURNALS.values():  # as soon as the command returns
+        halt = next(r for r in reversed(log.records("orders", journal)) if isinstance(r, ControlApplied))
+        assert (halt.state, halt.scope) == ("halted", "all")
     halt = next(r for r in reversed(log.records("orders")) if isinstance(r, ControlApplied))
-    assert (halt.state, halt.scope) == ("halted", "all")
 
     def later() -> list[Record]:
         return [r for r in log.records("orders") if getattr(r, "sequence", 0) > halt.sequence]
@@ -286,6 +303,54 @@ def test_after_a_halt_nothing_is_requested(folder: Path, stack: Stack, log: Log)
     resumed = crossbook(folder, "resume")
     assert (resumed.returncode, resumed.stderr) == (0, "")
     wait_until("orders again", lambda: any(isinstance(r, OrderRequested) for r in later()), pause_s=0.3)
+
+
+def trades(log: Log, journal: int, kind: type[IntentSeen | OrderRequested]) -> list[Any]:
+    """What a portfolio's executor saw, or requested."""
+    return [one for one in log.records("orders", journal) if isinstance(one, kind)]
+
+
+def test_both_portfolios_act_on_the_same_intents_and_a_halt_stops_one(folder: Path, stack: Stack, log: Log) -> None:
+    main, twin = JOURNALS.values()
+    wait_until("orders of both", lambda: all(trades(log, one, OrderRequested) for one in (main, twin)), pause_s=0.3)
+    seen = [[one.intent for one in trades(log, journal, IntentSeen)] for journal in (main, twin)]
+    both = min(map(len, seen))
+    assert both > 0 and seen[0][:both] == seen[1][:both]
+    for name, journal in JOURNALS.items():
+        assert all(one.order_id.startswith(f"{name}-") for one in trades(log, journal, OrderRequested))
+    refused(folder, "halt", "--portfolio", "nobody", code=2, says="no portfolio 'nobody'")
+    assert crossbook(folder, "halt", "--portfolio", "twin").returncode == 0
+    (entry,) = answer(folder, "status")
+    states = {one["portfolio"]: one["trading"]["state"] for one in entry["portfolios"]}
+    assert states == {"main": "running", "twin": "halted"}
+    before = [len(trades(log, journal, OrderRequested)) for journal in (main, twin)]
+    seen_before = len(trades(log, twin, IntentSeen))
+    wait_until(
+        "the other one to go on",
+        lambda: (
+            len(trades(log, main, OrderRequested)) > before[0] and len(trades(log, twin, IntentSeen)) > seen_before + 1
+        ),
+        pause_s=0.3,
+    )
+    assert len(trades(log, twin, OrderRequested)) == before[1]
+    assert crossbook(folder, "resume", "--portfolio", "twin").returncode == 0
+    wait_until("orders again", lambda: len(trades(log, twin, OrderRequested)) > before[1], pause_s=0.3)
+
+
+def test_a_killed_executor_leaves_the_other_one_alone(folder: Path, stack: Stack, log: Log) -> None:
+    before = stack.status()["execute"]
+    pid = stack.kill("execute.twin")
+    seen = len(trades(log, JOURNALS["main"], IntentSeen))
+    wait_until("main to go on", lambda: len(trades(log, JOURNALS["main"], IntentSeen)) > seen, pause_s=0.3)
+    stack.await_back("execute.twin", pid)
+    seen = len(trades(log, JOURNALS["twin"], IntentSeen))
+    wait_until("twin to go on", lambda: len(trades(log, JOURNALS["twin"], IntentSeen)) > seen, pause_s=0.3)
+    after = stack.status()["execute"]
+    assert (after["pid"], after["restarts"]) == (before["pid"], before["restarts"])
+    verified = answer(folder, "verify")
+    assert verified["mismatches"] == 0, verified["first_differences"]
+    tail = crossbook(folder, "tail", "orders", "-n", "1", "--json")
+    assert [json.loads(line)["fields"]["portfolio"] for line in tail.stdout.splitlines()] == list(JOURNALS)
 
 
 def test_a_pair_is_approved_and_revoked(folder: Path, stack: Stack, log: Log) -> None:
@@ -348,7 +413,8 @@ def test_garbage_of_strangers_is_dead_lettered_and_life_goes_on(folder: Path, st
 
 def test_down_leaves_a_whole_journal_and_nothing_running(folder: Path, stack: Stack, log: Log) -> None:
     """Last: it ends the stack that the others use."""
-    Audit(log).check_journal()
+    for journal in JOURNALS.values():
+        Audit(log, journal).check_journal()
     done = crossbook(folder, "down")
     assert (done.returncode, done.stderr) == (0, ""), done
     assert "stopped the stack" in done.stdout.replace("\n", " ")

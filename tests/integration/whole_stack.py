@@ -123,11 +123,11 @@ class Log:
         self.kafka = kafka
         self.codec = load_codec()
 
-    def lines(self, topic: str) -> list[LogLine]:
-        return list(read_partition(self.kafka, topic, 0))
+    def lines(self, topic: str, partition: int = 0) -> list[LogLine]:
+        return list(read_partition(self.kafka, topic, partition))
 
-    def records(self, topic: str) -> list[Record]:
-        return [self.codec.decode(line.value) for line in self.lines(topic)]
+    def records(self, topic: str, partition: int = 0) -> list[Record]:
+        return [self.codec.decode(line.value) for line in self.lines(topic, partition)]
 
     def readable(self, topic: str) -> list[Record]:
         """The records of a topic without what cannot be decoded."""

@@ -47,6 +47,8 @@ def lagging(state):
         ((halt("venue", "kalshi"),), "running", [("venue kalshi", "halted")]),
         ((halt("pair", "fed"), revoke), "running", [("pair fed", "halted"), ("pair fed", "reduce_only")]),
         ((halt("category", "Economics"),), "running", [("category Economics", "halted")]),
+        ((halt("portfolio", "main"),), "halted", [("portfolio main", "halted")]),
+        ((halt("portfolio", "twin"),), "running", []),
         ((stuck,), "running", [("venue kalshi", "reduce_only")]),
         ((breaker,), "running", [("venue polymarket", "reduce_only")]),
         ((lagging,), "reduce_only", [("all", "reduce_only")]),
