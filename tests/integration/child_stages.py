@@ -12,9 +12,12 @@ STOP_S = 240
 
 
 class Stage:
-    """A stage that runs until it is stopped, from a checkout of code; `said` is its log from then on."""
+    """A stage that runs until it is stopped; `said` is its log from then on.
 
-    def __init__(self, name, kafka, folder, *, code=REPOSITORY, **settings):
+    `module`: what runs it, with `options` behind its name; `code`: the checkout that it runs from.
+    """
+
+    def __init__(self, name, kafka, folder, *, module="deploy.stage", options=(), code=REPOSITORY, **settings):
         values = {
             "KAFKA__BOOTSTRAP": kafka.bootstrap,
             "KAFKA__PREFIX": kafka.prefix,
@@ -25,7 +28,7 @@ class Stage:
         env |= {f"CROSSBOOK_{key}": str(value) for key, value in (values | settings).items()}
         self.log = (folder / f"log-{time.monotonic_ns()}").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.stage", name],
+            [sys.executable, "-m", module, name, *options],
             cwd=folder,
             env=env | {"PYTHONPATH": str(code)},
             stderr=self.log,

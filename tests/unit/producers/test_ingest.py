@@ -1,23 +1,19 @@
 """The composition over real sockets of the loopback: a venue that only a plug-in knows is followed from its catalogue to the log."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
 
 from producers.ingest import Ingest
 from producers.relay import Word
 from producers.venues import BUILT_IN
 from schemas.records import BookDelta, BookSnapshot, FeedStatus, InstrumentListed, InstrumentSettled
 from tests.builders.plugin.acme import ADAPTER, plugged_in
+from tests.builders.plugin.exchange import AcmeExchange, exchange
 from tests.builders.producers.senders import MemorySender
 from tests.builders.producers.stages import ingest
 
 OFF = {"polymarket": {"enabled": False}, "kalshi": {"enabled": False}}
-MARKETS = [{"symbol": name, "open": True, "payout": None} for name in ("ONE", "TWO", "SIX")]
 
 
 class SilentControl:
@@ -25,48 +21,6 @@ class SilentControl:
 
     def read(self, timeout_s: float = 0.0) -> list[Word]:
         return []
-
-
-class AcmeExchange:
-    """The venue itself: a socket that answers subscriptions with books, and REST."""
-
-    def __init__(self) -> None:
-        self.markets = [dict(one) for one in MARKETS]
-        self.subscribed: list[list[str]] = []
-        self.requests: list[str] = []
-
-    async def socket(self, connection: ServerConnection) -> None:
-        mine: list[str] = []
-        self.subscribed.append(mine)
-        async for text in connection:
-            for symbol in json.loads(text).get("subscribe", []):
-                mine.append(symbol)
-                await connection.send(json.dumps(self.book(symbol)))
-                await connection.send(json.dumps({"level": symbol, "side": "bid", "price": "0.46", "size": "3"}))
-
-    @staticmethod
-    def book(symbol: str) -> dict:
-        return {"book": symbol, "bids": [["0.44", "10"]], "asks": [["0.48", "20"]]}
-
-    async def rest(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
-        self.requests.append(path)
-        body = json.dumps(self.markets if path == "/markets" else self.book(path.rpartition("/")[2])).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        await writer.drain()
-        writer.close()
-
-
-@asynccontextmanager
-async def exchange() -> AsyncIterator[tuple[AcmeExchange, dict[str, object]]]:
-    """The venue, and the settings that reach it."""
-    venue = AcmeExchange()
-    async with serve(venue.socket, "127.0.0.1", 0) as sockets:
-        rest = await asyncio.start_server(venue.rest, "127.0.0.1", 0)
-        port, rest_port = (one.sockets[0].getsockname()[1] for one in (sockets, rest))
-        section = {"url": f"http://127.0.0.1:{rest_port}", "socket_url": f"ws://127.0.0.1:{port}"}
-        async with rest:
-            yield venue, {"acme": section}
 
 
 async def until(condition, timeout_s: float = 20.0) -> None:
@@ -83,8 +37,8 @@ def plug_in():
 
 async def follow_acme(sender: MemorySender) -> tuple[Ingest, AcmeExchange]:
     """Run until every book is in the log and a market has paid, then stop."""
-    async with exchange() as (venue, venues):
-        one = ingest(sender, adapters=(*BUILT_IN, ADAPTER), venues=venues, catalog={"refresh_s": 1}, **OFF)
+    async with exchange() as (venue, section):
+        one = ingest(sender, adapters=(*BUILT_IN, ADAPTER), venues={"acme": section}, catalog={"refresh_s": 1}, **OFF)
         stop = asyncio.Event()
         running = asyncio.create_task(one.run(SilentControl(), stop))
 
