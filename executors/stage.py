@@ -27,6 +27,7 @@ from crossbook.runtime.kafka import (
     Outgoing,
     RecordProducer,
     TransactionalProducer,
+    await_settled,
     committed_offsets,
     offset_range,
     open_consumer,
@@ -155,6 +156,7 @@ class Execute:
         }
         self._producer = TransactionalProducer(kafka, f"{STAGE}.{settings.execute.portfolio}")
         self._producer.init()  # before any position is read: an earlier instance can move none afterwards
+        await_settled(kafka, ("orders", "fills"), partition_of(settings.execute.portfolio))
         # A few ms of waiting for a fuller answer spare the broker most of its fetches; `market` is read for its books only.
         self._consumer = open_consumer(
             kafka, group_of(settings.execute.portfolio), fetch_wait_ms=4, fetch_min_bytes=16_384

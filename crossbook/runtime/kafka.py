@@ -44,6 +44,9 @@ OFFSETS_LOST_S = 5.0
 RECORD_BYTES_MAX = 2_097_152 - 16_384
 #: A topic that was just created may be unknown to a broker for this long, and every topic to one that stood still and is back.
 PROPAGATION_S = 5.0
+#: A transaction that is open or half committed is ended by its coordinator within the transaction's time-out; a broker that was
+#: killed meanwhile needs as long again to come back and finish its markers.
+SETTLED_S = 3 * TRANSACTION_TIMEOUT_MS / 1000
 #: librdkafka stops fetching when its queue holds `queued.min.messages` and by default looks again only after a second: a reader
 #: that catches up is then capped at 20 to 30 thousand records/s. Measured with 5 ms instead: over a million.
 FAST_FETCH: dict[str, Any] = {"queued.min.messages": 50_000, "fetch.queue.backoff.ms": 5}
@@ -365,6 +368,33 @@ def offset_range(consumer: Consumer, topic: str, partition: int) -> tuple[int, i
             time.sleep(0.05)
         else:
             return low, high
+
+
+def await_settled(kafka: KafkaSettings, topics: Iterable[str], partition: int) -> None:
+    """Wait until no transaction is under way on a partition of some topics (named without the prefix): all that stands there is readable.
+
+    A transaction can be decided and yet invisible: its markers are written after the decision, one partition after another, and a broker
+    that was killed in between writes them when it is back. Who reads a topic's end meanwhile misses what the transaction wrote.
+
+    Raises:
+        BrokerAwayError: the broker does not answer, or a transaction is still under way after its time-out.
+        LogError: there is no such topic or partition.
+    """
+    stable, all_of_it = (open_consumer(kafka, "settled", read_committed=committed) for committed in (True, False))
+    end = time.monotonic() + SETTLED_S
+    try:
+        for topic in topics:
+            name = TOPICS[topic].full_name(kafka.prefix)
+            _, wanted = offset_range(all_of_it, name, partition)
+            while offset_range(stable, name, partition)[1] < wanted:
+                if time.monotonic() > end:
+                    raise BrokerAwayError(
+                        f"a transaction on {name} partition {partition} is still under way; starting over from the log"
+                    )
+                time.sleep(0.05)
+    finally:
+        stable.close()
+        all_of_it.close()
 
 
 def admin_client(kafka: KafkaSettings) -> AdminClient:

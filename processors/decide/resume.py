@@ -15,7 +15,7 @@ import structlog
 from crossbook.log.errors import LogError
 from crossbook.log.head import checkpoint_tails, checkpoints, head_dropped, known_market, log_opened
 from crossbook.log.reading import Log
-from crossbook.runtime.kafka import offset_range, open_consumer
+from crossbook.runtime.kafka import await_settled, offset_range, open_consumer
 from crossbook.runtime.kafka_log import KafkaLog, read_partition
 from crossbook.runtime.settings import KafkaSettings
 from processors.decide.checkpoint import STAGE, newest_state
@@ -202,7 +202,11 @@ def place_of(record: Record) -> tuple[int, int]:
 
 
 def last_written(kafka: KafkaSettings, codec: Codec, topic: str, partition: int) -> tuple[int, int]:
-    """Place of the last committed output on a topic partition, (-1, -1) when there is none."""
+    """Place of the last committed output on a topic partition, (-1, -1) when there is none.
+
+    Waits for what an earlier instance is still committing.
+    """
+    await_settled(kafka, [topic], partition)
     reader = open_consumer(kafka, "decide.resume")
     try:
         low, high = offset_range(reader, TOPICS[topic].full_name(kafka.prefix), partition)

@@ -82,7 +82,7 @@ class Decide:
         self._plain = RecordProducer(self._kafka, self._codec, "decide.plain")
         self._consumer = open_consumer(self._kafka, STAGE, read_committed=False)
         wanted = [TopicPartition(self._market, number) for number in range(self._kafka.partitions)]
-        committed = committed_offsets(self._consumer, wanted)
+        committed = self._committed_positions(wanted)
         self._partitions: dict[int, Resumed] = {
             tp.partition: resume(
                 self._kafka, self._codec, self._digest, tp.partition, committed[tp.topic, tp.partition], strategies
@@ -104,6 +104,14 @@ class Decide:
         self._committed_at = time.monotonic()
         self._held: list[Outgoing] = []
         self._urgent = False
+
+    def _committed_positions(self, wanted: list[TopicPartition]) -> dict[tuple[str, int], int]:
+        """The group's offsets; only a reader of what is committed is told to wait for those that a transaction is still to store."""
+        reader = open_consumer(self._kafka, STAGE)
+        try:
+            return committed_offsets(reader, wanted)
+        finally:
+            reader.close()
 
     def run(self, stop: threading.Event) -> None:
         """Poll, fold, commit; on stop commit the position and leave checkpoints."""

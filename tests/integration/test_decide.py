@@ -8,16 +8,19 @@ import sys
 import threading
 import time
 from functools import cache
+from types import SimpleNamespace
 
 import msgspec
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 
 from crossbook.market.configuration import Configuration
+from crossbook.runtime import kafka as kafka_shell
 from crossbook.runtime.kafka import (
     Outgoing,
     RecordProducer,
     TransactionalProducer,
+    client_config,
     committed_offsets,
     create_topics,
     offset_range,
@@ -27,6 +30,7 @@ from crossbook.runtime.kafka import (
 from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import DecideSettings, KafkaSettings, Settings
 from processors.decide.code_digest import decision_digest
+from processors.decide.resume import last_written, place_of
 from processors.decide.settings import announcement
 from processors.decide.stage import Decide
 from processors.verify.verify import verify_decide
@@ -179,6 +183,28 @@ def test_killed_in_the_middle_it_writes_all_once(settings, start):
     assert any(isinstance(record, TradeIntent) for record in read(settings, "intents"))
     checkpoints = [one for one in read(settings, "checkpoints.decide") if isinstance(one, Checkpoint)]
     assert max(one.position for one in checkpoints) == len(records) - 1
+
+
+def test_what_an_earlier_instance_is_committing_is_waited_for(settings, monkeypatch):
+    """A transaction that is decided but not visible yet is on the topic all the same: who does not see it writes it again."""
+    name = TOPICS["signals"].full_name(settings.prefix)
+    _, outputs = mr.fold(market(), mr.DecideState(decision_digest()))
+    output = next(one.record for one in outputs if one.topic == "signals")
+    earlier = Producer(client_config(settings, "earlier") | {"transactional.id": settings.prefix + "earlier"})
+    earlier.init_transactions()
+    earlier.begin_transaction()
+    earlier.produce(name, CODEC.encode(output), partition=0)
+    earlier.flush()
+    waits = []
+
+    def commits_meanwhile(seconds):
+        waits.append(seconds)
+        if len(waits) == 1:
+            earlier.commit_transaction()
+
+    monkeypatch.setattr(kafka_shell, "time", SimpleNamespace(monotonic=time.monotonic, sleep=commits_meanwhile))
+    assert last_written(settings, CODEC, "signals", 0) == place_of(output)
+    assert waits
 
 
 def test_a_restart_goes_on_from_the_checkpoint_and_announces_once(settings, start):
