@@ -143,9 +143,9 @@ def test_a_log_that_begins_late_is_restored_at_its_own_offsets(kafka, request, t
     log = KafkaLog(late)
     write_archive(log, tmp_path, topics=["market"], ranges={("market", 0): (7, None)})
     copy = prefix_of(kafka, request, "-copy")
-    assert restore_archive(tmp_path, copy) == Restored(3, ("market",), 7)
+    assert restore_archive(tmp_path, copy) == Restored(4, ("market",), 7)
     restored = KafkaLog(copy)
-    assert restored.extent("market", 0) == (7, 10)
+    assert restored.extent("market", 0) == (7, 11)
     assert [(one.offset, one.value) for one in restored.read("market", 0)] == [
         (one.offset, one.value) for one in log.read("market", 0, start=7)
     ]

@@ -11,6 +11,7 @@ from confluent_kafka import TopicPartition
 from crossbook.runtime.kafka import RecordProducer, committed_offsets, create_topics, offset_range, open_consumer
 from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import KafkaSettings
+from executors.journal import trade_id_of
 from executors.recovery.verify import verify_executions
 from processors.verify.verify import verify_decide
 from schemas.codec import load_codec
@@ -99,7 +100,7 @@ def test_three_partitions_are_traded_by_one_executor_and_a_kill_of_both_stages_l
         assert [one.number for one in given] == list(range(1, len(given) + 1))
     last = {r.trade_id: r for r in written if isinstance(r, TradeUpdate)}
     planned = Counter(r.partition for r in written if isinstance(r, TradePlan))
-    assert set(last) == {one.intent_id for one in seen}
+    assert set(last) == {trade_id_of(MAIN, one.intent_id) for one in seen}
     assert set(planned) == set(by_partition) and sum(planned.values()) > 20
     ends = Counter(r.state for r in last.values())
     assert set(ends) <= {"closed", "declined"}, ends

@@ -59,12 +59,15 @@ def test_a_row_is_as_wide_as_its_columns_and_begins_with_its_coordinates(cls):
 def test_a_row_has_a_value_exactly_where_its_column_may_take_it(record):
     table, row = to_row(record, AT)
     for column, value in zip(sent_columns()[table], row, strict=True):
-        if value is None:
-            assert column.type.startswith("Nullable"), column
-        elif "Int" in column.type:
-            assert isinstance(value, int), column
-        elif "String" in column.type:
-            assert isinstance(value, str), column
+        array = column.type.startswith("Array")
+        assert isinstance(value, list) == array, column
+        for one in value if array else [value]:
+            if one is None:
+                assert column.type.startswith("Nullable"), column
+            elif "Int" in column.type:
+                assert isinstance(one, int), column
+            elif "String" in column.type:
+                assert isinstance(one, str), column
 
 
 def test_two_records_that_share_a_table_are_told_apart():
