@@ -331,6 +331,14 @@ def run_up(feeds: str, sandbox: SandboxOptions, *, detach: bool) -> int:
     """Run the stack until Ctrl-C, SIGTERM or `crossbook down`; return the exit code."""
     if detach:
         return _detach(feeds, sandbox)
+    try:
+        _run_until_interrupted(feeds, sandbox)
+    except KeyboardInterrupt:  # at any moment, also before the folder is held or while it is given back
+        sys.stdout.write("stopping\n")
+    return 0
+
+
+def _run_until_interrupted(feeds: str, sandbox: SandboxOptions) -> None:
     base = load_settings()
     root = state_root(base)
     with held_folder(root) as folder:
@@ -349,9 +357,6 @@ def run_up(feeds: str, sandbox: SandboxOptions, *, detach: bool) -> int:
                 stack.write_status()
                 time.sleep(1)
             raise StackError("; ".join(failures))
-        except KeyboardInterrupt:
-            sys.stdout.write("stopping\n")
-            return 0
         finally:
             stack.stop()
 
