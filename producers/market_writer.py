@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from crossbook.domain.dead_letters import dead_letter
 from crossbook.log.errors import LogError
 from crossbook.log.head import head_dropped, known_market
-from crossbook.market.configuration import Configuration
+from crossbook.market.configuration import Configuration, said_with
 from crossbook.market.image import MarketImage
 from crossbook.runtime.errors import BufferFullError, RecordTooLargeError
 from crossbook.runtime.kafka import RECORD_BYTES_MAX, offset_range, open_consumer, poll_batch
@@ -332,7 +332,9 @@ def _log_head(
         ends=ends,
         ts_last_ns=max(stamps, default=0),
         sessions=sessions,
-        configured=None if configured is None else Configuration(configured, tuple(strategies.values())),
+        configured=None
+        if configured is None
+        else Configuration(configured, tuple(said_with(configured, strategies.values()).values())),
         friction=_last(tail, FrictionPack) or (friction[-1] if friction else None),
     )
 

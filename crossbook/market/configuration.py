@@ -1,10 +1,10 @@
 """What decide works under, as records of `market`: the settings of each strategy, and then those of the market itself.
 
-Decides the order: MarketConfigured comes last, because decide writes nothing before it. Must never change a setting on the way from
+Decides the order: MarketConfigured comes last, because decide writes nothing before it and it ends what its announcement left out. Must never change a setting on the way from
 the announcement to the log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, Self
 
 import msgspec
@@ -65,15 +65,25 @@ class Configuration(NamedTuple):
         return self.is_in_force(known.market, {one.strategy: one for one in known.strategies})
 
     def is_in_force(self, market: MarketConfigured | None, strategies: Mapping[str, StrategyConfigured]) -> bool:
-        """Whether these newest words of a log say all of it already."""
+        """Whether these newest words of a log say all of it already, and no more: a strategy that is left out is to end."""
         return (
             market is not None
             and same_but(self.market, market, MARKET_TERMS)
+            and len(strategies) == len(self.strategies)
             and all(
                 one.strategy in strategies and same_but(one, strategies[one.strategy], STRATEGY_TERMS)
                 for one in self.strategies
             )
         )
+
+
+def said_with(market: MarketConfigured, strategies: Iterable[StrategyConfigured]) -> dict[str, StrategyConfigured]:
+    """The strategies, by name, that the announcement of these market settings named: those that run from there on."""
+    return {
+        one.strategy: one
+        for one in strategies
+        if (one.control_offset, one.code_digest) == (market.control_offset, market.code_digest)
+    }
 
 
 def settings_of(record: StrategyConfigured) -> dict[str, str]:

@@ -18,7 +18,7 @@ from crossbook.domain.grid import PriceGrid
 from crossbook.domain.identities import LEGS_CHANGED, TOKENS_CHANGED, Identities
 from crossbook.domain.trading_hours import FOREVER, Hours, hours
 from crossbook.market.book_state import BookState, Change, ChangeKind, FeedHealth
-from crossbook.market.configuration import MARKET_TERMS, STRATEGY_TERMS
+from crossbook.market.configuration import MARKET_TERMS, STRATEGY_TERMS, said_with
 from crossbook.market.feed_clock import RECORDED, FeedClock
 from crossbook.market.keyframes import PAIR_TERMS, TERMS, VENUE_TERMS, same_but, same_levels
 from crossbook.market.references import References
@@ -464,18 +464,21 @@ class MarketState:
     def _market_configured(self, record: MarketConfigured) -> Change:
         self.adopt_windows(record)
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
-        if self.configured is not None and same_but(self.configured, record, MARKET_TERMS):
+        run = said_with(record, self.strategies.values())
+        if (
+            self.configured is not None
+            and same_but(self.configured, record, MARKET_TERMS)
+            and len(run) == len(self.strategies)
+        ):
             return _KEYFRAME
-        self.configured = record
+        self.configured, self.strategies = record, run
         return _CONFIGURED
 
     def _strategy_configured(self, record: StrategyConfigured) -> Change:
         self.clock.advance(record.ts_received_ns, None, self.jump_ns)
         before = self.strategies.get(record.strategy)
-        if before is not None and same_but(before, record, STRATEGY_TERMS):
-            return _KEYFRAME
         self.strategies[record.strategy] = record
-        return _STRATEGY
+        return _KEYFRAME if before is not None and same_but(before, record, STRATEGY_TERMS) else _STRATEGY
 
     def adopt_windows(self, record: MarketConfigured) -> None:
         """Take the three windows that validity and time rest on."""

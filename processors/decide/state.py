@@ -77,10 +77,12 @@ class DecideState:
                 self._guess(record)
         elif isinstance(record, StrategyConfigured):
             self.configure(record)
-        elif self.other_code:
+        else:
             self.other_code = ""
-            newest = self.market.strategies
-            for name in [one for one in self.strategies if newest[one].code_digest != self.code_digest]:
+        if isinstance(
+            record, MarketConfigured
+        ):  # the last word of an announcement: who is not named in it runs no longer
+            for name in [one for one in self.strategies if one not in self.market.strategies]:
                 del self.strategies[name]
 
     def _guess(self, configured: StrategyConfigured) -> None:

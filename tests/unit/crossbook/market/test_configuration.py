@@ -2,7 +2,7 @@
 
 import msgspec
 
-from crossbook.market.configuration import Configuration, as_settings, settings_of
+from crossbook.market.configuration import Configuration, as_settings, said_with, settings_of
 from schemas.records import MarketConfigured, StrategyConfigured
 from tests.builders.producers.announced import ANNOUNCED, FIELDS, PAIR, configured
 
@@ -33,4 +33,11 @@ def test_only_a_difference_is_news():
         assert not other(**{name: 2}).says_no_more_than(known)
     assert not other(code_digest="cd").says_no_more_than(known)
     assert not other(strategies=(msgspec.structs.replace(PAIR, version="2"),)).says_no_more_than(known)
-    assert other(strategies=()).says_no_more_than(known)
+    assert not other(strategies=()).says_no_more_than(known), "a strategy that is left out ends"
+
+
+def test_an_announcement_ends_what_it_leaves_out():
+    pair, market = configured(1, 1).records
+    earlier = msgspec.structs.replace(pair, strategy="earlier", control_offset=0)
+    foreign = msgspec.structs.replace(pair, strategy="foreign", code_digest="cd")
+    assert said_with(market, [earlier, pair, foreign]) == {pair.strategy: pair}

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from processors.decide.checkpoint import freeze, newest_state, thaw, to_records
 from processors.decide.fold import skip, step
 from processors.decide.state import DecideState
+from processors.strategies.cross_venue.strategy import CrossVenue
 from schemas.records import (
     EdgeStatistics,
     EdgeUpdate,
     InstrumentMoved,
     InstrumentSettled,
+    MarketConfigured,
     PairDelisted,
+    StrategyConfigured,
     TopOfBook,
     TradeIntent,
     Watermark,
@@ -27,6 +30,8 @@ from tests.builders import market_records as mr
 from tests.builders.lively_market import BIG, books, digest, lively_market
 from tests.builders.market_records import CONTRACT, MS, T0, A, B
 from tests.builders.places import REPOSITORY
+
+CONFIGURED = (MarketConfigured, StrategyConfigured)
 
 
 def quotes(outputs):
@@ -56,6 +61,20 @@ def test_an_intent_follows_its_quote_and_names_everything():
     assert (intent.legs[1].outcome, intent.legs[1].price_limit_micros) == ("no", 540_000)
     assert intent.valid_until_ns == intent.ts_ns + 500 * MS
     assert intent.number == 1
+
+
+def test_a_strategy_that_is_announced_no_longer_ends():
+    makers = {"cross_venue": CrossVenue, "another": CrossVenue}
+    named = [mr.strategy(name="another"), *mr.settings()]
+    records = [mr.opened(), *named, *(one for one in mr.head()[1:] if not isinstance(one, CONFIGURED)), *books()]
+    state, outputs = mr.fold(records, DecideState(mr.DIGEST, makers))
+    assert {one.strategy for one in mr.kinds(outputs, TradeIntent)} == set(makers)
+    left = mr.settings(T0 + 2 * MS, control_offset=7)
+    assert not step(state, len(records), left[0])
+    assert set(state.strategies) == set(makers), "the announcement is not over"
+    step(state, len(records) + 1, left[1])
+    assert set(state.strategies) == set(state.market.strategies) == {"cross_venue"}
+    assert freeze(thaw(freeze(state), mr.DIGEST, makers)) == freeze(state)
 
 
 def test_quotes_change_close_and_open_again():
