@@ -23,9 +23,7 @@ from crossbook.runtime.kafka import (
     client_config,
     committed_offsets,
     create_topics,
-    offset_range,
     open_consumer,
-    poll_batch,
 )
 from crossbook.runtime.kafka_log import KafkaLog
 from crossbook.runtime.settings import DecideSettings, KafkaSettings, Settings
@@ -122,22 +120,7 @@ def wait_until(settings, offset, process):
 
 
 def read(settings, name):
-    topic = TOPICS[name].full_name(settings.prefix)
-    reader = open_consumer(settings, "test.read")
-    try:
-        _, high = offset_range(reader, topic, 0)
-        reader.assign([TopicPartition(topic, 0, 0)])
-        found = []
-        silent = time.monotonic() + 30
-        while time.monotonic() < silent and high:
-            for message in poll_batch(reader, 500, 0.3):
-                found.append(CODEC.decode(message.value()))
-                silent = time.monotonic() + 30
-                if message.offset() + 1 >= high:
-                    return found
-        return found
-    finally:
-        reader.close()
+    return [CODEC.decode(line.value) for line in KafkaLog(settings).read(name, 0)]
 
 
 def stop(process):
