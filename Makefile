@@ -23,7 +23,7 @@ demo: install
 
 test: install
 	@# What starts whole stacks needs both cores and watches clocks: it runs afterwards, one file after the other.
-	$(BIN)/python -m pytest tests --ignore=tests/bench -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest tests --ignore=tests/bench -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) || test $$? -eq 5
 	$(BIN)/python -m pytest tests/integration -m alone $(ARGS) || test $$? -eq 5
 
 test-all-pythons: install

@@ -143,8 +143,10 @@ def test_wrong_settings_are_reported_and_not_tried_again(journal, tmp_path):
 
 
 def test_wrong_settings_later_leave_the_others_running(journal, tmp_path):
-    later = ChildSpec(name="late", argv=("sh", "-c", "sleep 0.3; echo key gone; exit 78"))
-    with Supervisor([journal.spec("a"), later], tmp_path) as supervisor:
+    go = tmp_path / "go"
+    wrong_then = f"while [ ! -e {go} ]; do sleep 0.05; done; echo key gone; exit 78"
+    with Supervisor([journal.spec("a"), ChildSpec(name="late", argv=("sh", "-c", wrong_then))], tmp_path) as supervisor:
+        go.touch()
         until(lambda: supervisor.failed() != [])
         assert [(each.name, each.last_exit, each.last_line, each.restarts) for each in supervisor.failed()] == [
             ("late", 78, "key gone", 0)
